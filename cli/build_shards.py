@@ -1,0 +1,155 @@
+"""`reidprep build-shards`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import (
+    EXIT_SKIPPED,
+    json_option,
+    overwrite_option,
+    print_json,
+    print_skipped,
+    progress,
+    workers_option,
+)
+
+
+class SizeType(click.ParamType):
+    """HEIGHTxWIDTH."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Parse, with 8 to 4096 pixels a side."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(value))
+        if not match or not all(8 <= int(side) <= 4096 for side in match.groups()):
+            self.fail(f"{value!r} is not HEIGHTxWIDTH with sides of 8 to 4096 pixels, such as 384x192", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+class BorderType(click.ParamType):
+    """R,G,B or `mean`."""
+
+    name = "R,G,B|mean"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse; `mean` becomes None."""
+        if value == "mean" or not isinstance(value, str):
+            return None
+        try:
+            colour = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            colour = ()
+        if len(colour) != 3 or not all(0 <= part <= 255 for part in colour):
+            self.fail(f"{value!r} is neither 'mean' nor three numbers of 0 to 255, such as 128,128,128", param, ctx)
+        return colour
+
+
+@click.command()
+@click.argument("poses", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--source",
+    type=click.Path(exists=True, path_type=Path),
+    help="Where the images are now.  [default: where they were for extract-poses]",
+)
+@click.option(
+    "--alignment",
+    type=click.Choice(["pose", "strips"]),
+    default="pose",
+    help="Boxes from the pose, or the whole image and four equal strips (the papers' baseline).",
+)
+@click.option(
+    "--beta",
+    type=click.FloatRange(0, 1),
+    default=3 / 48,
+    show_default="3/48",
+    help="Overlap of parts, as a fraction of the body height.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0),
+    help="Score from which a joint counts as found.  [default: what the poses were made with]",
+)
+@click.option("--canonical", type=click.Path(path_type=Path), help="Canonical poses.  [default: the shipped set]")
+@click.option("--whole-size", type=SizeType(), default="384x192", help="Whole-body crop.")
+@click.option("--part-size", type=SizeType(), default="96x192", help="Part crops.")
+@click.option("--with-image", is_flag=True, help="Also store the plain resized image.")
+@click.option("--image-size", type=SizeType(), default="256x128", help="Its size.")
+@click.option("--encoding", type=click.Choice(["jpeg", "raw"]), default="jpeg", help="How crops are stored.")
+@click.option("--quality", type=click.IntRange(1, 100), default=90, help="JPEG quality.")
+@click.option("--border", type=BorderType(), default="mean", help="Colour outside the image; mean: of the train images.")
+@click.option(
+    "--shard-size", type=click.IntRange(1), help="Samples per file.  [default: 1024 for jpeg, 128 for raw]"
+)
+@workers_option
+@overwrite_option
+@json_option
+def build_shards(
+    poses: Path,
+    out: Path,
+    source: Path | None,
+    canonical: Path | None,
+    with_image: bool,
+    image_size: tuple[int, int],
+    shard_size: int | None,
+    workers: int | None,
+    overwrite: bool,
+    as_json: bool,
+    **shaping: Any,
+) -> None:
+    """Cut the aligned whole body and four part crops for every pose in POSES, into shards in the folder OUT.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some images were skipped.
+
+    \b
+    Example:
+      reidprep build-shards poses shards --with-image
+    """
+    from reidprep.build import BuildOptions
+    from reidprep.build import build_shards as run
+    from reidprep.canonical import load
+
+    options = BuildOptions(
+        image_size=image_size if with_image else None, samples_per_shard=shard_size, **shaping
+    )
+    started = time.monotonic()
+    with progress("build-shards") as report:
+        manifest = run(
+            poses,
+            out,
+            options,
+            source=source,
+            canonical=load(canonical),
+            overwrite=overwrite,
+            workers=workers or os.cpu_count() or 1,
+            progress=report,
+        )
+    seconds = time.monotonic() - started
+    summary = manifest.summary
+    if as_json:
+        print_json(
+            {"out": str(out), "rows": manifest.rows, "seconds": round(seconds, 2)}
+            | dict(summary)
+            | {"skipped_files": manifest.skipped}
+        )
+    else:
+        counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
+        share = sum(summary["joints_filled"]) / len(summary["joints_filled"])
+        click.echo(f"{manifest.rows} samples ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}")
+        doubtful = ", ".join(f"{count} {name.lower()}" for name, count in summary["flags"].items() if count)
+        click.echo(f"flagged: {doubtful or 'none'}")
+    print_skipped(manifest.skipped)
+    if manifest.skipped:
+        sys.exit(EXIT_SKIPPED)

@@ -1,0 +1,110 @@
+"""What the commands share: plain errors, progress, JSON output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from reidprep.errors import ReidError
+
+EXIT_SKIPPED = 3
+"""Exit status of a command that finished but had to leave images out."""
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Group(click.Group):
+    """A command group that prints a `ReidError` as a plain error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exit status 1 on an error the user can mend."""
+        try:
+            return super().invoke(ctx)
+        except ReidError as error:
+            raise click.ClickException(str(error)) from None
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), default=None, help="Parallel workers.  [default: number of CPU cores]"
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace what OUT holds if it was made with other parameters."
+)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def print_skipped(skipped: list[Any], limit: int = 20) -> None:
+    """List the images left out, with reasons, on standard error."""
+    if not skipped:
+        return
+    click.echo(f"{len(skipped)} images were skipped:", err=True)
+    for entry in skipped[:limit]:
+        click.echo(f"  {entry['path']}: {entry['reason']}", err=True)
+    if len(skipped) > limit:
+        click.echo(f"  ... and {len(skipped) - limit} more; the manifest lists all", err=True)
+
+
+@contextmanager
+def progress(label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
+    """Show done/total, rate and remaining time on standard error: a bar on a terminal, else a line now and then."""
+    if not sys.stderr.isatty():
+        yield _line_printer(label, unit)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, rate="")
+        rate = _Rate()
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, rate=f"{rate(done):.0f} {unit}/s")
+
+        yield update
+
+
+class _Rate:
+    """Items per second since the first call, not counting what was done before it."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, int] | None = None
+
+    def __call__(self, done: int) -> float:
+        now = time.monotonic()
+        self.first = self.first or (now, done)
+        return (done - self.first[1]) / max(1e-9, now - self.first[0]) if done > self.first[1] else 0.0
+
+
+def _line_printer(label: str, unit: str) -> Callable[[int, int], None]:
+    rate = _Rate()
+    last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        speed = rate(done)
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES and speed:
+            last = now
+            left = (total - done) / speed
+            click.echo(f"{label}: {done}/{total} {unit}, {speed:.0f} {unit}/s, {left:.0f} s left", err=True)
+
+    return update

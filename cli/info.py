@@ -1,0 +1,48 @@
+"""`reidprep info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import json_option, print_json
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+def info(path: Path, as_json: bool) -> None:
+    """Describe a pose or shard folder: counts per split, joints, parameters, size.
+
+    \b
+    Example:
+      reidprep info shards
+    """
+    from reidprep.info import describe
+
+    content = describe(path)
+    if as_json:
+        print_json(content)
+        return
+    state = "complete" if content["complete"] else "NOT complete"
+    click.echo(f"{path}: {content['kind']} (format {content['version']}, {content['tool']}), {state}")
+    click.echo(f"  source    {content['source']}")
+    click.echo(f"  rows      {content['rows']} in {content['files'] - 1} files, {content['bytes'] / 1e6:.1f} MB")
+    for split, counts in content["splits"].items():
+        click.echo(
+            f"  {split:<9} {counts['images']} images, {counts['ids']} ids, "
+            f"{counts['cameras']} cameras, {counts['junk']} junk"
+        )
+    for key in ("joints_found", "joints_filled"):
+        if content.get(key):
+            click.echo(f"  {key.replace('_', ' ')}")
+            for joint, share in content[key].items():
+                click.echo(f"    {joint:<11} {share:6.1%}")
+    for key, value in content["summary"].items():
+        click.echo(f"  {key:<16} {value}")
+    click.echo("  parameters")
+    for key, value in content["plan"].items():
+        click.echo(f"    {key:<16} {value}")
+    if content["skipped"]:
+        click.echo(f"  skipped   {len(content['skipped'])} images, first: {content['skipped'][0]['path']}")

@@ -1,0 +1,292 @@
+"""Fill gaps, place boxes, cut crops: pose directory -> shard directory."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.alignment import Alignment, align
+from reidprep.boxes import DEFAULT_BETA
+from reidprep.canonical import CanonicalPoses, load, to_json
+from reidprep.crops import crop_box
+from reidprep.datasets import ImageSource, open_images
+from reidprep.errors import ImageError, ReidError
+from reidprep.jpeg import encode_jpeg
+from reidprep.files import write_file
+from reidprep.manifest import Manifest, Part
+from reidprep.parts import PartDirectory, relative_source
+from reidprep.pipeline import ordered_map
+from reidprep.poses import Poses, PoseSet, take
+from reidprep.records import SPLITS
+from reidprep.shards.format import SCHEMA, image_shapes, shard_bytes
+from reidprep.shards.sample import Flag
+
+Size = tuple[int, int]
+# A part is put together in memory: about 60 MB of JPEG or of raw crops.
+SAMPLES_PER_SHARD = {"jpeg": 1024, "raw": 128}
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Parameters of `build_shards` that shape its output.
+
+    Attributes:
+        alignment: `pose` for Eq. 1-2 boxes, `strips` for the papers' baseline.
+        beta: overlap of neighbouring parts as a fraction of the body height.
+        confidence: score from which a joint counts as found, None for what the poses say.
+        whole_size: height and width of the whole-body crop.
+        part_size: height and width of a part crop.
+        image_size: height and width of the plain resized image, None to leave it out.
+        encoding: `jpeg` or `raw`.
+        quality: JPEG quality, 1 to 100.
+        border: colour (red, green, blue) outside the image, None for the mean of the training images.
+        samples_per_shard: samples per file, None for what suits the encoding.
+    """
+
+    alignment: Literal["pose", "strips"] = "pose"
+    beta: float = DEFAULT_BETA
+    confidence: float | None = None
+    whole_size: Size = (384, 192)
+    part_size: Size = (96, 192)
+    image_size: Size | None = None
+    encoding: Literal["jpeg", "raw"] = "jpeg"
+    quality: int = 90
+    border: tuple[float, float, float] | None = None
+    samples_per_shard: int | None = None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One shard: the rows of a pose directory it holds, and everything a worker process needs."""
+
+    name: str
+    split: str
+    rows: NDArray[np.int64]
+    poses: PoseSet
+    images: ImageSource
+    canonical: CanonicalPoses
+    out: Path
+    plan: Mapping[str, Any]
+
+
+def build_shards(
+    poses_path: Path,
+    out: Path,
+    options: BuildOptions | None = None,
+    *,
+    source: Path | None = None,
+    canonical: CanonicalPoses | None = None,
+    overwrite: bool = False,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Manifest:
+    """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
+
+    Args:
+        poses_path: a complete pose directory.
+        out: the shard directory.
+        options: what shapes the output.
+        source: where the images are now, None for where they were when the poses were estimated.
+        canonical: poses to fill gaps from, None for the default set.
+        overwrite: replace shards made with other parameters.
+        workers: processes; one works in this process.
+        progress: called with the samples done, and all samples, those of an earlier run included.
+
+    Raises:
+        ReidError: unusable input or output, a full disk. Images that cannot be read are left out and listed.
+    """
+    options = options or BuildOptions()
+    canonical = canonical or load()
+    poses = PoseSet(poses_path)
+    if not len(poses):
+        raise ReidError(f"{poses_path}: holds no poses")
+    source = source or poses.source
+    dataset = poses.manifest.plan["dataset"]
+    images = open_images(dataset["name"], source, dataset["options"])
+    splits = poses.column("splits")
+    plan = _plan(options, poses, canonical, splits)
+    directory = PartDirectory(out, SCHEMA, relative_source(source, out), plan, overwrite=overwrite)
+
+    tasks = [
+        _Task(f"{split}-{number:05d}.h5", split, rows, poses, images, canonical, out, plan)
+        for split in SPLITS
+        for number, rows in enumerate(_chunks(np.flatnonzero(splits == split), plan["samples_per_shard"]))
+    ]
+    missing = [task for task in tasks if task.name not in directory.present]
+    done = len(splits) - sum(len(task.rows) for task in missing)
+    progress(done, len(splits))
+    for part in _run(missing, workers):
+        directory.add(part)
+        done += part.rows + len(part.skipped)
+        progress(done, len(splits))
+
+    directory.finish(_summary(directory.manifest, poses))
+    return directory.manifest
+
+
+def _run(tasks: Sequence[_Task], workers: int) -> Any:
+    if workers == 1:
+        return map(_build_shard, tasks)
+    return _run_in_processes(tasks, workers)
+
+
+def _run_in_processes(tasks: Sequence[_Task], workers: int) -> Any:
+    # spawn: fork would copy locks that threads of this process may hold.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from ordered_map(pool, _build_shard, tasks, ahead=2 * workers)
+
+
+def _chunks(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _plan(
+    options: BuildOptions, poses: PoseSet, canonical: CanonicalPoses, splits: NDArray[np.generic]
+) -> dict[str, Any]:
+    border = options.border
+    if border is None:
+        means = poses.column("channel_means")
+        train = means[splits == "train"]
+        border = tuple(np.round((train if len(train) else means).mean(axis=0, dtype=np.float64), 2).tolist())
+    return {
+        "poses": {
+            "tool": poses.manifest.tool,
+            "sha256": poses.sha256,
+            **poses.manifest.plan,
+        },
+        "canonical_sha256": hashlib.sha256(to_json(canonical)).hexdigest(),
+        "alignment": options.alignment,
+        "beta": options.beta,
+        "confidence": poses.confidence if options.confidence is None else options.confidence,
+        "whole_size": list(options.whole_size),
+        "part_size": list(options.part_size),
+        "image_size": list(options.image_size) if options.image_size else None,
+        "encoding": options.encoding,
+        "quality": options.quality if options.encoding == "jpeg" else None,
+        "border": list(border),
+        "samples_per_shard": options.samples_per_shard or SAMPLES_PER_SHARD[options.encoding],
+    }
+
+
+def _build_shard(task: _Task) -> Part:
+    plan = task.plan
+    poses = task.poses.read(task.rows)
+    shapes = image_shapes(plan)
+    sums = np.zeros((len(shapes), 3))
+    kept: list[int] = []
+    skipped: list[dict[str, str]] = []
+    encoded: list[list[bytes]] = []
+    aligned = align(
+        poses.joints,
+        poses.image_sizes,
+        task.canonical,
+        **{name: plan[name] for name in ("alignment", "beta", "confidence")},
+    )
+    for row, path in enumerate(poses.paths):
+        try:
+            image = task.images.read(str(path))
+            if image.shape[1::-1] != tuple(poses.image_sizes[row]):
+                raise ImageError(
+                    f"is {image.shape[1]}x{image.shape[0]} now, was "
+                    f"{poses.image_sizes[row][0]}x{poses.image_sizes[row][1]} when its pose was estimated"
+                )
+        except ImageError as error:
+            skipped.append({"path": str(path), "reason": str(error)})
+            continue
+        crops = cut_crops(image, aligned.boxes[row], shapes, plan["border"])
+        sums += [cv2.sumElems(crop)[:3] for crop in crops]
+        encoded.append(
+            [encode_jpeg(crop, plan["quality"]) if plan["encoding"] == "jpeg" else crop.tobytes() for crop in crops]
+        )
+        kept.append(row)
+
+    rows = np.array(kept, dtype=np.int64)
+    columns = _columns(take(poses, rows), aligned.take(rows))
+    return Part(
+        name=task.name,
+        rows=len(kept),
+        sha256=write_file(task.out / task.name, shard_bytes(columns, encoded, plan)),
+        skipped=tuple(skipped),
+        statistics={
+            "split": task.split,
+            "pids": sorted({int(pid) for pid in columns["pids"]}),
+            "channel_sums": sums.astype(np.int64).tolist(),
+            "joints_filled": columns["filled"].sum(axis=0).tolist(),
+            "flags": {flag.name: int((columns["flags"] & flag > 0).sum()) for flag in Flag},
+        },
+    )
+
+
+def cut_crops(
+    image: NDArray[np.uint8],
+    boxes: NDArray[np.float32],
+    shapes: Sequence[tuple[int, int, int]],
+    border: Sequence[float],
+) -> list[NDArray[np.uint8]]:
+    """The images of one sample: whole body, parts and, if `shapes` has one more, the plain resized image.
+
+    Args:
+        image: (h, w, 3) uint8.
+        boxes: (5, 4) xyxy in source pixels.
+        shapes: what `reidprep.shards.format.image_shapes` says.
+        border: colour outside the image.
+    """
+    height, width = image.shape[:2]
+    whole_image = np.array([[0, 0, width, height]], dtype=np.float32)
+    return [
+        crop_box(image, box, shape[:2], border)
+        for box, shape in zip(np.concatenate([boxes, whole_image]), shapes, strict=False)
+    ]
+
+
+def _columns(poses: Poses, aligned: Alignment) -> dict[str, NDArray[Any]]:
+    return {
+        "paths": poses.paths,
+        "pids": poses.pids,
+        "camids": poses.camids,
+        "sequences": poses.sequences,
+        "frames": poses.frames,
+        "joints": poses.joints,
+        "joints_filled": aligned.joints,
+        "filled": aligned.filled,
+        "boxes": aligned.boxes,
+        "residuals": aligned.residuals,
+        "flags": aligned.flags,
+    }
+
+
+def _summary(manifest: Manifest, poses: PoseSet) -> dict[str, Any]:
+    statistics = [(part.rows, part.statistics) for part in manifest.parts]
+    of_split = {split: [entry for entry in statistics if entry[1]["split"] == split] for split in SPLITS}
+    images = {split: sum(rows for rows, _ in entries) for split, entries in of_split.items()}
+    pids = sorted({pid for _, entry in of_split["train"] for pid in entry["pids"] if pid >= 0})
+    filled = np.sum([entry["joints_filled"] for _, entry in statistics], axis=0)
+    return {
+        "images": images,
+        "skipped": len(manifest.skipped),
+        "skipped_in_poses": len(poses.manifest.skipped),
+        "train_labels": {str(pid): label for label, pid in enumerate(pids)},
+        "channel_means": _channel_means(of_split["train"] or statistics, image_shapes(manifest.plan)),
+        "joints_filled": [round(float(count) / max(1, manifest.rows), 4) for count in filled],
+        "flags": {flag.name: sum(entry["flags"][flag.name] for _, entry in statistics) for flag in Flag},
+    }
+
+
+def _channel_means(
+    entries: Sequence[tuple[int, Mapping[str, Any]]], shapes: Sequence[tuple[int, int, int]]
+) -> dict[str, Any]:
+    """Mean red, green and blue, 0 to 255, of the training crops, before encoding."""
+    rows = sum(rows for rows, _ in entries)
+    pixels = np.array([[height * width] for height, width, _ in shapes], dtype=np.float64) * max(1, rows)
+    means = np.round(np.sum([entry["channel_sums"] for _, entry in entries], axis=0) / pixels, 3).tolist()
+    return {"whole": means[0], "parts": means[1:5], "image": means[5] if len(means) > 5 else None}

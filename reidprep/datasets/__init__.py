@@ -1,0 +1,19 @@
+"""Dataset readers: a folder or file on disk -> an ordered list of records and a source of images."""
+
+from __future__ import annotations
+
+from reidprep.datasets.base import Dataset, ImageSource
+from reidprep.datasets.folder import FolderImages
+from reidprep.datasets.opening import READERS, open_dataset, open_images
+from reidprep.datasets.summary import SplitCounts, describe
+
+__all__ = [
+    "READERS",
+    "Dataset",
+    "FolderImages",
+    "ImageSource",
+    "SplitCounts",
+    "describe",
+    "open_dataset",
+    "open_images",
+]

@@ -1,0 +1,95 @@
+"""What a list of records amounts to: counts per split, and what stands in the way of an evaluation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from reidprep.datasets.base import Dataset
+from reidprep.datasets.folder import counted, quoted
+from reidprep.records import SPLITS, Record, Split
+
+JUNK_PID = -1
+
+_MAX_IDS = 20
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """The size of one split.
+
+    Attributes:
+        split: train, query or gallery.
+        images: number of images, junk included.
+        identities: number of person ids, junk (-1) not counted.
+        cameras: number of cameras.
+        junk: number of images of pid -1.
+    """
+
+    split: Split
+    images: int
+    identities: int
+    cameras: int
+    junk: int
+
+
+def describe(dataset: Dataset) -> list[SplitCounts]:
+    """Counts of the train, query and gallery splits, in this order."""
+    return [_count(split, [r for r in dataset.records if r.split == split]) for split in SPLITS]
+
+
+def _count(split: Split, records: Sequence[Record]) -> SplitCounts:
+    return SplitCounts(
+        split=split,
+        images=len(records),
+        identities=len({record.pid for record in records} - {JUNK_PID}),
+        cameras=len({record.camid for record in records}),
+        junk=sum(record.pid == JUNK_PID for record in records),
+    )
+
+
+def evaluation_notes(records: Iterable[Record], separate_numbering: bool) -> list[str]:
+    """Sentences on what makes an evaluation impossible or doubtful; empty if nothing does.
+
+    Args:
+        records: of all splits.
+        separate_numbering: training and test ids are numbered apart, so the same number may occur in both.
+    """
+    pids: dict[Split, set[int]] = {split: set() for split in SPLITS}
+    cameras: dict[Split, dict[int, set[int]]] = {split: defaultdict(set) for split in SPLITS}
+    for record in records:
+        if record.pid != JUNK_PID:
+            pids[record.split].add(record.pid)
+            cameras[record.split][record.pid].add(record.camid)
+    lost = {"train": "training", "query": "evaluation", "gallery": "evaluation"}
+    notes = [f"the {split} split is empty: no {lost[split]} possible" for split in SPLITS if not pids[split]]
+    if pids["query"] and pids["gallery"]:
+        notes += _search_notes(cameras["query"], cameras["gallery"])
+    both = pids["train"] & (pids["query"] | {pid for pid in pids["gallery"] if pid > 0})
+    if both and not separate_numbering:
+        ids = counted(len(both), "id is", "ids are")
+        notes.append(f"{ids} used for training and for testing, which flatters an evaluation: {_ids(both)}")
+    return notes
+
+
+def _search_notes(query: dict[int, set[int]], gallery: dict[int, set[int]]) -> list[str]:
+    """Who cannot be found: evaluation looks for a person in the images of the other cameras only."""
+    everywhere = set[int]().union(*query.values(), *gallery.values())
+    if len(everywhere) == 1:
+        return [
+            f"query and gallery have one camera only ({everywhere.pop()}), "
+            "but a person is searched in the other cameras: no evaluation is possible"
+        ]
+    searches = [(pid, camid) for pid, seen in query.items() for camid in seen]
+    unmatched = [(pid, camid) for pid, camid in searches if not gallery.get(pid, set()) - {camid}]
+    if not unmatched:
+        return []
+    pids = {pid for pid, _ in unmatched}
+    ids = counted(len(pids), "query id has", "query ids have")
+    end = "; no evaluation is possible" if len(unmatched) == len(searches) else ""
+    return [f"{ids} a query without a gallery image from another camera: {_ids(pids)}{end}"]
+
+
+def _ids(pids: set[int]) -> str:
+    return "pid " + quoted(sorted(pids), _MAX_IDS)

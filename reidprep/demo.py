@@ -1,0 +1,112 @@
+"""The whole pipeline in one go, on drawn pedestrians or on a real dataset."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reidprep.build import BuildOptions, build_shards
+from reidprep.datasets import open_dataset
+from reidprep.errors import ReidError
+from reidprep.estimators import create_estimator
+from reidprep.extract import ExtractOptions, extract_poses
+from reidprep.poses import PoseSet
+from reidprep.preview import Selection, write_preview
+from reidprep.synth import generate, load_truth, pck
+from reidprep.verify import Fault, verify
+
+Report = Callable[[int, int], None]
+Progress = Callable[[str], AbstractContextManager[Report]]
+
+
+@dataclass
+class DemoResult:
+    """What the demo made.
+
+    Attributes:
+        page: the file to open.
+        images: images that became samples.
+        skipped: images that could not be read.
+        joints_found: share of joints the estimator found.
+        pck: share of visible joints found within a tenth of the body height, None for a real dataset.
+        faults: what `verify` found.
+        seconds: time taken by each step, in order.
+    """
+
+    page: Path
+    images: int = 0
+    skipped: int = 0
+    joints_found: float = 0.0
+    pck: float | None = None
+    faults: list[Fault] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_demo(
+    out: Path,
+    *,
+    data: Path | None = None,
+    limit: int | None = None,
+    workers: int = 1,
+    progress: Progress,
+) -> DemoResult:
+    """Dataset -> poses -> shards -> check -> preview, in an empty folder.
+
+    Args:
+        out: where everything goes.
+        data: a dataset, None to draw one.
+        limit: at most so many images of each split.
+        workers: parallel workers.
+        progress: gives a context that reports the progress of the step it is called with.
+
+    Raises:
+        ReidError: `out` is not empty, or a step fails.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ReidError(f"{out}: is not an empty folder; choose another")
+    result = DemoResult(page=out / "preview" / "index.html")
+
+    @contextmanager
+    def step(name: str) -> Iterator[Report]:
+        started = time.monotonic()
+        with progress(name) as report:
+            yield report
+        result.seconds[name] = time.monotonic() - started
+
+    source = data or out / "dataset"
+    if data is None:
+        with step("synth"):
+            generate(source)
+    with step("extract-poses") as report:
+        poses = extract_poses(
+            open_dataset(source),
+            out / "poses",
+            create_estimator(),
+            ExtractOptions(limit=limit),
+            workers=workers,
+            progress=report,
+        )
+    with step("build-shards") as report:
+        options = BuildOptions(image_size=(256, 128))
+        shards = build_shards(out / "poses", out / "shards", options, workers=workers, progress=report)
+    with step("verify") as report:
+        result.faults = verify(out / "shards", workers=workers, progress=report)
+    with step("preview"):
+        write_preview(out / "shards", result.page.parent, Selection(random=0))
+
+    result.images = shards.rows
+    result.skipped = len(poses.skipped) + len(shards.skipped)
+    result.joints_found = sum(poses.summary["joints_found"]) / len(poses.summary["joints_found"])
+    if data is None and limit is None:
+        result.pck = _pck(source, PoseSet(out / "poses"))
+    return result
+
+
+def _pck(dataset: Path, poses: PoseSet) -> float:
+    truth = load_truth(dataset)
+    row_of_path = {path: row for row, path in enumerate(poses.column("paths").tolist())}
+    rows = [row_of_path[path] for path in truth.paths]
+    return pck(truth, poses.column("joints")[rows]).overall

@@ -1,0 +1,11 @@
+"""The one exception type whose message is meant for the person at the keyboard."""
+
+from __future__ import annotations
+
+
+class ReidError(Exception):
+    """Something the user can mend; the message names the file or option and the remedy."""
+
+
+class ImageError(ReidError):
+    """An image that cannot be used; the message says why, the caller knows which file."""

@@ -1,0 +1,62 @@
+"""Pose estimators: what one must offer, and how one is made by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ReidError
+
+
+class PoseEstimator(Protocol):
+    """Finds the one person a re-identification image shows.
+
+    Attributes:
+        name: what `create_estimator` takes.
+        weights_sha256: hash of the weights file, hex.
+        score_scale: what the scores mean, in words; stored with the poses.
+        confidence: the score from which a joint counts as found, on this estimator's scale.
+        device: what it runs on, `cpu` or `cuda`.
+        batch_size: images per call that suit the device.
+    """
+
+    name: str
+    weights_sha256: str
+    score_scale: str
+    confidence: float
+    device: str
+    batch_size: int
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """RGB images, each (h, w, 3) uint8 of its own size -> (n, 18, 3) of x, y (source pixels), score.
+
+        Coordinates are continuous: (0, 0) is the image's top-left corner. Must be safe to call from several threads,
+        and give an image the same joints whatever else is in its batch.
+        """
+        ...
+
+
+ESTIMATORS = ("movenet",)
+
+
+def create_estimator(
+    name: str = "movenet", *, device: str = "auto", batch_size: int | None = None
+) -> PoseEstimator:
+    """Make an estimator.
+
+    Args:
+        name: one of `ESTIMATORS`.
+        device: `auto`, `cpu` or `cuda`.
+        batch_size: images per forward pass; what suits the device if None.
+
+    Raises:
+        ReidError: unknown name, or the device is not available.
+    """
+    if name == "movenet":
+        from reidprep.estimators.movenet import MoveNet
+
+        return MoveNet(device=device, batch_size=batch_size)
+    raise ReidError(f"unknown estimator {name!r}; known: {', '.join(ESTIMATORS)}")

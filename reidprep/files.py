@@ -1,0 +1,125 @@
+"""Write files whole or not at all; HDF5 part files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep import __version__
+from reidprep.errors import ReidError
+
+TOOL = f"reidprep {__version__}"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Name and version of a kind of part directory."""
+
+    name: str
+    version: int
+
+
+_TEMPORARY_SUFFIX = ".tmp"
+
+
+def is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX)
+
+
+def write_file(path: Path, data: bytes) -> str:
+    """Write a file so that it is there whole or not at all; returns its SHA-256.
+
+    Raises:
+        ReidError: the disk is full or the folder cannot be written to; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ReidError(
+            f"{path}: cannot be written ({error.strerror}); whole parts are kept, "
+            "run the same command again to go on"
+        ) from None
+    return hashlib.sha256(data).hexdigest()
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def file_sha256(path: Path) -> str | None:
+    """SHA-256 of a file, None if it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def hdf5_bytes(schema: Schema, plan: Mapping[str, Any], columns: Mapping[str, Any]) -> bytes:
+    """A whole HDF5 part file: one contiguous dataset per column, schema and plan as attributes.
+
+    Strings become fixed-length UTF-8. The file is made in memory: HDF5 itself does not survive a full
+    disk, a plain write does.
+    """
+    with h5py.File("part.h5", "w", driver="core", backing_store=False) as file:
+        file.attrs["schema"] = schema.name
+        file.attrs["version"] = schema.version
+        file.attrs["tool"] = TOOL
+        file.attrs["plan"] = json.dumps(plan, ensure_ascii=False)
+        for name, values in columns.items():
+            if isinstance(values, np.ndarray):
+                file.create_dataset(name, data=values)
+            else:
+                encoded = [text.encode() for text in values]
+                width = max((len(text) for text in encoded), default=1)
+                file.create_dataset(name, data=encoded, shape=len(encoded), dtype=h5py.string_dtype("utf-8", width))
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def open_hdf5(path: Path, schema: Schema) -> h5py.File:
+    """Open a part file for reading.
+
+    Raises:
+        ReidError: missing, damaged or of another schema.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise ReidError(f"{path}: the file is missing; make the directory again") from None
+    except OSError as error:
+        raise ReidError(f"{path}: not a readable HDF5 file ({error}); run 'reidprep verify'") from None
+    found = (file.attrs.get("schema"), file.attrs.get("version"))
+    if found != (schema.name, schema.version):
+        file.close()
+        raise ReidError(f"{path}: holds {found[0]} version {found[1]}, expected {schema.name} {schema.version}")
+    return file
+
+
+def read_strings(dataset: h5py.Dataset) -> NDArray[np.str_]:
+    """A column of fixed-length UTF-8 as a NumPy string array."""
+    return np.char.decode(dataset[:].astype(bytes), "utf-8")

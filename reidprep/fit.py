@@ -1,0 +1,55 @@
+"""Learn canonical poses from a pose directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from reidprep.canonical import CanonicalPoses, learn, to_json
+from reidprep.errors import ReidError
+from reidprep.files import write_file
+from reidprep.poses import PoseSet
+from reidprep.records import Split
+
+
+def fit_canonical(
+    poses_path: Path, out: Path, *, split: Split = "train", count: int, confidence: float | None = None, seed: int = 0
+) -> CanonicalPoses:
+    """Learn a set of typical poses from the poses of one split and write it.
+
+    Args:
+        poses_path: a complete pose directory.
+        out: the JSON file to write.
+        split: whose poses to learn from.
+        count: how many typical poses.
+        confidence: score from which a joint counts as found, None for what the poses say.
+        seed: of the clustering.
+
+    Raises:
+        ReidError: no poses in the split, too few complete ones, or `out` cannot be written.
+    """
+    poses = PoseSet(poses_path)
+    rows = np.flatnonzero(poses.column("splits") == split)
+    if not len(rows):
+        raise ReidError(f"{poses_path}: no poses in the split {split!r}")
+    chosen = poses.read(rows)
+    dataset = poses.manifest.plan["dataset"]
+    estimator = poses.manifest.plan["estimator"]
+    result = learn(
+        chosen.joints,
+        chosen.image_sizes,
+        confidence=poses.confidence if confidence is None else confidence,
+        count=count,
+        rng=np.random.default_rng(seed),
+        provenance={
+            "dataset": dataset["name"],
+            "split": split,
+            "seed": seed,
+            "estimator": estimator["name"],
+            "weights_sha256": estimator["weights_sha256"],
+        },
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_file(out, to_json(result))
+    return result

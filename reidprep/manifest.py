@@ -1,0 +1,146 @@
+"""The manifest of a directory of part files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reidprep.errors import ReidError
+from reidprep.files import TOOL, Schema
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One whole part file, as the manifest lists it.
+
+    Attributes:
+        name: file name within the directory.
+        rows: rows it holds.
+        sha256: hash of the file, hex.
+        skipped: `{"path", "reason"}` of the images that should have been in it.
+        statistics: what later stages add up over parts.
+    """
+
+    name: str
+    rows: int
+    sha256: str
+    skipped: tuple[Mapping[str, str], ...] = ()
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a part directory holds and how it came to be.
+
+    Attributes:
+        schema: kind and version of the directory.
+        tool: name and version of what wrote it.
+        source: where the images are, relative to the directory (POSIX), absolute on another drive.
+        plan: every parameter that shaped the bytes of the parts.
+        parts: the whole parts, by name.
+        complete: whether all parts of the plan are there.
+        summary: totals, once complete.
+    """
+
+    schema: Schema
+    source: str
+    plan: Mapping[str, Any]
+    parts: tuple[Part, ...] = ()
+    complete: bool = False
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    tool: str = TOOL
+
+    @property
+    def rows(self) -> int:
+        """Rows in all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def skipped(self) -> list[Mapping[str, str]]:
+        """The images left out, with reasons, in order."""
+        return [entry for part in self.parts for entry in part.skipped]
+
+    def to_json(self) -> str:
+        """Deterministic text: the same manifest gives the same bytes."""
+        content = {
+            "schema": self.schema.name,
+            "version": self.schema.version,
+            "tool": self.tool,
+            "complete": self.complete,
+            "source": self.source,
+            "plan": self.plan,
+            "summary": self.summary,
+            "parts": [
+                {
+                    "name": part.name,
+                    "rows": part.rows,
+                    "sha256": part.sha256,
+                    "skipped": list(part.skipped),
+                    "statistics": part.statistics,
+                }
+                for part in self.parts
+            ],
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_manifest(directory: Path, *schemas: Schema) -> Manifest:
+    """Read the manifest of a part directory.
+
+    Args:
+        directory: the directory.
+        schemas: the kinds the caller understands.
+
+    Raises:
+        ReidError: missing, damaged, of another kind or of a version this program does not know.
+    """
+    path = directory / MANIFEST
+    expected = " or ".join(schema.name.removeprefix("reidprep.") for schema in schemas)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReidError(f"{directory}: no {MANIFEST} here; expected a directory of {expected}") from None
+    except (OSError, ValueError) as error:
+        raise ReidError(f"{path}: cannot be read ({error}); make the directory again") from None
+    try:
+        schema = Schema(str(content["schema"]), int(content["version"]))
+        if schema.name not in {known.name for known in schemas}:
+            raise ReidError(f"{path}: holds {schema.name!r}, expected {expected}")
+        if schema not in schemas:
+            known = ", ".join(str(s.version) for s in schemas if s.name == schema.name)
+            raise ReidError(
+                f"{path}: {schema.name} version {schema.version} (written by {content.get('tool')}) is not known "
+                f"to {TOOL}, which reads version {known}; update the tool or make the directory again"
+            )
+        parts = tuple(
+            Part(
+                name=_plain_name(part["name"]),
+                rows=int(part["rows"]),
+                sha256=str(part["sha256"]),
+                skipped=tuple(part["skipped"]),
+                statistics=part["statistics"],
+            )
+            for part in content["parts"]
+        )
+        return Manifest(
+            schema=schema,
+            source=str(content["source"]),
+            plan=dict(content["plan"]),
+            parts=parts,
+            complete=bool(content["complete"]),
+            summary=dict(content["summary"]),
+            tool=str(content["tool"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReidError(f"{path}: not a valid manifest ({error!r}); make the directory again") from None
+
+
+def _plain_name(name: object) -> str:
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise ValueError(f"part name {name!r}")
+    return name

@@ -1,0 +1,156 @@
+"""Pose directories: what `extract-poses` writes and `build-shards` reads (docs/poses-format.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidprep.errors import ReidError
+from reidprep.files import Schema, hdf5_bytes, open_hdf5, read_strings
+from reidprep.manifest import Manifest, read_manifest
+
+SCHEMA = Schema("reidprep.poses", 1)
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The estimated poses of n images.
+
+    Attributes:
+        paths: (n,) str, relative POSIX paths below the source.
+        pids: (n,) int64.
+        camids: (n,) int64.
+        splits: (n,) str, train, query or gallery.
+        sequences: (n,) int64, -1 where unknown.
+        frames: (n,) int64, -1 where unknown.
+        joints: (n, 18, 3) float32, x and y in source pixels, score on the estimator's scale.
+        image_sizes: (n, 2) int32, width and height in pixels.
+        channel_means: (n, 3) float32, mean red, green and blue of each image, 0 to 255.
+    """
+
+    paths: NDArray[np.str_]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    splits: NDArray[np.str_]
+    sequences: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    joints: NDArray[np.float32]
+    image_sizes: NDArray[np.int32]
+    channel_means: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+STRINGS = ("paths", "splits")
+# Columns that are not strings: dtype and shape of one row.
+COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "pids": (np.int64, ()),
+    "camids": (np.int64, ()),
+    "sequences": (np.int64, ()),
+    "frames": (np.int64, ()),
+    "joints": (np.float32, (18, 3)),
+    "image_sizes": (np.int32, (2,)),
+    "channel_means": (np.float32, (3,)),
+}
+
+
+def poses_bytes(poses: Poses, plan: dict[str, object]) -> bytes:
+    """The part file that holds `poses`."""
+    columns = {name: list(getattr(poses, name)) for name in STRINGS}
+    arrays = {
+        name: np.asarray(getattr(poses, name), dtype).reshape(len(poses), *shape)
+        for name, (dtype, shape) in COLUMNS.items()
+    }
+    return hdf5_bytes(SCHEMA, plan, {**columns, **arrays})
+
+
+def read_poses(path: Path) -> Poses:
+    """Read one part file.
+
+    Raises:
+        ReidError: missing, damaged, of another schema, or with columns of other shapes.
+    """
+    try:
+        with open_hdf5(path, SCHEMA) as file:
+            strings = {name: read_strings(file[name]) for name in STRINGS}
+            arrays = {name: file[name][:] for name in COLUMNS}
+    except (KeyError, OSError, UnicodeDecodeError) as error:
+        raise ReidError(f"{path}: damaged pose file ({error}); run 'reidprep verify'") from None
+    rows = len(strings["paths"])
+    for name, (dtype, shape) in COLUMNS.items():
+        if arrays[name].dtype != dtype or arrays[name].shape != (rows, *shape):
+            raise ReidError(
+                f"{path}: column {name} is {arrays[name].dtype}{arrays[name].shape}, "
+                f"expected {np.dtype(dtype)}{(rows, *shape)}"
+            )
+    return Poses(**strings, **arrays)
+
+
+class PoseSet:
+    """Reads a complete pose directory, a part at a time.
+
+    Raises:
+        ReidError: not a pose directory, or one whose extraction was not finished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest = read_manifest(path, SCHEMA)
+        if not self.manifest.complete:
+            raise ReidError(f"{path}: the poses are not complete; run the same extract-poses command again to finish")
+        self._starts = np.cumsum([0, *(part.rows for part in self.manifest.parts)])
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    @property
+    def confidence(self) -> float:
+        """Score from which a joint counts as found, on the estimator's scale."""
+        return float(self.manifest.plan["confidence"])
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the hashes of all parts: changes when any pose changes."""
+        return hashlib.sha256("".join(part.sha256 for part in self.manifest.parts).encode()).hexdigest()
+
+    @property
+    def source(self) -> Path:
+        """Where the images were when the poses were estimated."""
+        return (self.path / self.manifest.source).resolve()
+
+    def column(self, name: str) -> NDArray[np.generic]:
+        """One column of `Poses` over all rows."""
+        columns = [getattr(read_poses(self.path / part.name), name) for part in self.manifest.parts]
+        if not columns:
+            return np.zeros(0)
+        return np.concatenate(columns)
+
+    def read(self, rows: ArrayLike) -> Poses:
+        """The given rows (ascending), reading only the parts that hold them."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        pieces: list[Poses] = []
+        for part, start, stop in zip(self.manifest.parts, self._starts, self._starts[1:], strict=False):
+            inside = wanted[(wanted >= start) & (wanted < stop)] - start
+            if len(inside):
+                pieces.append(take(read_poses(self.path / part.name), inside))
+        if sum(map(len, pieces)) != len(wanted):
+            raise ReidError(f"{self.path}: part files hold fewer rows than the manifest says; run 'reidprep verify'")
+        return concatenate(pieces)
+
+
+def take(poses: Poses, rows: NDArray[np.int64]) -> Poses:
+    """Some rows of `poses`."""
+    return Poses(**{name: getattr(poses, name)[rows] for name in Poses.__dataclass_fields__})
+
+
+def concatenate(pieces: Sequence[Poses]) -> Poses:
+    """Poses one after the other; at least one piece."""
+    return Poses(
+        **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in Poses.__dataclass_fields__}
+    )

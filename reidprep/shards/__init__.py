@@ -1,0 +1,13 @@
+"""Shards of pose-aligned crops: the file format and its reader (docs/shards-format.md).
+
+Reading needs only h5py, NumPy and OpenCV:
+
+    shards = ShardSet.open("shards", split="train")
+    sample = shards[0]
+    sample.whole, sample.parts, sample.pid
+"""
+
+from reidprep.shards.reader import ShardSet
+from reidprep.shards.sample import Flag, Sample
+
+__all__ = ["Flag", "Sample", "ShardSet"]

@@ -1,0 +1,64 @@
+"""Layout of a shard file; docs/shards-format.md describes it for other readers.
+
+Per sample the encoded images lie one after the other in `images`: whole body, the four parts, and the plain image if
+asked for. Image k of sample i is `images[offsets[i * per_sample + k] : offsets[i * per_sample + k + 1]]`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.files import Schema, hdf5_bytes
+from reidprep.skeleton import PARTS
+
+SCHEMA = Schema("reidprep.shards", 1)
+ENCODINGS = ("jpeg", "raw")
+
+STRINGS = ("paths",)
+# Columns that are not strings: dtype and shape of one row.
+COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "pids": (np.int64, ()),
+    "camids": (np.int64, ()),
+    "sequences": (np.int64, ()),
+    "frames": (np.int64, ()),
+    "joints": (np.float32, (18, 3)),
+    "joints_filled": (np.float32, (18, 2)),
+    "filled": (np.bool_, (18,)),
+    "boxes": (np.float32, (1 + len(PARTS), 4)),
+    "residuals": (np.float32, ()),
+    "flags": (np.int32, ()),
+}
+
+
+def image_shapes(plan: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+    """Shapes of a sample's images, in the order they are stored."""
+    whole, part = tuple(plan["whole_size"]), tuple(plan["part_size"])
+    sizes = [whole] + [part] * len(PARTS)
+    if plan["image_size"] is not None:
+        sizes.append(tuple(plan["image_size"]))
+    return [(height, width, 3) for height, width in sizes]
+
+
+def shard_bytes(
+    columns: Mapping[str, NDArray[Any]], samples: Sequence[Sequence[bytes]], plan: Mapping[str, Any]
+) -> bytes:
+    """A shard file.
+
+    Args:
+        columns: all of `STRINGS` and `COLUMNS`, n rows each.
+        samples: per row the encoded images, in the order of `image_shapes`.
+        plan: the parameters that shaped it.
+    """
+    arrays: dict[str, Any] = {name: list(columns[name]) for name in STRINGS}
+    for name, (dtype, shape) in COLUMNS.items():
+        arrays[name] = np.asarray(columns[name], dtype).reshape(len(samples), *shape)
+    lengths = [len(image) for images in samples for image in images]
+    arrays["offsets"] = np.cumsum([0, *lengths]).astype(np.uint64)
+    arrays["crc32"] = np.array([zlib.crc32(b"".join(images)) for images in samples], dtype=np.uint32)
+    arrays["images"] = np.frombuffer(b"".join(image for images in samples for image in images), dtype=np.uint8)
+    return hdf5_bytes(SCHEMA, plan, arrays)

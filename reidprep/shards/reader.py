@@ -1,0 +1,214 @@
+"""Random access to the samples of a shard directory."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from bisect import bisect_right
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ImageError, ReidError
+from reidprep.jpeg import decode_jpeg
+from reidprep.files import open_hdf5, read_strings
+from reidprep.manifest import Manifest, Part, read_manifest
+from reidprep.records import SPLITS
+from reidprep.shards.format import COLUMNS, SCHEMA, STRINGS, image_shapes
+from reidprep.shards.sample import Flag, Sample
+
+# Open files per process; least recently used ones are closed beyond that.
+MAX_OPEN_FILES = 64
+
+
+@dataclass(frozen=True)
+class _OpenShard:
+    """A shard file with its columns in memory; image bytes stay on disk."""
+
+    file: h5py.File
+    images: h5py.Dataset
+    offsets: NDArray[np.uint64]
+    crc32: NDArray[np.uint32]
+    columns: dict[str, NDArray[Any]]
+
+
+class ShardSet:
+    """The samples of one split, or of all, in a fixed order. Make one with `ShardSet.open`.
+
+    No file is open until a sample is read. Each process opens its own: the object may be pickled, and used
+    in workers started by fork or spawn. Reading from several threads is safe.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, parts: tuple[Part, ...]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.parts = parts
+        self._starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
+        self._shapes = image_shapes(manifest.plan)
+        self._opened: OrderedDict[str, _OpenShard] = OrderedDict()
+        self._lock = Lock()
+        self._process = os.getpid()
+
+    @classmethod
+    def open(cls, path: str | Path, split: str | None = None) -> ShardSet:
+        """Open a shard directory.
+
+        Args:
+            path: the directory.
+            split: train, query or gallery; None for all, in that order.
+
+        Raises:
+            ReidError: not a complete shard directory of a known version, or an unknown split.
+        """
+        path = Path(path)
+        manifest = read_manifest(path, SCHEMA)
+        if not manifest.complete:
+            raise ReidError(f"{path}: the shards are not complete; run the same build-shards command again to finish")
+        if split is not None and split not in SPLITS:
+            raise ReidError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
+        wanted = SPLITS if split is None else (split,)
+        parts = [part for name in wanted for part in manifest.parts if part.statistics["split"] == name]
+        return cls(path, manifest, tuple(parts))
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read and decode one sample.
+
+        Raises:
+            IndexError: out of range.
+            ReidError: the file is missing or the sample damaged; names file and row.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        index = int(index) % len(self)
+        number = bisect_right(self._starts, index) - 1
+        row = index - self._starts[number]
+        name = self.parts[number].name
+        shard = self._shard(name)
+        try:
+            whole, *others = read_images(shard.images, shard.offsets, shard.crc32, row, self._shapes, self._encoding)
+        except (ImageError, OSError) as error:
+            raise ReidError(f"{self.path / name}: row {row}: {error}; run 'reidprep verify'") from None
+        column = {key: values[row] for key, values in shard.columns.items()}
+        return Sample(
+            whole=whole,
+            parts=np.stack(others[:4]),
+            image=others[4] if len(others) > 4 else None,
+            pid=int(column["pids"]),
+            camid=int(column["camids"]),
+            path=str(column["paths"]),
+            sequence=int(column["sequences"]),
+            frame=int(column["frames"]),
+            joints=column["joints"],
+            joints_filled=column["joints_filled"],
+            filled=column["filled"],
+            boxes=column["boxes"],
+            residual=float(column["residuals"]),
+            flags=Flag(int(column["flags"])),
+        )
+
+    @property
+    def pids(self) -> NDArray[np.int64]:
+        """Person id of every sample, without decoding any."""
+        return self.column("pids")
+
+    @property
+    def camids(self) -> NDArray[np.int64]:
+        """Camera of every sample, without decoding any."""
+        return self.column("camids")
+
+    @property
+    def train_labels(self) -> dict[int, int]:
+        """Class index of each training identity, 0 to classes - 1 in the order of the ids."""
+        return {int(pid): label for pid, label in self.manifest.summary["train_labels"].items()}
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column of docs/shards-format.md over all samples, such as `flags` or `boxes`."""
+        if name not in (*STRINGS, *COLUMNS):
+            raise ReidError(f"no column {name!r}; there are {', '.join((*STRINGS, *COLUMNS))}")
+        columns = [self._shard(part.name).columns[name] for part in self.parts]
+        return np.concatenate(columns) if columns else np.zeros(0, np.int64)
+
+    def close(self) -> None:
+        """Close the files this process opened."""
+        while self._opened:
+            self._opened.popitem()[1].file.close()
+
+    @property
+    def _encoding(self) -> str:
+        return str(self.manifest.plan["encoding"])
+
+    def _shard(self, name: str) -> _OpenShard:
+        if self._process != os.getpid():
+            # Handles inherited through fork belong to the parent, and so may a lock held by its threads.
+            self._opened, self._lock, self._process = OrderedDict(), Lock(), os.getpid()
+        with self._lock:
+            shard = self._opened.pop(name, None) or open_shard(self.path / name)
+            self._opened[name] = shard
+            while len(self._opened) > MAX_OPEN_FILES:
+                # Not closed by force, as another thread may be reading: h5py closes what nobody holds.
+                self._opened.popitem(last=False)
+            return shard
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "manifest": self.manifest, "parts": self.parts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+def open_shard(path: Path) -> _OpenShard:
+    """Open a shard file and read its columns.
+
+    Raises:
+        ReidError: missing, damaged, of another schema, or with columns of other shapes.
+    """
+    file = open_hdf5(path, SCHEMA)
+    try:
+        columns = {name: read_strings(file[name]) for name in STRINGS}
+        columns |= {name: file[name][:] for name in COLUMNS}
+        rows = len(columns["paths"])
+        for name, (dtype, shape) in COLUMNS.items():
+            if columns[name].dtype != dtype or columns[name].shape != (rows, *shape):
+                raise KeyError(f"column {name} is {columns[name].dtype}{columns[name].shape}")
+        return _OpenShard(file, file["images"], file["offsets"][:], file["crc32"][:], columns)
+    except (KeyError, OSError, UnicodeDecodeError) as error:
+        file.close()
+        raise ReidError(f"{path}: damaged shard ({error}); run 'reidprep verify'") from None
+
+
+def read_images(
+    images: h5py.Dataset,
+    offsets: NDArray[np.uint64],
+    crc32: NDArray[np.uint32],
+    row: int,
+    shapes: list[tuple[int, int, int]],
+    encoding: str,
+) -> list[NDArray[np.uint8]]:
+    """Read the images of one row with a single read, check and decode them.
+
+    Raises:
+        ImageError: the bytes do not match their checksum, or are no image of the right shape.
+    """
+    bounds = offsets[row * len(shapes) : (row + 1) * len(shapes) + 1].astype(np.int64)
+    data = images[bounds[0] : bounds[-1]]
+    if zlib.crc32(data) != crc32[row]:
+        raise ImageError("the stored images do not match their checksum")
+    decoded = []
+    for start, stop, shape in zip(bounds[:-1] - bounds[0], bounds[1:] - bounds[0], shapes, strict=True):
+        encoded = data[start:stop]
+        if encoding == "raw" and encoded.size != np.prod(shape):
+            raise ImageError(f"{encoded.size} bytes for a raw image of shape {shape}")
+        image = encoded.reshape(shape) if encoding == "raw" else decode_jpeg(encoded)
+        if image.shape != shape:
+            raise ImageError(f"an image of shape {image.shape} where {shape} belongs")
+        decoded.append(image)
+    return decoded

@@ -1,0 +1,195 @@
+"""Write a drawn dataset in the layout of Market-1501."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import reidprep
+from reidprep.errors import ReidError
+from reidprep.jpeg import encode_jpeg
+from reidprep.skeleton import JOINTS
+from reidprep.synth.appearance import Identity, sample_identity
+from reidprep.synth.camera import Camera, sample_camera
+from reidprep.synth.scene import Drawing, draw_nobody, draw_person
+from reidprep.synth.truth import FILE_NAME, SCHEMA, VERSION
+
+TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
+DISTRACTORS_PER_CAMERA = 2
+VIEWS = np.radians([0, 90, 180, 270, 35, 145, 215, 325])
+# First numbers of the seeds, so that no two kinds of random stream are the same.
+_IDENTITY, _CAMERA, _VIEWS, _IMAGE, _PASSER_BY, _JUNK = range(6)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What shapes a drawn dataset; see `generate`."""
+
+    identities: int
+    cameras: int
+    images_per_camera: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SynthSummary:
+    """What `generate` wrote.
+
+    Attributes:
+        path: the dataset's folder.
+        train: images in `bounding_box_train`.
+        query: images in `query`.
+        gallery: images in `bounding_box_test`, distractors and junk included.
+        distractors: gallery images of pid 0.
+        junk: gallery images of pid -1.
+    """
+
+    path: str
+    train: int
+    query: int
+    gallery: int
+    distractors: int
+    junk: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    path: str
+    pid: int
+    camid: int
+    quality: int
+    drawing: Drawing
+
+
+def generate(
+    out: Path, *, identities: int = 12, cameras: int = 3, images_per_camera: int = 5, seed: int = 0
+) -> SynthSummary:
+    """Draw a dataset of pedestrians in the layout and with the file names of Market-1501.
+
+    Even pids go to `bounding_box_train`, odd ones to `query` (the first image of each camera) and
+    `bounding_box_test`; the gallery also gets, per camera, two distractors (pid 0) and a badly cut image of a query's
+    person (pid -1). `truth.json` says what each image shows. The same arguments give the same bytes with the
+    same versions of NumPy and OpenCV, and an image stays as it is when more people, cameras or images are asked for.
+
+    Args:
+        out: folder to write; made if need be, must be empty.
+        identities: people, 2 to 9999.
+        cameras: 2 to 9.
+        images_per_camera: images of each person by each camera, 2 to 99.
+        seed: 0 or more.
+
+    Raises:
+        ReidError: `out` is not empty, or a number is out of range.
+    """
+    parameters = Parameters(identities, cameras, images_per_camera, seed)
+    _check(out, parameters)
+    for folder in (TRAIN, QUERY, GALLERY):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    entries = []
+    for image in _images(parameters):
+        (out / image.path).write_bytes(encode_jpeg(image.drawing.image, image.quality))
+        entries.append(_entry(image))
+    folders = (TRAIN, QUERY, GALLERY)
+    entries.sort(key=lambda entry: (folders.index(entry["path"].partition("/")[0]), entry["path"]))
+    (out / FILE_NAME).write_text(_document(parameters, entries), encoding="utf-8", newline="\n")
+
+    def count(folder: str, pid: int | None = None) -> int:
+        return sum(e["path"].startswith(f"{folder}/") and pid in (None, e["pid"]) for e in entries)
+
+    return SynthSummary(
+        str(out), count(TRAIN), count(QUERY), count(GALLERY), count(GALLERY, pid=0), count(GALLERY, pid=-1)
+    )
+
+
+def _check(out: Path, parameters: Parameters) -> None:
+    for name, low, high in (("identities", 2, 9999), ("cameras", 2, 9), ("images_per_camera", 2, 99)):
+        value = getattr(parameters, name)
+        if not low <= value <= high:
+            raise ReidError(f"--{name.replace('_', '-')} is {value}; give a number from {low} to {high}")
+    if parameters.seed < 0:
+        raise ReidError(f"--seed is {parameters.seed}; give 0 or more")
+    if out.exists() and not out.is_dir():
+        raise ReidError(f"{out} is not a folder; name a new or an empty one")
+    if out.is_dir() and any(out.iterdir()):
+        raise ReidError(f"{out} is not empty; name a new or an empty folder")
+
+
+def _images(parameters: Parameters) -> Iterator[_Image]:
+    seed = parameters.seed
+    cameras = {c: sample_camera(_rng(seed, _CAMERA, c)) for c in range(1, parameters.cameras + 1)}
+    for pid in range(1, parameters.identities + 1):
+        identity = sample_identity(_rng(seed, _IDENTITY, pid))
+        order = _rng(seed, _VIEWS, pid).permutation(4)
+        for camid, camera in cameras.items():
+            for index in range(parameters.images_per_camera):
+                rng = _rng(seed, _IMAGE, pid, camid, index)
+                folder = TRAIN if pid % 2 == 0 else QUERY if index == 0 else GALLERY
+                drawing = draw_person(identity, camera, _yaw(order, camid, rng), "detected", rng)
+                path = f"{folder}/{_name(pid, camid, index)}"
+                yield _Image(path, pid, camid, camera.quality, drawing)
+            if pid % 2 == 1 and camid == 1 + (pid // 2) % len(cameras):
+                yield _junk(seed, pid, camid, identity, camera)
+    for camid, camera in cameras.items():
+        for index in range(DISTRACTORS_PER_CAMERA):
+            path = f"{GALLERY}/{_name(0, camid, index)}"
+            yield _Image(path, 0, camid, camera.quality, _distractor(seed, camid, index, camera))
+
+
+def _junk(seed: int, pid: int, camid: int, identity: Identity, camera: Camera) -> _Image:
+    rng = _rng(seed, _JUNK, pid, camid)
+    drawing = draw_person(identity, camera, rng.choice(VIEWS), "misplaced", rng)
+    return _Image(f"{GALLERY}/{_name(-1, camid, pid)}", -1, camid, camera.quality, drawing)
+
+
+def _distractor(seed: int, camid: int, index: int, camera: Camera) -> Drawing:
+    rng = _rng(seed, _PASSER_BY, camid, index)
+    if index % 2 == 0:
+        return draw_nobody(camera, rng)
+    return draw_person(sample_identity(rng), camera, rng.choice(VIEWS), "detected", rng)
+
+
+def _rng(*key: int) -> np.random.Generator:
+    return np.random.default_rng(key)
+
+
+def _yaw(order: np.ndarray[Any, Any], camid: int, rng: np.random.Generator) -> float:
+    """A person crosses each camera's place in one direction, and is seen from another side by the next camera."""
+    main = VIEWS[order[camid % 4]]
+    return float(main + rng.normal(0, 0.15) + (rng.choice([-0.6, 0.6]) if rng.random() < 0.25 else 0.0))
+
+
+def _name(pid: int, camid: int, index: int) -> str:
+    """`0002_c1s1_000451_03.jpg`: person, camera and sequence, frame, number of the box in the frame."""
+    person = "-1" if pid == -1 else f"{pid:04d}"
+    return f"{person}_c{camid}s1_{451 + 25 * index:06d}_{1 + index % 4:02d}.jpg"
+
+
+def _entry(image: _Image) -> dict[str, Any]:
+    drawing = image.drawing
+    return {
+        "path": image.path,
+        "pid": image.pid,
+        "camid": image.camid,
+        "yaw": None if drawing.yaw is None else round(drawing.yaw, 1),
+        "joints": None if drawing.joints is None else np.round(drawing.joints, 3).tolist(),
+        "visible": drawing.visible.tolist(),
+    }
+
+
+def _document(parameters: Parameters, entries: list[dict[str, Any]]) -> str:
+    """One image a line, so that a person can read the file and a diff stays small."""
+    head = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "tool": f"reidprep {reidprep.__version__}",
+        "joint_names": list(JOINTS),
+        "parameters": asdict(parameters),
+    }
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    images = ",\n".join(f"    {json.dumps(entry)}" for entry in entries)
+    return "{\n" + ",\n".join(lines) + ',\n  "images": [\n' + images + "\n  ]\n}\n"

@@ -1,0 +1,66 @@
+"""Fixtures: drawn datasets made once per session, and real data where it is at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from reidprep.build import BuildOptions, build_shards
+from reidprep.datasets import open_dataset
+from reidprep.estimators import PoseEstimator, create_estimator
+from reidprep.extract import extract_poses
+from reidprep.synth import generate
+
+
+def _folder_from(variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"needs {what}: set {variable} to its folder")
+    path = Path(value)
+    if not path.is_dir():
+        pytest.fail(f"{variable} is set to {path}, which is no folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def market1501() -> Path:
+    """The unpacked Market-1501 dataset."""
+    return _folder_from("REID_MARKET1501", "the Market-1501 dataset")
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """Model files that are not part of the project."""
+    return _folder_from("REID_MODELS", "the published MoveNet graph")
+
+
+@pytest.fixture(scope="session")
+def estimator() -> PoseEstimator:
+    """The embedded estimator."""
+    return create_estimator(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small drawn dataset in the layout of Market-1501. Read only."""
+    path = tmp_path_factory.mktemp("drawn") / "people with spaces \N{LATIN SMALL LETTER E WITH ACUTE}"
+    generate(path, identities=4, cameras=2, images_per_camera=2, seed=1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn_poses(drawn: Path, estimator: PoseEstimator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its poses, a few images to a part. Read only."""
+    path = tmp_path_factory.mktemp("poses") / "poses"
+    extract_poses(open_dataset(drawn), path, estimator)
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn_shards(drawn_poses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its shards, with the plain image. Read only."""
+    path = tmp_path_factory.mktemp("shards") / "shards"
+    build_shards(drawn_poses, path, BuildOptions(image_size=(256, 128), samples_per_shard=8))
+    return path

@@ -1,0 +1,180 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reidprep.datasets import Dataset, open_dataset
+from reidprep.errors import ReidError
+from reidprep.estimators import PoseEstimator
+from reidprep.extract import ExtractOptions, extract_poses
+from reidprep.poses import PoseSet
+
+
+class Centre:
+    """An estimator that is right about nothing but quick, to test what surrounds it."""
+
+    name = "centre"
+    weights_sha256 = "0" * 64
+    score_scale = "constant"
+    confidence = 0.5
+    device = "cpu"
+    batch_size = 3
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = value
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        joints = np.ones((len(images), 18, 3), np.float32)
+        for row, image in zip(joints, images, strict=True):
+            row[:, :2] = (image.shape[1] / 2, image.shape[0] / 2)
+        if self.value is not None:
+            joints[:] = self.value
+        return joints
+
+
+@pytest.fixture
+def dataset(drawn: Path) -> Dataset:
+    return open_dataset(drawn)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {entry.name: entry.read_bytes() for entry in sorted(path.iterdir())}
+
+
+def test_rows_follow_the_records(dataset: Dataset, tmp_path: Path) -> None:
+    extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=5), workers=3)
+    poses = PoseSet(tmp_path / "p")
+    everything = poses.read(np.arange(len(poses)))
+    assert everything.paths.tolist() == [record.path for record in dataset.records]
+    assert everything.pids.tolist() == [record.pid for record in dataset.records]
+    assert everything.splits.tolist() == [record.split for record in dataset.records]
+    assert everything.frames.tolist() == [record.frame for record in dataset.records]
+    for path, size, mean in zip(everything.paths, everything.image_sizes, everything.channel_means, strict=True):
+        image = dataset.images.read(str(path))
+        assert tuple(size) == (image.shape[1], image.shape[0])
+        np.testing.assert_allclose(mean, image.reshape(-1, 3).mean(axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(everything.joints[:, 0, :2], everything.image_sizes / 2)
+    some = np.array([1, 4, 5, len(poses) - 1])
+    np.testing.assert_array_equal(poses.read(some).paths, everything.paths[some])
+
+
+def test_batches_workers_and_parts_do_not_change_the_joints(
+    dataset: Dataset, tmp_path: Path, estimator: PoseEstimator
+) -> None:
+    results = []
+    for i, (workers, rows) in enumerate([(1, 1000), (3, 1000), (2, 7)]):
+        extract_poses(dataset, tmp_path / str(i), estimator, ExtractOptions(rows_per_part=rows), workers=workers)
+        results.append(PoseSet(tmp_path / str(i)).column("joints"))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_same_input_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
+    for name, workers in (("a", 1), ("b", 4)):
+        extract_poses(dataset, tmp_path / name, Centre(), ExtractOptions(rows_per_part=4), workers=workers)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_resume_does_only_what_is_missing(dataset: Dataset, tmp_path: Path) -> None:
+    options = ExtractOptions(rows_per_part=4)
+    extract_poses(dataset, tmp_path / "p", Centre(), options)
+    whole = contents(tmp_path / "p")
+    (tmp_path / "p" / "part-00001.h5").unlink()
+
+    class Counting(Centre):
+        images = 0
+
+        def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+            Counting.images += len(images)
+            return super().__call__(images)
+
+    extract_poses(dataset, tmp_path / "p", Counting(), options)
+    assert Counting.images == 4
+    assert contents(tmp_path / "p") == whole
+
+
+def test_progress_counts_every_image_once(dataset: Dataset, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    extract_poses(
+        dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4), progress=lambda *call: seen.append(call)
+    )
+    total = len(dataset.records)
+    assert seen[0] == (0, total) and seen[-1] == (total, total)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_limit_is_per_split(dataset: Dataset, tmp_path: Path) -> None:
+    manifest = extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(limit=2))
+    assert manifest.summary["images"] == {"train": 2, "query": 2, "gallery": 2}
+
+
+def test_splits_can_be_chosen(dataset: Dataset, tmp_path: Path) -> None:
+    manifest = extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(splits=("query",)))
+    assert set(PoseSet(tmp_path / "p").column("splits")) == {"query"}
+    assert manifest.rows == sum(record.split == "query" for record in dataset.records)
+
+
+def test_nothing_to_do_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ReidError, match="no image in the splits"):
+        extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(splits=()))
+
+
+@pytest.fixture
+def damaged(drawn: Path, tmp_path: Path) -> Path:
+    """The drawn dataset with one empty, one truncated and one text file among its training images."""
+    import shutil
+
+    path = tmp_path / "damaged"
+    shutil.copytree(drawn, path)
+    first, second, third, *_ = sorted((path / "bounding_box_train").glob("*.jpg"))
+    first.write_bytes(b"")
+    second.write_bytes(second.read_bytes()[:400])
+    third.write_text("not a picture")
+    return path
+
+
+def test_damaged_images_are_left_out_and_listed(damaged: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(damaged)
+    manifest = extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4))
+    assert manifest.complete and manifest.rows == len(dataset.records) - 3
+    reasons = [entry["reason"] for entry in manifest.skipped]
+    assert "empty" in reasons[0] and "truncated" in reasons[1] and "not an image" in reasons[2]
+    assert [entry["path"] for entry in manifest.skipped] == [record.path for record in dataset.records[:3]]
+
+
+def test_on_error_fail_names_the_file(damaged: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(damaged)
+    with pytest.raises(ReidError, match=rf"{dataset.records[0].path}: the file is empty; .*--on-error skip"):
+        extract_poses(dataset, tmp_path / "p", Centre(), on_error="fail")
+
+
+def test_a_part_in_which_nothing_is_readable(damaged: Path, tmp_path: Path) -> None:
+    manifest = extract_poses(open_dataset(damaged), tmp_path / "p", Centre(), ExtractOptions(rows_per_part=3))
+    assert manifest.parts[0].rows == 0
+    assert len(PoseSet(tmp_path / "p").column("paths")) == manifest.rows
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, np.inf])
+def test_useless_joints_are_stored_as_they_are(dataset: Dataset, tmp_path: Path, value: float) -> None:
+    manifest = extract_poses(dataset, tmp_path / "p", Centre(value))
+    assert manifest.summary["joints_found"] == [0.0] * 18
+    np.testing.assert_array_equal(PoseSet(tmp_path / "p").column("joints"), np.float32(value))
+
+
+def test_a_changed_dataset_does_not_resume(dataset: Dataset, tmp_path: Path) -> None:
+    extract_poses(dataset, tmp_path / "p", Centre())
+    fewer = Dataset(dataset.name, dataset.root, dataset.options, dataset.records[1:], dataset.images, ())
+    with pytest.raises(ReidError, match=r"other parameters \(dataset\.images"):
+        extract_poses(fewer, tmp_path / "p", Centre())
+
+
+def test_incomplete_poses_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    class Failing(Centre):
+        def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+            raise ReidError("out of memory on the device")
+
+    with pytest.raises(ReidError, match="out of memory"):
+        extract_poses(dataset, tmp_path / "p", Failing())
+    with pytest.raises(ReidError, match="not complete; run the same extract-poses"):
+        PoseSet(tmp_path / "p")

@@ -1,0 +1,71 @@
+import resource
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from reidprep.errors import ReidError
+from reidprep.files import Schema, file_sha256, hdf5_bytes, is_temporary, open_hdf5, read_strings, write_file
+
+SCHEMA = Schema("reidprep.test", 1)
+
+
+def test_write_file_replaces_and_returns_the_hash(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    assert write_file(path, b"new") == file_sha256(path)
+    assert path.read_bytes() == b"new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the kernel refuses to write on, as on a full disk
+    try:
+        with pytest.raises(ReidError, match=r"a\.bin: cannot be written"):
+            write_file(path, bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_file_sha256_of_a_missing_file_is_none(tmp_path: Path) -> None:
+    assert file_sha256(tmp_path / "nothing") is None
+
+
+def test_hdf5_round_trip_and_same_bytes(tmp_path: Path) -> None:
+    columns = {"names": ["a", "", "\N{GREEK SMALL LETTER ALPHA}\N{GRINNING FACE}"], "values": np.arange(6.0).reshape(3, 2)}
+    data = hdf5_bytes(SCHEMA, {"p": 1}, columns)
+    assert data == hdf5_bytes(SCHEMA, {"p": 1}, columns)
+    (tmp_path / "a.h5").write_bytes(data)
+    with open_hdf5(tmp_path / "a.h5", SCHEMA) as file:
+        assert read_strings(file["names"]).tolist() == columns["names"]
+        np.testing.assert_array_equal(file["values"][:], columns["values"])
+
+
+def test_hdf5_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(hdf5_bytes(SCHEMA, {}, {"names": [], "values": np.zeros((0, 2))}))
+    with open_hdf5(tmp_path / "a.h5", SCHEMA) as file:
+        assert read_strings(file["names"]).tolist() == []
+
+
+def test_open_hdf5_names_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with pytest.raises(ReidError, match="missing"):
+        open_hdf5(path, SCHEMA)
+    path.write_bytes(b"not hdf5")
+    with pytest.raises(ReidError, match="not a readable HDF5"):
+        open_hdf5(path, SCHEMA)
+    with h5py.File(path, "w") as file:
+        file.attrs["schema"], file.attrs["version"] = "reidprep.test", 2
+    with pytest.raises(ReidError, match="version 2, expected reidprep.test 1"):
+        open_hdf5(path, SCHEMA)
+
+
+@pytest.mark.parametrize(("name", "expected"), [(".a.h5.12.tmp", True), ("a.h5", False), (".hidden", False)])
+def test_temporary_names(name: str, expected: bool) -> None:
+    assert is_temporary(name) is expected

@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from reidprep.errors import ReidError
+from reidprep.files import Schema, write_file
+from reidprep.manifest import MANIFEST, Part, read_manifest
+from reidprep.parts import PartDirectory, relative_source
+
+SCHEMA = Schema("reidprep.test", 2)
+PLAN = {"size": [1, 2], "nested": {"beta": 0.5}}
+
+
+def add(directory: PartDirectory, name: str, data: bytes = b"data") -> None:
+    directory.add(Part(name, 1, write_file(directory.path / name, data)))
+
+
+def filled(path: Path, names: tuple[str, ...] = ("a.h5", "b.h5")) -> PartDirectory:
+    directory = PartDirectory(path, SCHEMA, "../source", PLAN)
+    for name in names:
+        add(directory, name)
+    return directory
+
+
+def test_a_finished_directory_reads_back(tmp_path: Path) -> None:
+    filled(tmp_path / "out").finish({"rows": 2})
+    manifest = read_manifest(tmp_path / "out", SCHEMA)
+    assert manifest.complete and manifest.rows == 2 and manifest.plan == PLAN and manifest.summary == {"rows": 2}
+
+
+def test_parts_are_listed_by_name_whatever_the_order(tmp_path: Path) -> None:
+    one = filled(tmp_path / "one", ("a.h5", "b.h5"))
+    two = filled(tmp_path / "two", ("b.h5", "a.h5"))
+    assert one.manifest.to_json() == two.manifest.to_json()
+
+
+def test_resume_keeps_whole_parts_and_drops_damaged_ones(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "b.h5").write_bytes(b"half")
+    (tmp_path / ".c.h5.77.tmp").write_bytes(b"leftover of a kill")
+    again = PartDirectory(tmp_path, SCHEMA, "../source", PLAN)
+    assert again.present == {"a.h5"}
+    assert not (tmp_path / ".c.h5.77.tmp").exists()
+
+
+def test_other_parameters_are_refused_and_named(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with pytest.raises(ReidError, match=r"nested\.beta 0\.5 -> 0\.25"):
+        PartDirectory(tmp_path, SCHEMA, "../source", {"size": [1, 2], "nested": {"beta": 0.25}})
+    replaced = PartDirectory(tmp_path, SCHEMA, "../source", {"size": [3]}, overwrite=True)
+    assert replaced.present == set() and not (tmp_path / "a.h5").exists()
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(ReidError, match=r"not empty.*thesis\.tex"):
+            PartDirectory(tmp_path, SCHEMA, "../source", PLAN, overwrite=overwrite)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ReidError, match="cannot be used as the output folder"):
+        PartDirectory(tmp_path / "out", SCHEMA, "", PLAN)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 99}, "version 99 .* is not known"),
+        ({"schema": "reidprep.shards"}, "holds 'reidprep.shards', expected test"),
+        ({"parts": [{"name": "../../etc/passwd", "rows": 1, "sha256": "", "skipped": [], "statistics": {}}]}, "not a valid"),
+        ({"parts": None}, "not a valid"),
+        ({"plan": 7}, "not a valid"),
+    ],
+    ids=["version", "schema", "escaping name", "no parts", "plan"],
+)  # fmt: skip
+def test_manifests_that_are_not_understood(tmp_path: Path, change: dict, message: str) -> None:
+    filled(tmp_path)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    (tmp_path / MANIFEST).write_text(json.dumps({**content, **change}))
+    with pytest.raises(ReidError, match=message):
+        read_manifest(tmp_path, SCHEMA)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udce9"], ids=["empty", "cut", "list", "null", "not UTF-8"])
+def test_damaged_manifests(tmp_path: Path, text: str) -> None:
+    (tmp_path / MANIFEST).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ReidError, match=r"manifest\.json: (cannot be read|not a valid)"):
+        read_manifest(tmp_path, SCHEMA)
+
+
+def test_a_missing_manifest_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(ReidError, match="no manifest.json here; expected a directory of test"):
+        read_manifest(tmp_path, SCHEMA)
+
+
+def test_an_older_version_can_be_overwritten(tmp_path: Path) -> None:
+    filled(tmp_path)
+    newer = Schema(SCHEMA.name, SCHEMA.version + 1)
+    with pytest.raises(ReidError, match="version 2"):
+        PartDirectory(tmp_path, newer, "../source", PLAN)
+    assert PartDirectory(tmp_path, newer, "../source", PLAN, overwrite=True).manifest.schema == newer
+
+
+def test_source_is_relative(tmp_path: Path) -> None:
+    assert relative_source(tmp_path / "data", tmp_path / "out" / "poses") == "../../data"
