@@ -22,37 +22,25 @@ from .common import (
 )
 
 
-class SizeType(click.ParamType):
-    """HEIGHTxWIDTH."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Parse, with 8 to 4096 pixels a side."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(value))
-        if not match or not all(8 <= int(side) <= 4096 for side in match.groups()):
-            self.fail(f"{value!r} is not HEIGHTxWIDTH with sides of 8 to 4096 pixels, such as 384x192", param, ctx)
-        return int(match[1]), int(match[2])
+def size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH, with 8 to 4096 pixels a side."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)
+    if not match or not all(8 <= int(side) <= 4096 for side in match.groups()):
+        raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH with sides of 8 to 4096 pixels, such as 384x192")
+    return int(match[1]), int(match[2])
 
 
-class BorderType(click.ParamType):
-    """R,G,B or `mean`."""
-
-    name = "R,G,B|mean"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse; `mean` becomes None."""
-        if value == "mean" or not isinstance(value, str):
-            return None
-        try:
-            colour = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            colour = ()
-        if len(colour) != 3 or not all(0 <= part <= 255 for part in colour):
-            self.fail(f"{value!r} is neither 'mean' nor three numbers of 0 to 255, such as 128,128,128", param, ctx)
-        return colour
+def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...] | None:
+    """R,G,B; None for `mean`."""
+    if value == "mean":
+        return None
+    try:
+        parts = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 3 or not all(0 <= part <= 255 for part in parts):
+        raise click.BadParameter(f"{value!r} is neither 'mean' nor three numbers of 0 to 255, such as 128,128,128")
+    return parts
 
 
 @click.command()
@@ -82,16 +70,20 @@ class BorderType(click.ParamType):
     help="Score from which a joint counts as found.  [default: what the poses were made with]",
 )
 @click.option("--canonical", type=click.Path(path_type=Path), help="Canonical poses.  [default: the shipped set]")
-@click.option("--whole-size", type=SizeType(), default="384x192", help="Whole-body crop.")
-@click.option("--part-size", type=SizeType(), default="96x192", help="Part crops.")
+@click.option("--whole-size", callback=size, metavar="HxW", default="384x192", help="Whole-body crop.")
+@click.option("--part-size", callback=size, metavar="HxW", default="96x192", help="Part crops.")
 @click.option("--with-image", is_flag=True, help="Also store the plain resized image.")
-@click.option("--image-size", type=SizeType(), default="256x128", help="Its size.")
+@click.option("--image-size", callback=size, metavar="HxW", default="256x128", help="Its size.")
 @click.option("--encoding", type=click.Choice(["jpeg", "raw"]), default="jpeg", help="How crops are stored.")
 @click.option("--quality", type=click.IntRange(1, 100), default=90, help="JPEG quality.")
-@click.option("--border", type=BorderType(), default="mean", help="Colour outside the image; mean: of the train images.")
 @click.option(
-    "--shard-size", type=click.IntRange(1), help="Samples per file.  [default: 1024 for jpeg, 128 for raw]"
+    "--border",
+    callback=colour,
+    metavar="R,G,B|mean",
+    default="mean",
+    help="Colour outside the image; mean: of the train images.",
 )
+@click.option("--shard-size", type=click.IntRange(1), help="Samples per file.  [default: 1024 for jpeg, 128 for raw]")
 @workers_option
 @overwrite_option
 @json_option
@@ -121,9 +113,7 @@ def build_shards(
     from reidprep.build import build_shards as run
     from reidprep.canonical import load
 
-    options = BuildOptions(
-        image_size=image_size if with_image else None, samples_per_shard=shard_size, **shaping
-    )
+    options = BuildOptions(image_size=image_size if with_image else None, samples_per_shard=shard_size, **shaping)
     started = time.monotonic()
     with progress("build-shards") as report:
         manifest = run(

@@ -33,7 +33,10 @@ class Group(click.Group):
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 workers_option = click.option(
-    "--workers", type=click.IntRange(1), default=None, help="Parallel workers.  [default: number of CPU cores]"
+    "--workers",
+    type=click.IntRange(1),
+    default=None,
+    help="Parallel workers.  [default: number of CPU cores]",
 )
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace what OUT holds if it was made with other parameters."

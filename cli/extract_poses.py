@@ -125,9 +125,7 @@ def extract_poses(
         )
     else:
         found = manifest.summary["joints_found"]
-        click.echo(
-            f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}"
-        )
+        click.echo(f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}")
     print_skipped(manifest.skipped)
     if manifest.skipped:
         sys.exit(EXIT_SKIPPED)

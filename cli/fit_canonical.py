@@ -15,7 +15,10 @@ from .common import json_option, print_json
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--count", type=click.IntRange(1, 4096), default=192, help="Number of typical poses.")
 @click.option(
-    "--split", type=click.Choice(["train", "query", "gallery"]), default="train", help="Whose poses to learn from."
+    "--split",
+    type=click.Choice(["train", "query", "gallery"]),
+    default="train",
+    help="Whose poses to learn from.",
 )
 @click.option(
     "--confidence",

@@ -31,7 +31,7 @@ def info(path: Path, as_json: bool) -> None:
     click.echo(f"  rows      {content['rows']} in {content['files'] - 1} files, {content['bytes'] / 1e6:.1f} MB")
     for split, counts in content["splits"].items():
         click.echo(
-            f"  {split:<9} {counts['images']} images, {counts['ids']} ids, "
+            f"  {split:<9} {counts['images']} images, {counts['identities']} ids, "
             f"{counts['cameras']} cameras, {counts['junk']} junk"
         )
     for key in ("joints_found", "joints_filled"):

@@ -20,8 +20,8 @@ from reidprep.canonical import CanonicalPoses, load, to_json
 from reidprep.crops import crop_box
 from reidprep.datasets import ImageSource, open_images
 from reidprep.errors import ImageError, ReidError
-from reidprep.jpeg import encode_jpeg
 from reidprep.files import write_file
+from reidprep.jpeg import encode_jpeg
 from reidprep.manifest import Manifest, Part
 from reidprep.parts import PartDirectory, relative_source
 from reidprep.pipeline import ordered_map

@@ -37,7 +37,7 @@ def crop_box(
             [0, scale_y, scale_y * (0.5 - y0 * shrink_y) - 0.5],
         ]
     )
-    return cv2.warpAffine(
+    crop = cv2.warpAffine(
         image,
         matrix,
         (width, height),
@@ -45,15 +45,15 @@ def crop_box(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=tuple(float(c) for c in border),
     )
+    return crop.astype(np.uint8, copy=False)
 
 
-def _reduced(
-    image: NDArray[np.uint8], ratio_x: float, ratio_y: float
-) -> tuple[NDArray[np.uint8], float, float]:
+def _reduced(image: NDArray[np.uint8], ratio_x: float, ratio_y: float) -> tuple[NDArray[np.uint8], float, float]:
     """Average an image down by whole factors where bilinear sampling would skip pixels."""
     factor_x, factor_y = max(1, int(ratio_x)), max(1, int(ratio_y))
     if factor_x == factor_y == 1:
         return image, 1.0, 1.0
     height, width = image.shape[:2]
     small = (max(1, round(width / factor_x)), max(1, round(height / factor_y)))
-    return cv2.resize(image, small, interpolation=cv2.INTER_AREA), small[0] / width, small[1] / height
+    reduced = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return reduced, small[0] / width, small[1] / height

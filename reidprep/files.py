@@ -52,8 +52,7 @@ def write_file(path: Path, data: bytes) -> str:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ReidError(
-            f"{path}: cannot be written ({error.strerror}); whole parts are kept, "
-            "run the same command again to go on"
+            f"{path}: cannot be written ({error.strerror}); whole parts are kept, run the same command again to go on"
         ) from None
     return hashlib.sha256(data).hexdigest()
 

@@ -14,7 +14,13 @@ from reidprep.records import Split
 
 
 def fit_canonical(
-    poses_path: Path, out: Path, *, split: Split = "train", count: int, confidence: float | None = None, seed: int = 0
+    poses_path: Path,
+    out: Path,
+    *,
+    split: Split = "train",
+    count: int,
+    confidence: float | None = None,
+    seed: int = 0,
 ) -> CanonicalPoses:
     """Learn a set of typical poses from the poses of one split and write it.
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from reidprep import poses
 from reidprep.manifest import MANIFEST, read_manifest
+from reidprep.poses import SCHEMA as POSES
 from reidprep.poses import PoseSet
-from reidprep.records import SPLITS
+from reidprep.records import SPLITS, SplitCounts
 from reidprep.shards import ShardSet
-from reidprep.shards import format as shards
+from reidprep.shards.format import SCHEMA as SHARDS
 from reidprep.skeleton import JOINTS
 
 
@@ -23,8 +21,8 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         ReidError: no readable manifest of a known version, or a damaged part.
     """
-    manifest = read_manifest(path, poses.SCHEMA, shards.SCHEMA)
-    is_poses = manifest.schema == poses.SCHEMA
+    manifest = read_manifest(path, POSES, SHARDS)
+    is_poses = manifest.schema == POSES
     files = [MANIFEST, *(part.name for part in manifest.parts)]
     joints = manifest.summary.get("joints_found" if is_poses else "joints_filled", [])
     return {
@@ -48,21 +46,13 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _splits(path: Path, is_poses: bool) -> dict[str, dict[str, int]]:
-    if not is_poses:
+def _splits(path: Path, is_poses: bool) -> dict[str, dict[str, Any]]:
+    if is_poses:
+        poses = PoseSet(path)
+        of_row, pids, camids = (poses.column(name) for name in ("splits", "pids", "camids"))
+        rows = {split: (pids[of_row == split], camids[of_row == split]) for split in SPLITS}
+    else:
         sets = {split: ShardSet.open(path, split) for split in SPLITS}
-        return {split: split_counts(shards.pids, shards.camids) for split, shards in sets.items()}
-    pose_set = PoseSet(path)
-    of_row, pids, camids = (pose_set.column(name) for name in ("splits", "pids", "camids"))
-    return {split: split_counts(pids[of_row == split], camids[of_row == split]) for split in SPLITS}
-
-
-def split_counts(pids: NDArray[Any], camids: NDArray[Any]) -> dict[str, int]:
-    """Images, identities, cameras and junk images (id -1) of a split."""
-    known = pids >= 0
-    return {
-        "images": len(pids),
-        "ids": len(np.unique(pids[known])),
-        "cameras": len(np.unique(camids[known])),
-        "junk": int((~known).sum()),
-    }
+        rows = {split: (shards.pids, shards.camids) for split, shards in sets.items()}
+    counts = (SplitCounts.of(split, pids.tolist(), camids.tolist()) for split, (pids, camids) in rows.items())
+    return {entry.split: asdict(entry) for entry in counts}

@@ -26,4 +26,4 @@ def decode_jpeg(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
     if image is None:
         raise ImageError("the bytes are not a JPEG image")
-    return image
+    return image.astype(np.uint8, copy=False)

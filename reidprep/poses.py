@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,18 +79,18 @@ def read_poses(path: Path) -> Poses:
     """
     try:
         with open_hdf5(path, SCHEMA) as file:
-            strings = {name: read_strings(file[name]) for name in STRINGS}
-            arrays = {name: file[name][:] for name in COLUMNS}
+            columns: dict[str, NDArray[Any]] = {name: read_strings(file[name]) for name in STRINGS}
+            columns |= {name: file[name][:] for name in COLUMNS}
     except (KeyError, OSError, UnicodeDecodeError) as error:
         raise ReidError(f"{path}: damaged pose file ({error}); run 'reidprep verify'") from None
-    rows = len(strings["paths"])
+    rows = len(columns["paths"])
     for name, (dtype, shape) in COLUMNS.items():
-        if arrays[name].dtype != dtype or arrays[name].shape != (rows, *shape):
+        if columns[name].dtype != dtype or columns[name].shape != (rows, *shape):
             raise ReidError(
-                f"{path}: column {name} is {arrays[name].dtype}{arrays[name].shape}, "
+                f"{path}: column {name} is {columns[name].dtype}{columns[name].shape}, "
                 f"expected {np.dtype(dtype)}{(rows, *shape)}"
             )
-    return Poses(**strings, **arrays)
+    return Poses(**columns)
 
 
 class PoseSet:
@@ -124,7 +125,7 @@ class PoseSet:
         """Where the images were when the poses were estimated."""
         return (self.path / self.manifest.source).resolve()
 
-    def column(self, name: str) -> NDArray[np.generic]:
+    def column(self, name: str) -> NDArray[Any]:
         """One column of `Poses` over all rows."""
         columns = [getattr(read_poses(self.path / part.name), name) for part in self.manifest.parts]
         if not columns:

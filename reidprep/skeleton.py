@@ -61,9 +61,7 @@ LIMBS = tuple(
     )
 )  # fmt: skip
 
-_COCO17_SOURCE = np.array(
-    [COCO17_JOINTS.index(name) if name != "neck" else -1 for name in JOINTS], dtype=np.intp
-)
+_COCO17_SOURCE = np.array([COCO17_JOINTS.index(name) if name != "neck" else -1 for name in JOINTS], dtype=np.intp)
 
 
 def from_coco17(joints: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -55,9 +55,7 @@ def cut(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.append(kept)
 
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 256, 256, 3])
-    heads = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in HEADS.values()
-    ]
+    heads = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in HEADS.values()]
     initializers[CENTER_SHAPE] = numpy_helper.from_array(np.array([-1, 64, 64, 1]), CENTER_SHAPE)
     weights = [initializers[name] for name in sorted(needed & initializers.keys())]
     graph = helper.make_graph(nodes, "movenet_thunder_heads", [images], heads, weights)

@@ -120,7 +120,12 @@ def test_other_sizes(drawn_poses: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda joints: joints * np.nan, lambda joints: joints * 0, lambda joints: joints + np.inf, lambda joints: -joints],
+    [
+        lambda joints: joints * np.nan,
+        lambda joints: joints * 0,
+        lambda joints: joints + np.inf,
+        lambda joints: -joints,
+    ],
     ids=["NaN", "zero", "infinite", "negative"],
 )
 def test_useless_joints_still_give_crops_and_are_flagged(drawn_poses: Path, tmp_path: Path, change: object) -> None:

@@ -37,9 +37,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(
-    "box", [(0, 0, 8, 12), (1.3, 2.7, 6.1, 9.9), (-4, -3, 12, 15), (2, 2, 3, 3), (20, 20, 30, 30)]
-)
+@pytest.mark.parametrize("box", [(0, 0, 8, 12), (1.3, 2.7, 6.1, 9.9), (-4, -3, 12, 15), (2, 2, 3, 3), (20, 20, 30, 30)])
 def test_equals_the_explicit_sum(box: tuple[float, ...]) -> None:
     image = picture(12, 8)
     got = crop_box(image, box, (20, 14), (10, 20, 30))
@@ -69,9 +67,7 @@ def test_shrinking_averages() -> None:
     x=st.floats(-50, 50), y=st.floats(-50, 50), width=st.floats(0.5, 400), height=st.floats(0.5, 400),
     rows=st.integers(1, 40), columns=st.integers(1, 40),
 )  # fmt: skip
-def test_any_box_gives_a_full_crop(
-    x: float, y: float, width: float, height: float, rows: int, columns: int
-) -> None:
+def test_any_box_gives_a_full_crop(x: float, y: float, width: float, height: float, rows: int, columns: int) -> None:
     flat = np.full((30, 20, 3), 77, dtype=np.uint8)
     result = crop_box(flat, (x, y, x + width, y + height), (rows, columns), (77, 77, 77))
     assert result.shape == (rows, columns, 3)

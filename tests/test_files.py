@@ -38,7 +38,10 @@ def test_file_sha256_of_a_missing_file_is_none(tmp_path: Path) -> None:
 
 
 def test_hdf5_round_trip_and_same_bytes(tmp_path: Path) -> None:
-    columns = {"names": ["a", "", "\N{GREEK SMALL LETTER ALPHA}\N{GRINNING FACE}"], "values": np.arange(6.0).reshape(3, 2)}
+    columns = {
+        "names": ["a", "", "\N{GREEK SMALL LETTER ALPHA}\N{GRINNING FACE}"],
+        "values": np.arange(6.0).reshape(3, 2),
+    }
     data = hdf5_bytes(SCHEMA, {"p": 1}, columns)
     assert data == hdf5_bytes(SCHEMA, {"p": 1}, columns)
     (tmp_path / "a.h5").write_bytes(data)

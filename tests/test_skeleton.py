@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def test_mirror_swaps_sides_and_is_its_own_inverse() -> None:
 
 def test_regions_cover_all_joints_and_neighbours_share_some() -> None:
     assert set(np.concatenate(list(REGIONS.values()))) == set(range(18))
-    for upper, lower in zip(PARTS, PARTS[1:], strict=False):
+    for upper, lower in pairwise(PARTS):
         assert set(REGIONS[upper]) & set(REGIONS[lower])
 
 

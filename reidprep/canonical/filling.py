@@ -191,8 +191,6 @@ def _average_fit(
 
     a *= share
     b *= share
-    shift = mean - np.stack(
-        [(a * pose_x - b * pose_y).sum(axis=1), (b * pose_x + a * pose_y).sum(axis=1)], axis=1
-    )
+    shift = mean - np.stack([(a * pose_x - b * pose_y).sum(axis=1), (b * pose_x + a * pose_y).sum(axis=1)], axis=1)
     fitted = (a @ flat + b @ flat_turned).reshape(points.shape) + shift[:, None]
     return fitted, a.sum(axis=1)

@@ -26,7 +26,7 @@ def learn(
     rng: np.random.Generator,
     provenance: Mapping[str, object] | None = None,
 ) -> CanonicalPoses:
-    """Cluster confident poses and their mirror images.
+    """Cluster upright confident poses and their mirror images.
 
     A first set is learnt from the complete poses. Those alone favour people seen from the front or from
     behind: from the side an arm is hidden. So the gaps of mostly complete poses (14 or more confident
@@ -41,35 +41,44 @@ def learn(
         provenance: what to record besides the parameters and counts of this function.
 
     Raises:
-        ReidError: fewer than `count` complete poses.
+        ReidError: fewer than `count` complete upright poses.
         ValueError: a shape does not fit.
     """
     measured, sizes = np.asarray(joints, dtype=np.float32), np.asarray(image_sizes)
     kept = np.isfinite(measured).all(axis=2) & (measured[..., 2] >= confidence)
-    flat = measured[..., 1].max(axis=1) == measured[..., 1].min(axis=1)
-    complete: NDArray[np.bool_] = kept.all(axis=1) & ~flat
+    complete: NDArray[np.bool_] = kept.all(axis=1)
+    complete[complete] = _upright(measured[complete, :, :2])
     if not 0 < count <= complete.sum():
         raise ReidError(
-            f"{complete.sum()} of {len(measured)} poses have all joints at confidence {confidence} or more,"
-            f" too few for {count} canonical poses; lower --confidence or --count, or use more images"
+            f"{complete.sum()} of {len(measured)} poses are upright and have all joints at confidence "
+            f"{confidence} or more, too few for {count} canonical poses; lower --confidence or --count, "
+            "or use more images"
         )
     first = _cluster(measured[complete, :, :2].astype(np.float64), count, rng)
 
-    usable = complete | (
+    fillable = (
         (kept.sum(axis=1) >= _MOSTLY_COMPLETE)
         & kept[:, indices(*FACE)].any(axis=1)
         & kept[:, indices("r_ankle", "l_ankle")].any(axis=1)
     )
-    filled = fill(measured[usable], sizes[usable], first, confidence)
-    second = _cluster(filled.joints[~filled.few].astype(np.float64), count, rng)
+    filled = fill(measured[fillable], sizes[fillable], first, confidence)
+    usable = filled.joints[~filled.few & _upright(filled.joints)]
+    second = _cluster(usable.astype(np.float64), count, rng)
     counts = {
         "confidence": confidence,
         "count": count,
         "poses_seen": len(measured),
         "poses_complete": int(complete.sum()),
-        "poses_used": int((~filled.few).sum()),
+        "poses_used": len(usable),
     }
     return CanonicalPoses(second.poses, second.frequencies, {**(provenance or {}), **counts})
+
+
+def _upright(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Poses higher than wide: others are mistakes, and the unit of the set is the height."""
+    width, height = np.ptp(points, axis=1).T
+    result: NDArray[np.bool_] = height > width
+    return result
 
 
 def _cluster(poses: NDArray[np.float64], count: int, rng: np.random.Generator) -> CanonicalPoses:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from reidprep.datasets.base import Dataset, ImageSource
 from reidprep.datasets.folder import FolderImages
 from reidprep.datasets.opening import READERS, open_dataset, open_images
-from reidprep.datasets.summary import SplitCounts, describe
+from reidprep.datasets.summary import describe
 
 __all__ = [
     "READERS",
     "Dataset",
     "FolderImages",
     "ImageSource",
-    "SplitCounts",
     "describe",
     "open_dataset",
     "open_images",

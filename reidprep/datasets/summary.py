@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from reidprep.datasets.base import Dataset
 from reidprep.datasets.folder import counted, quoted
-from reidprep.records import SPLITS, Record, Split
-
-JUNK_PID = -1
+from reidprep.records import JUNK_PID, SPLITS, Record, Split, SplitCounts
 
 _MAX_IDS = 20
 
 
-@dataclass(frozen=True)
-class SplitCounts:
-    """The size of one split.
-
-    Attributes:
-        split: train, query or gallery.
-        images: number of images, junk included.
-        identities: number of person ids, junk (-1) not counted.
-        cameras: number of cameras.
-        junk: number of images of pid -1.
-    """
-
-    split: Split
-    images: int
-    identities: int
-    cameras: int
-    junk: int
-
-
 def describe(dataset: Dataset) -> list[SplitCounts]:
     """Counts of the train, query and gallery splits, in this order."""
-    return [_count(split, [r for r in dataset.records if r.split == split]) for split in SPLITS]
-
-
-def _count(split: Split, records: Sequence[Record]) -> SplitCounts:
-    return SplitCounts(
-        split=split,
-        images=len(records),
-        identities=len({record.pid for record in records} - {JUNK_PID}),
-        cameras=len({record.camid for record in records}),
-        junk=sum(record.pid == JUNK_PID for record in records),
-    )
+    of_split = {split: [record for record in dataset.records if record.split == split] for split in SPLITS}
+    return [
+        SplitCounts.of(split, [record.pid for record in records], [record.camid for record in records])
+        for split, records in of_split.items()
+    ]
 
 
 def evaluation_notes(records: Iterable[Record], separate_numbering: bool) -> list[str]:

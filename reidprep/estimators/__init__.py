@@ -42,9 +42,7 @@ class PoseEstimator(Protocol):
 ESTIMATORS = ("movenet",)
 
 
-def create_estimator(
-    name: str = "movenet", *, device: str = "auto", batch_size: int | None = None
-) -> PoseEstimator:
+def create_estimator(name: str = "movenet", *, device: str = "auto", batch_size: int | None = None) -> PoseEstimator:
     """Make an estimator.
 
     Args:

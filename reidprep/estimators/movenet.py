@@ -39,9 +39,7 @@ class MoveNet:
         if device not in ("auto", "cpu", "cuda"):
             raise ReidError(f"unknown device {device!r}; choose auto, cpu or cuda")
         if device == "cuda" and not on_cuda:
-            raise ReidError(
-                "this onnxruntime has no CUDA provider; install the 'cuda' extra or choose --device cpu"
-            )
+            raise ReidError("this onnxruntime has no CUDA provider; install the 'cuda' extra or choose --device cpu")
         weights = files("reidprep").joinpath("data/movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
         self.batch_size = batch_size or (64 if on_cuda else 4)
@@ -91,7 +89,7 @@ def _session_options(batch_size: int) -> onnxruntime.SessionOptions:
 
 
 def _square_side(image: NDArray[np.uint8]) -> float:
-    return SQUARE_SCALE * max(image.shape[:2])
+    return SQUARE_SCALE * float(max(image.shape[:2]))
 
 
 def letterbox(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -131,15 +129,13 @@ def decode_heads(
 
     cells = np.arange(GRID, dtype=np.float32)
     distance = np.sqrt(
-        np.square(cells - expected_y[..., None])[..., :, None]
-        + np.square(cells - expected_x[..., None])[..., None, :]
+        np.square(cells - expected_y[..., None])[..., :, None] + np.square(cells - expected_x[..., None])[..., None, :]
     )
     best = (heatmap / (distance + _DISTANCE_OFFSET)).reshape(n, joints, -1).argmax(axis=2)
 
-    index = (rows[:, None], np.arange(joints))
-    shift = offset.reshape(n, joints, 2, -1)[(*index, slice(None), best)]
+    people, joint = rows[:, None], np.arange(joints)
+    shift = offset.reshape(n, joints, 2, -1)[people, joint, :, best]
     x = ((best % GRID) + shift[..., 1]) * STRIDE
     y = ((best // GRID) + shift[..., 0]) * STRIDE
-    score = heatmap.reshape(n, joints, -1)[(*index, best)]
+    score = heatmap.reshape(n, joints, -1)[people, joint, best]
     return np.stack([x, y, score], axis=-1).astype(np.float32)
-

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError
-from reidprep.jpeg import decode_jpeg
 from reidprep.files import open_hdf5, read_strings
+from reidprep.jpeg import decode_jpeg
 from reidprep.manifest import Manifest, Part, read_manifest
 from reidprep.records import SPLITS
 from reidprep.shards.format import COLUMNS, SCHEMA, STRINGS, image_shapes

@@ -21,7 +21,7 @@ SKINS: tuple[Colour, ...] = (
     (0.94, 0.78, 0.67), (0.88, 0.70, 0.57), (0.80, 0.60, 0.46), (0.66, 0.47, 0.34), (0.48, 0.33, 0.24),
 )  # fmt: skip
 HAIRS: tuple[Colour, ...] = (
-    (0.08, 0.07, 0.07), (0.14, 0.10, 0.08), (0.27, 0.18, 0.12), (0.50, 0.36, 0.20), (0.55, 0.54, 0.53),
+    (0.07, 0.06, 0.06), (0.09, 0.07, 0.06), (0.12, 0.09, 0.07), (0.15, 0.11, 0.08), (0.21, 0.14, 0.09),
 )  # fmt: skip
 TOPS: tuple[Colour, ...] = (
     (0.93, 0.93, 0.91), (0.15, 0.15, 0.17), (0.75, 0.13, 0.15), (0.20, 0.35, 0.70), (0.93, 0.78, 0.22),
@@ -76,7 +76,8 @@ class Identity:
         build: proportions.
         skin: colour of the skin.
         hair: style.
-        hair_colour: of hair or cap.
+        hair_colour: colour of the hair.
+        cap: colour of the cap, worn where `hair` says so.
         top: cloth of the shirt; of the whole dress for `dress`.
         sleeve: covered share of the arm, 0.1 sleeveless to 1 long.
         lower: what is worn below.
@@ -93,6 +94,7 @@ class Identity:
     skin: Colour
     hair: Hair
     hair_colour: Colour
+    cap: Colour
     top: Fabric
     sleeve: float
     lower: Lower
@@ -125,7 +127,8 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         build=build,
         skin=skin,
         hair=hair,
-        hair_colour=_varied(rng, TOPS if hair == "cap" else HAIRS),
+        hair_colour=_varied(rng, HAIRS),
+        cap=_varied(rng, TOPS),
         top=_fabric(rng, TOPS, plain=0.55),
         sleeve=float(_pick(rng, (0.1, 0.42, 0.5, 1.0), (1 if feminine else 0.2, 4, 2, 3))),
         lower=lower,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +13,17 @@ from reidprep.synth.canvas import Canvas, Layer, crease_field
 HEIGHT, WIDTH = 256, 1024
 """Size of a panorama in pixels: as high as an image at twice its resolution, several images wide."""
 
+Backdrop = Literal["shops", "bushes", "wall"]
+BACKDROPS: tuple[Backdrop, ...] = ("shops", "bushes", "wall")
 Picture = NDArray[np.float32]
 
 
-def draw_panorama(rng: np.random.Generator) -> Picture:
+def draw_panorama(backdrop: Backdrop, rng: np.random.Generator) -> Picture:
     """Draw the empty place a camera watches, (`HEIGHT`, `WIDTH`, 3) RGB 0 to 1."""
-    picture = np.empty((HEIGHT, WIDTH, 3), dtype=np.float32)
+    picture: Picture = np.empty((HEIGHT, WIDTH, 3), dtype=np.float32)
     horizon = int(rng.uniform(0.25, 0.5) * HEIGHT)
-    backdrop = (_bushes, _wall, _shops)[int(rng.integers(3))]
-    picture[:horizon] = backdrop(horizon, rng)
+    paint = {"bushes": _bushes, "wall": _wall, "shops": _shops}[backdrop]
+    picture[:horizon] = paint(horizon, rng)
     picture[horizon:] = _ground(HEIGHT - horizon, rng)
     if rng.random() < 0.6:
         _bicycles(picture, horizon, rng)
@@ -27,7 +31,8 @@ def draw_panorama(rng: np.random.Generator) -> Picture:
         _post(picture, horizon, rng)
     picture *= 1 + 0.06 * crease_field((HEIGHT, WIDTH), rng)[..., None]
     # The place is farther away than the person the camera is focused on.
-    return np.asarray(np.clip(cv2.GaussianBlur(picture, (0, 0), rng.uniform(1.2, 2.2)), 0, 1), dtype=np.float32)
+    blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(1.2, 2.2))
+    return np.asarray(np.clip(blurred, 0, 1), dtype=np.float32)
 
 
 def cut_background(panorama: Picture, size: tuple[int, int], rng: np.random.Generator) -> Picture:
@@ -74,7 +79,7 @@ def _wall(height: int, rng: np.random.Generator) -> Picture:
     for row, top in enumerate(range(0, height, course)):
         wall[top : top + course, (row % 2) * course :: 2 * course] *= 0.88
     wall[-8:] *= 0.7
-    return wall
+    return np.asarray(wall)
 
 
 def _shops(height: int, rng: np.random.Generator) -> Picture:
@@ -82,10 +87,10 @@ def _shops(height: int, rng: np.random.Generator) -> Picture:
     x = 0
     while x < WIDTH:
         wide = int(rng.integers(40, 120))
-        front[int(0.2 * height) :, x + 4 : x + wide - 4] = _tone(rng, 0.15, 0.55, 0.08)
-        front[: int(0.2 * height), x : x + wide] = _tone(rng, 0.3, 0.7, 0.15)
+        front[int(0.2 * height) :, x + 4 : x + wide - 4] = _tone(rng, 0.15, 0.55, 0.04)
+        front[: int(0.2 * height), x : x + wide] = _tone(rng, 0.3, 0.7, 0.08)
         x += wide
-    return front
+    return np.asarray(front)
 
 
 def _bicycles(picture: Picture, horizon: int, rng: np.random.Generator) -> None:
@@ -93,13 +98,13 @@ def _bicycles(picture: Picture, horizon: int, rng: np.random.Generator) -> None:
     for x in range(0, WIDTH, 70):
         if rng.random() < 0.5:
             continue
-        left, y, radius = x + int(rng.integers(20)), horizon + int(rng.integers(8, 24)), int(rng.integers(15, 21))
+        left, y = x + int(rng.integers(20)), horizon + int(rng.integers(8, 24))
+        radius = int(rng.integers(15, 21))
         colour = tuple(float(c) for c in _tone(rng, 0.1, 0.45, 0.12))
-        right, saddle = (left + 46, y), (left + 16, y - 30)
-        cv2.circle(picture, (left, y), radius, (0.15, 0.15, 0.15), 2)
-        cv2.circle(picture, right, radius, (0.15, 0.15, 0.15), 2)
-        handle = (left + 38, y - 34)
-        for a, b in (((left, y), saddle), (saddle, right), ((left, y), handle), (handle, right), (saddle, handle)):
+        rear, front, saddle, handle = (left, y), (left + 46, y), (left + 16, y - 30), (left + 38, y - 34)
+        cv2.circle(picture, rear, radius, (0.15, 0.15, 0.15), 2)
+        cv2.circle(picture, front, radius, (0.15, 0.15, 0.15), 2)
+        for a, b in ((rear, saddle), (saddle, front), (rear, handle), (handle, front), (saddle, handle)):
             cv2.line(picture, a, b, colour, 2, cv2.LINE_AA)
 
 
@@ -134,7 +139,8 @@ def draw_occluder(canvas: Canvas, rng: np.random.Generator) -> None:
     else:
         x = width * (rng.uniform(-0.08, 0.04) if rng.random() < 0.5 else rng.uniform(0.96, 1.08))
         half, top = rng.uniform(0.14, 0.22) * width, rng.uniform(0.1, 0.3) * height
-        trunk = [(x, top, 0.6 * half, half), (x, top + half, half, half), (x, 0.55 * height, 0.9 * half, half)]
-        legs = [(x, 0.55 * height, 0.8 * half, half), (x, 1.2 * height, 0.5 * half, half)]
+        waist = 0.55 * height
+        trunk = [(x, top, 0.6 * half, half), (x, top + half, half, half), (x, waist, 0.9 * half, half)]
+        legs = [(x, waist, 0.8 * half, half), (x, 1.2 * height, 0.5 * half, half)]
         canvas.solid(legs, (0.6 * g, 0.6 * b, 0.6 * r), Layer.OCCLUDER)
         canvas.solid(trunk, (r, g, b), Layer.OCCLUDER)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.synth.background import draw_panorama
+from reidprep.synth.background import Backdrop, draw_panorama
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Camera:
     panorama: NDArray[np.float32]
 
 
-def sample_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera."""
+def sample_camera(backdrop: Backdrop, rng: np.random.Generator) -> Camera:
+    """Draw a camera that watches a place with the given backdrop."""
     return Camera(
         pitch=rng.uniform(0.05, 0.3),
         light=(rng.uniform(-0.8, 0.8), -0.5),
@@ -58,11 +58,13 @@ def sample_camera(rng: np.random.Generator) -> Camera:
         quality=int(rng.integers(78, 93)),
         occluded=rng.uniform(0.06, 0.18),
         truncated=rng.uniform(0.06, 0.18),
-        panorama=draw_panorama(rng),
+        panorama=draw_panorama(backdrop, rng),
     )
 
 
-def expose(picture: NDArray[np.float32], size: tuple[int, int], camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
+def expose(
+    picture: NDArray[np.float32], size: tuple[int, int], camera: Camera, rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """What the camera makes of a supersampled picture.
 
     Args:
@@ -78,7 +80,8 @@ def expose(picture: NDArray[np.float32], size: tuple[int, int], camera: Camera, 
     small = cv2.resize(picture, sensor, interpolation=cv2.INTER_AREA)
     small = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
     small = cv2.GaussianBlur(small, (0, 0), camera.blur)
-    small = np.clip(small * camera.gains * np.float32(rng.normal(1.0, 0.04)), 0, 1) ** np.float32(camera.gamma)
+    small = np.clip(small * camera.gains * np.float32(rng.normal(1.0, 0.04)), 0, 1)
+    small = small ** np.float32(camera.gamma)
     small = camera.lift + (1 - camera.lift) * small
     noisy = 255 * small + camera.noise * rng.standard_normal(small.shape, dtype=np.float32)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(noisy), 0, 255), dtype=np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -52,16 +53,18 @@ class Canvas:
             rng: draws the creases that every cloth shows.
         """
         self.image = background
-        self.layers = np.zeros(background.shape[:2], dtype=np.uint8)
+        self.layers: NDArray[np.uint8] = np.zeros(background.shape[:2], dtype=np.uint8)
         self.light = light
         self._creases = crease_field(background.shape[:2], rng)
 
-    def solid(self, sections: ArrayLike, colour: Colour | Texture, layer: Layer, creases: float = 0.4) -> None:
+    def solid(
+        self, sections: ArrayLike, colour: Colour | Texture, layer: Layer, creases: float = 0.22
+    ) -> None:
         """Paint a rounded solid strung along cross-sections.
 
         Args:
-            sections: (k, 4), each the ellipse x, y, half width, half height in pixels; neighbours are joined by
-                their convex hull.
+            sections: (k, 4), each the ellipse x, y, half width, half height in pixels; neighbours are
+                joined by their convex hull.
             colour: one colour, or a texture along the axis from first to last section.
             layer: what the covered pixels show afterwards.
             creases: strength of the cloth's folds, 0 for skin.
@@ -71,7 +74,7 @@ class Canvas:
         if len(outlines) == 1:
             self.shape(list(outlines), colour, layer, creases=creases)
             return
-        pieces = [np.concatenate(pair) for pair in zip(outlines[:-1], outlines[1:], strict=True)]
+        pieces = [np.concatenate(pair) for pair in pairwise(outlines)]
         axis = (ellipses[0, :2], ellipses[-1, :2])
         self.shape([_hull(piece) for piece in pieces], colour, layer, axis=axis, creases=creases)
 
@@ -128,17 +131,17 @@ class Canvas:
         slope_x = cv2.Sobel(bulge, cv2.CV_32F, 1, 0, scale=radius / 8)
         slope_y = cv2.Sobel(bulge, cv2.CV_32F, 0, 1, scale=radius / 8)
         towards = -np.clip(slope_x * self.light[0] + slope_y * self.light[1], -1.0, 1.0)
-        return np.asarray(1.0 - relief * (0.45 - 0.45 * bulge - 0.22 * towards), dtype=np.float32)
+        return np.asarray(1.0 - relief * (0.34 - 0.34 * bulge - 0.2 * towards), dtype=np.float32)
 
 
 def crease_field(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
     """(h, w) smooth noise of about unit size whose features are longer across than they are high."""
     height, width = shape
     field = np.zeros(shape, dtype=np.float32)
-    for cell_y, cell_x, weight in ((24, 36, 0.6), (9, 16, 0.5), (3, 4, 0.25)):
+    for cell_y, cell_x, weight in ((40, 30, 0.7), (16, 20, 0.5), (4, 5, 0.2)):
         coarse = rng.standard_normal((height // cell_y + 2, width // cell_x + 2), dtype=np.float32)
         field += weight * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return field * np.float32(0.3)
+    return np.asarray(0.3 * field, dtype=np.float32)
 
 
 def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ def _shoulder_straps(canvas: Canvas, figure: Figure) -> None:
         shoulder = 0.62 * figure.points[f"{side}_shoulder"] + 0.38 * figure.points["neck"]
         waist = 0.85 * figure.points[f"{side}_shoulder"] + 0.15 * figure.points["neck"]
         low = waist - [0, 0, 0.15 * figure.height]
-        ends = figure.view.project([shoulder, shoulder + [0, 0.05 * figure.height, -0.04], low])
+        ends = figure.view.project([shoulder, shoulder + np.array([0, 0.05 * figure.height, -0.04]), low])
         canvas.solid(np.c_[ends, np.full((3, 2), width)], figure.identity.bag, Layer.CARRIED)
 
 
@@ -53,7 +53,7 @@ def _strap(canvas: Canvas, figure: Figure, hung_near: bool) -> None:
     if not hung_near:
         hip = 0.5 * (hip + figure.points["pelvis"])
     width = 0.009 * figure.height * figure.view.scale
-    ends = figure.view.project([shoulder, hip + [0, 0, 0.03 * figure.height]])
+    ends = figure.view.project([shoulder, hip + np.array([0, 0, 0.03 * figure.height])])
     canvas.solid(np.c_[ends, np.full((2, 2), width)], figure.identity.bag, Layer.CARRIED)
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import reidprep
 from reidprep.errors import ReidError
 from reidprep.jpeg import encode_jpeg
 from reidprep.skeleton import JOINTS
 from reidprep.synth.appearance import Identity, sample_identity
+from reidprep.synth.background import BACKDROPS
 from reidprep.synth.camera import Camera, sample_camera
 from reidprep.synth.scene import Drawing, draw_nobody, draw_person
 from reidprep.synth.truth import FILE_NAME, SCHEMA, VERSION
@@ -72,9 +74,11 @@ def generate(
     """Draw a dataset of pedestrians in the layout and with the file names of Market-1501.
 
     Even pids go to `bounding_box_train`, odd ones to `query` (the first image of each camera) and
-    `bounding_box_test`; the gallery also gets, per camera, two distractors (pid 0) and a badly cut image of a query's
-    person (pid -1). `truth.json` says what each image shows. The same arguments give the same bytes with the
-    same versions of NumPy and OpenCV, and an image stays as it is when more people, cameras or images are asked for.
+    `bounding_box_test`; the gallery also gets two distractors per camera (pid 0: a false detection and a
+    stranger) and a badly cut image of each of its people (pid -1). `truth.json` says what each image shows.
+
+    The same arguments give the same bytes with the same versions of NumPy and OpenCV, and an image stays as
+    it is when more people, cameras or images are asked for.
 
     Args:
         out: folder to write; made if need be, must be empty.
@@ -121,7 +125,10 @@ def _check(out: Path, parameters: Parameters) -> None:
 
 def _images(parameters: Parameters) -> Iterator[_Image]:
     seed = parameters.seed
-    cameras = {c: sample_camera(_rng(seed, _CAMERA, c)) for c in range(1, parameters.cameras + 1)}
+    cameras = {
+        camid: sample_camera(BACKDROPS[camid % len(BACKDROPS)], _rng(seed, _CAMERA, camid))
+        for camid in range(1, parameters.cameras + 1)
+    }
     for pid in range(1, parameters.identities + 1):
         identity = sample_identity(_rng(seed, _IDENTITY, pid))
         order = _rng(seed, _VIEWS, pid).permutation(4)
@@ -132,7 +139,7 @@ def _images(parameters: Parameters) -> Iterator[_Image]:
                 drawing = draw_person(identity, camera, _yaw(order, camid, rng), "detected", rng)
                 path = f"{folder}/{_name(pid, camid, index)}"
                 yield _Image(path, pid, camid, camera.quality, drawing)
-            if pid % 2 == 1 and camid == 1 + (pid // 2) % len(cameras):
+            if pid % 2 == 1 and camid == 1 + pid // 2 % 2:
                 yield _junk(seed, pid, camid, identity, camera)
     for camid, camera in cameras.items():
         for index in range(DISTRACTORS_PER_CAMERA):
@@ -157,8 +164,8 @@ def _rng(*key: int) -> np.random.Generator:
     return np.random.default_rng(key)
 
 
-def _yaw(order: np.ndarray[Any, Any], camid: int, rng: np.random.Generator) -> float:
-    """A person crosses each camera's place in one direction, and is seen from another side by the next camera."""
+def _yaw(order: NDArray[np.int64], camid: int, rng: np.random.Generator) -> float:
+    """A person crosses a camera's place in one direction, and the next camera sees another side."""
     main = VIEWS[order[camid % 4]]
     return float(main + rng.normal(0, 0.15) + (rng.choice([-0.6, 0.6]) if rng.random() < 0.25 else 0.0))
 

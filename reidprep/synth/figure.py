@@ -19,17 +19,20 @@ LEG = {"r": Layer.RIGHT_LEG, "l": Layer.LEFT_LEG}
 
 # Cross-sections of the trunk: height, half width, half depth, as shares of body height.
 TRUNK = (
-    (0.842, 0.040, 0.036),
+    (0.848, 0.038, 0.036),
+    (0.838, 0.060, 0.042),
     (0.812, 0.104, 0.050),
-    (0.735, 0.098, 0.066),
+    (0.735, 0.096, 0.066),
     (0.610, 0.080, 0.058),
     (0.540, 0.092, 0.064),
     (0.490, 0.094, 0.066),
 )
 PELVIS = ((0.590, 0.080, 0.058), (0.520, 0.092, 0.064), (0.462, 0.086, 0.062))
 LEG_RADII = (0.052, 0.047, 0.035, 0.034, 0.021)
-ARM_RADII = (0.036, 0.031, 0.024, 0.024, 0.017)
-CLOTH = 0.009
+ARM_RADII = (0.027, 0.029, 0.023, 0.023, 0.016)
+CLOTH = 0.007
+COLLAR = np.array([(-1, -0.9), (1, -0.9), (0.45, 0.5), (-0.45, 0.5)])
+SQUARE = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,8 @@ def _arm(canvas: Canvas, figure: Figure, side: str) -> None:
 def _trunk(canvas: Canvas, figure: Figure) -> None:
     who, facing = figure.identity, float(np.cos(figure.view.yaw))
     neck = figure.tube(("neck", "head"), (0.036, 0.033, 0.031))
-    canvas.solid(neck, tuple(0.9 * c for c in who.skin), Layer.HEAD, creases=0.0)  # type: ignore[arg-type]
+    r, g, b = who.skin
+    canvas.solid(neck, (0.9 * r, 0.9 * g, 0.9 * b), Layer.HEAD, creases=0.0)
     if who.lower == "dress":
         _skirt(canvas, figure, _texture(figure), top=0.60)
     elif who.lower == "skirt":
@@ -161,7 +165,7 @@ def _trunk(canvas: Canvas, figure: Figure) -> None:
     else:
         canvas.solid(figure.barrel(PELVIS), _texture(figure, lower=True), Layer.TRUNK)
     rings = np.array(TRUNK)
-    rings[1, 1] = who.build.shoulders + 0.012
+    rings[2, 1] = who.build.shoulders + 0.010
     if who.lower in ("skirt", "dress"):
         rings = rings[:-1]
     canvas.solid(figure.barrel(rings), _texture(figure), Layer.TRUNK)
@@ -169,7 +173,7 @@ def _trunk(canvas: Canvas, figure: Figure) -> None:
         _front(canvas, figure, facing)
 
 
-def _skirt(canvas: Canvas, figure: Figure, cloth: Texture, top: float) -> None:
+def _skirt(canvas: Canvas, figure: Figure, cloth: Texture | Colour, top: float) -> None:
     hem = HIP_HEIGHT - 0.48 * figure.identity.length
     rings = ((top, 0.080, 0.058), (0.53, 0.098, 0.074), (hem, 0.125, 0.105))
     canvas.solid(figure.barrel(rings), cloth, Layer.TRUNK)
@@ -179,13 +183,14 @@ def _front(canvas: Canvas, figure: Figure, facing: float) -> None:
     """Neckline and print: what tells a chest from a back."""
     who, height = figure.identity, figure.height
     forward = np.array([0, 0.05 * height, 0])
-    x, y = figure.view.project(figure.points["neck"] + forward)
     size = height * figure.view.scale
-    canvas.solid([(x, y, 0.033 * facing * size, 0.026 * size)], who.skin, Layer.TRUNK, creases=0.0)
+    x, y = figure.view.project(figure.points["neck"] + forward)
+    collar = COLLAR * [0.034 * facing * size, 0.026 * size] + np.array([x, y])
+    canvas.shape([collar], who.skin, Layer.TRUNK, relief=0.2)
     if who.logo:
         x, y = figure.view.project(figure.points["chest"] + forward)
-        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * [0.035 * facing * size, 0.028 * size] + [x, y]
-        canvas.shape([corners], who.top.second, Layer.TRUNK, relief=0.1)
+        logo = SQUARE * [0.035 * facing * size, 0.028 * size] + np.array([x, y])
+        canvas.shape([logo], who.top.second, Layer.TRUNK, relief=0.1)
 
 
 def _texture(figure: Figure, lower: bool = False) -> Texture | Colour:

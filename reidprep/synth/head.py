@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from reidprep.synth.canvas import Canvas, Layer
 
 if TYPE_CHECKING:
+    from reidprep.synth.appearance import Identity
     from reidprep.synth.figure import Figure
 
 HALF_AXES = (0.047, 0.058, 0.068)
@@ -19,9 +20,10 @@ HALF_AXES = (0.047, 0.058, 0.068)
 HAIRLINES = {
     "short": ((-0.4, -0.05, 0.25, 0.5), (-0.55, -0.05, 0.3, 0.52)),
     "long": ((-0.1, 0.15, 0.4, 0.6), (-2.0, -1.0, 0.35, 0.5)),
-    "tail": ((-0.4, -0.05, 0.25, 0.5), (-0.65, -0.15, 0.3, 0.52)),
-    "cap": ((-0.5, -0.1, 0.3, 0.6), (-0.1, 0.1, 0.25, 0.42)),
+    "tail": ((-0.3, -0.05, 0.25, 0.5), (-0.9, -0.15, 0.3, 0.52)),
+    "cap": ((-0.4, -0.05, 0.25, 0.5), (-0.55, -0.05, 0.3, 0.52)),
 }
+CAP_EDGE = ((-0.5, -0.1, 0.3, 0.6), (0.1, 0.15, 0.25, 0.42))
 
 
 def draw_hair_behind(canvas: Canvas, figure: Figure) -> None:
@@ -31,9 +33,9 @@ def draw_hair_behind(canvas: Canvas, figure: Figure) -> None:
         return
     back = figure.head_rotation @ [0, -1.0, 0]
     if who.hair == "long":
-        path = [(0.02, 0.012, 0.050), (0.03, -0.07, 0.053), (0.055, -0.15, 0.046)]
+        path = [(0.015, 0.012, 0.050), (0.03, -0.06, 0.058), (0.055, -0.14, 0.056)]
     else:
-        path = [(0.055, 0.02, 0.018), (0.08, -0.03, 0.022), (0.07, -0.11, 0.012)]
+        path = [(0.050, 0.035, 0.022), (0.075, 0.0, 0.030), (0.070, -0.055, 0.028), (0.065, -0.075, 0.018)]
     centres = [figure.points["head"] + height * (away * back + [0, 0, up]) for away, up, _ in path]
     radii = np.array([radius for _, _, radius in path])[:, None] * height * figure.view.scale
     sections = np.concatenate([figure.view.project(centres), radii, radii], axis=1)
@@ -45,11 +47,14 @@ def draw_head(canvas: Canvas, figure: Figure) -> None:
     who, view, height = figure.identity, figure.view, figure.height
     nose_size = 0.012 * height * view.scale
     if figure.near("nose") > figure.near("head"):
-        canvas.solid([(*view.project(figure.points["nose"]), nose_size, nose_size)], who.skin, Layer.HEAD, 0.0)
+        x, y = view.project(figure.points["nose"])
+        canvas.solid([(x, y, nose_size, nose_size)], who.skin, Layer.HEAD, creases=0.0)
     _skull(canvas, figure)
     if who.hair == "long":
         return
     for side in "rl":
+        if np.cos(figure.view.yaw) < -0.5:
+            continue
         ear = figure.points[f"{side}_ear"]
         if figure.near(f"{side}_ear") > figure.near("head") - 0.02 * height:
             size = 0.013 * height * view.scale
@@ -73,19 +78,19 @@ def _skull(canvas: Canvas, figure: Figure) -> None:
     surface = np.stack(np.broadcast_arrays(qx, qy, towards), axis=-1) @ axes  # left, forward, up
     shade = 0.62 + 0.38 * towards - 0.12 * (qx * -canvas.light[0] + qy * -canvas.light[1])
     window = (slice(low[1], high[1]), slice(low[0], high[0]))
-    paint = _face(surface, np.array(who.skin), np.array(who.hair_colour), who.hair) * shade[..., None]
+    paint = _face(surface, who) * shade[..., None]
     canvas.image[window][inside] = paint[inside].astype(np.float32)
     canvas.layers[window][inside] = Layer.HEAD
 
 
-def _face(
-    surface: NDArray[np.float64], skin: NDArray[np.float64], hair: NDArray[np.float64], style: str
-) -> NDArray[np.float64]:
+def _face(surface: NDArray[np.float64], who: Identity) -> NDArray[np.float64]:
     """Colours of points on the unit head, (..., 3) as left, forward, up -> (..., 3) RGB."""
+    skin = np.array(who.skin)
     left, forward, up = (surface[..., i] for i in range(3))
     front = forward > 0.1
     beside = np.abs(left)
-    colours = np.broadcast_to(skin, surface.shape).copy()
+    colours = np.empty_like(surface)
+    colours[:] = skin
 
     def fill(where: NDArray[np.bool_], colour: NDArray[np.float64]) -> None:
         colours[front & where] = colour
@@ -93,12 +98,12 @@ def _face(
     fill((beside < 0.16) & (np.abs(up + 0.26) < 0.05), 0.62 * skin)  # under the nose
     fill((beside > 0.06) & (beside < 0.14) & (up > -0.2) & (up < 0.2), 0.86 * skin)  # beside its bridge
     fill((beside < 0.28) & (np.abs(up + 0.52) < 0.07), skin * [0.75, 0.45, 0.45])  # lips
-    fill(((beside - 0.40) / 0.24) ** 2 + ((up - 0.08) / 0.15) ** 2 < 1, 0.66 * skin)  # sockets
-    fill(((beside - 0.40) / 0.17) ** 2 + ((up - 0.08) / 0.09) ** 2 < 1, np.array([0.1, 0.08, 0.07]))  # eyes
+    fill(((beside - 0.40) / 0.24) ** 2 + ((up - 0.08) / 0.15) ** 2 < 1, 0.8 * skin)  # sockets
+    fill(((beside - 0.40) / 0.15) ** 2 + ((up - 0.08) / 0.08) ** 2 < 1, np.array([0.1, 0.08, 0.07]))  # eyes
     fill((np.abs(beside - 0.40) < 0.22) & (np.abs(up - 0.30) < 0.05), 0.35 * skin)  # brows
-    at, line = HAIRLINES[style]
-    covered = up > np.interp(forward, at, line)
-    colours[covered] = hair
-    if style == "cap":
-        fill(covered & (up < 0.5), 0.6 * hair)  # the brim's shadow
+    colours[up > np.interp(forward, *HAIRLINES[who.hair])] = who.hair_colour
+    if who.hair == "cap":
+        covered = up > np.interp(forward, *CAP_EDGE)
+        colours[covered] = who.cap
+        fill(covered & (up < 0.5), 0.6 * np.array(who.cap))  # the brim
     return colours

@@ -146,6 +146,7 @@ def solve(build: Build, pose: Pose) -> Points:
         knee = hip + THIGH * height * _hanging(limbs.hip, 0.0)
         ankle = knee + SHIN * height * _hanging(limbs.hip - limbs.knee, -sign * 0.02)
         pitch = 0.7 * (limbs.hip - limbs.knee)
+        foot = _turn(-sign * 0.15) @ [0, np.cos(pitch), np.sin(pitch)]
         points |= {
             f"{side}_shoulder": shoulder,
             f"{side}_elbow": elbow,
@@ -154,8 +155,7 @@ def solve(build: Build, pose: Pose) -> Points:
             f"{side}_hip": hip,
             f"{side}_knee": knee,
             f"{side}_ankle": ankle,
-            f"{side}_toe": ankle + FOOT * height * _turn(-sign * 0.15) @ [0, np.cos(pitch), np.sin(pitch)]
-            - [0, 0, 0.02 * height],
+            f"{side}_toe": ankle + height * (FOOT * foot - [0, 0, 0.02]),
         }
     lowest = min(
         min(points[f"{side}_ankle"][2] - 0.045 * height, points[f"{side}_toe"][2] - 0.012 * height)

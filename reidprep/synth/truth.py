@@ -25,8 +25,8 @@ class Truth:
 
     Attributes:
         paths: relative POSIX paths.
-        joints: (n, 18, 2) float32, continuous source pixels; joints may lie outside the image, and are NaN where
-            an image shows nobody.
+        joints: (n, 18, 2) float32, continuous source pixels; joints may lie outside the image, and are NaN
+            where an image shows nobody.
         visible: (n, 18) bool, in the image and not covered.
         pids: (n,) int64.
         camids: (n,) int64.
@@ -80,8 +80,8 @@ def load_truth(dataset: Path) -> Truth:
     nobody = [[np.nan, np.nan]] * len(JOINTS)
     return Truth(
         paths=tuple(image["path"] for image in images),
-        joints=np.array([image["joints"] or nobody for image in images], dtype=np.float32).reshape(-1, len(JOINTS), 2),
-        visible=np.array([image["visible"] for image in images], dtype=bool).reshape(-1, len(JOINTS)),
+        joints=np.array([image["joints"] or nobody for image in images], dtype=np.float32),
+        visible=np.array([image["visible"] for image in images], dtype=bool),
         pids=np.array([image["pid"] for image in images], dtype=np.int64),
         camids=np.array([image["camid"] for image in images], dtype=np.int64),
         yaws=np.array([image["yaw"] for image in images], dtype=np.float32),
@@ -97,8 +97,8 @@ def pck(truth: Truth, joints: NDArray[np.floating], fraction: float = 0.1) -> Pc
 
     Args:
         truth: n images.
-        joints: (n, 18, 2) or (n, 18, 3) continuous source pixels, images in the truth's order; a score is not looked
-            at, so every visible joint counts; NaN is a miss.
+        joints: (n, 18, 2) or (n, 18, 3) continuous source pixels, images in the truth's order; a score is
+            not looked at, so every visible joint counts; NaN is a miss.
         fraction: allowed distance.
 
     Raises:

@@ -31,12 +31,12 @@ class View:
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         turned = np.array([[c, s, 0], [0, 0, 1.0], [-s, c, 0]])  # right, up, towards
         down, look = np.cos(self.pitch), np.sin(self.pitch)
-        return np.array([[1.0, 0, 0], [0, -down, look], [0, look, down]]) @ turned
+        return np.asarray(np.array([[1.0, 0, 0], [0, -down, look], [0, look, down]]) @ turned)
 
     def project(self, points: ArrayLike) -> NDArray[np.float64]:
         """(..., 3) metres -> (..., 2) continuous canvas pixels."""
         pixels = (np.asarray(points, dtype=np.float64) @ self.rotation().T)[..., :2] * self.scale
-        return pixels + np.array([self.x, self.y])
+        return np.asarray(pixels + np.array([self.x, self.y]))
 
     def nearness(self, points: ArrayLike) -> NDArray[np.float64]:
         """(..., 3) metres -> (...) horizontal metres towards the camera."""

@@ -52,9 +52,7 @@ class MatFile:
     One camera pair has ten people, a count that could be mistaken for the ten images.
     """
 
-    def __init__(
-        self, path: Path, people: tuple[int, ...] = (4, 10, 2, 1, 3), people_first: bool = False
-    ) -> None:
+    def __init__(self, path: Path, people: tuple[int, ...] = (4, 10, 2, 1, 3), people_first: bool = False) -> None:
         self.path = path
         self.pixels: dict[tuple[str, int, int, int], NDArray[np.uint8]] = {}
         generator = np.random.default_rng(1)

@@ -61,8 +61,7 @@ def test_other_files_are_noted(touch: Touch) -> None:
     assert len(dataset.records) == len(MARKET)
     others, unparsable = dataset.notes
     assert others == (
-        "query: ignored 4 entries that are no image file: "
-        "0003_c1s1_001051_00.jpg.tmp, Thumbs.db, readme.txt, sub"
+        "query: ignored 4 entries that are no image file: 0003_c1s1_001051_00.jpg.tmp, Thumbs.db, readme.txt, sub"
     )
     assert unparsable.startswith("query: ignored 3 images whose names do not tell id and camera: -2_c1s1")
 

@@ -30,9 +30,7 @@ def expected_records(mat: Any, boxes: str, split: int, form: str = "{boxes}/{nam
         view = 1 if index <= 5 else 2
         name = f"{pair}_{person:03d}_{view}_{index:02d}.png"
         part = "train" if (pair, person) not in tested else "query" if view == 1 else "gallery"
-        records.append(
-            Record(form.format(boxes=boxes, name=name), pair * 1000 + person, 2 * (pair - 1) + view, part)
-        )
+        records.append(Record(form.format(boxes=boxes, name=name), pair * 1000 + person, 2 * (pair - 1) + view, part))
     return sorted(records, key=lambda record: (SPLITS.index(record.split), record.path))
 
 
@@ -81,9 +79,7 @@ def test_people_first_orientation(make_mat_file: Any, tmp_path: Path) -> None:
     mat = make_mat_file(tmp_path / "cuhk-03.mat", people=(4, 3), people_first=True)
     dataset = open_dataset(tmp_path)
     assert list(dataset.records) == expected_records(mat, "labeled", 1)
-    np.testing.assert_array_equal(
-        dataset.images.read("labeled/2_003_2_07.png"), mat.pixels["labeled", 2, 3, 7]
-    )
+    np.testing.assert_array_equal(dataset.images.read("labeled/2_003_2_07.png"), mat.pixels["labeled", 2, 3, 7])
 
 
 def read_all(images: ImageSource, paths: list[str]) -> list[bytes]:
@@ -101,16 +97,26 @@ def test_images_in_other_processes(mat_file: Any, method: str) -> None:
         assert [future.result() for future in there] == [here, here]
 
 
-def test_images_forked_without_pickling(mat_file: Any) -> None:
-    dataset = open_dataset(mat_file.path)
-    path = dataset.records[0].path
-    expected = dataset.images.read(path).tobytes()
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_forked_process_opens_the_file_anew(make_mat_file: Any, tmp_path: Path) -> None:
+    mat = make_mat_file(tmp_path / "cuhk-03.mat")
+    images = open_images("cuhk03", mat.path)
+    images.read("labeled/1_001_1_01.png")
+    mat.path.unlink()  # an inherited handle would go on to work
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: send.send_bytes(dataset.images.read(path).tobytes()))
+
+    def read() -> None:
+        try:
+            images.read("labeled/1_001_1_01.png")
+            send.send("read through the inherited handle")
+        except ReidError as error:
+            send.send(str(error))
+
+    child = context.Process(target=read)
     child.start()
     assert receive.poll(20)
-    assert receive.recv_bytes() == expected
+    assert receive.recv() == f"{mat.path}: file not found"
     child.join()
 
 
@@ -119,10 +125,7 @@ def test_images_from_several_threads(mat_file: Any) -> None:
     paths = [record.path for record in dataset.records]
     images = pickle.loads(pickle.dumps(dataset.images))
     with ThreadPoolExecutor(4) as pool:
-        assert (
-            list(pool.map(images.read, paths, chunksize=1))[7].tobytes()
-            == dataset.images.read(paths[7]).tobytes()
-        )
+        assert list(pool.map(images.read, paths, chunksize=1))[7].tobytes() == dataset.images.read(paths[7]).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -233,9 +236,7 @@ def test_np_without_scipy(make_mat_file: Any, tmp_path: Path, monkeypatch: pytes
         ({"filelist": np.array([["beach.jpg"]], dtype=object)}, "'beach.jpg' is no image name"),
     ],
 )
-def test_np_with_a_wrong_config(
-    make_mat_file: Any, tmp_path: Path, change: dict[str, Any], reason: str
-) -> None:
+def test_np_with_a_wrong_config(make_mat_file: Any, tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     io = pytest.importorskip("scipy.io")
     mat = make_mat_file(tmp_path / "cuhk-03.mat")
     write_config(tmp_path, "labeled", np_lists(mat, "labeled"))
@@ -281,9 +282,7 @@ def test_classic_from_extracted_images(mat_file: Any, extracted: Path, split: in
     dataset = open_dataset(extracted, options={"split": str(split)})
     assert (dataset.name, dataset.root) == ("cuhk03", extracted)
     assert list(dataset.records) == expected_records(mat_file, "labeled", split, "images_{boxes}/{name}")
-    assert dataset.notes == (
-        "images_labeled: ignored 2 entries not named like 1_001_1_01.png: Thumbs.db, beach.png",
-    )
+    assert dataset.notes == ("images_labeled: ignored 2 entries not named like 1_001_1_01.png: Thumbs.db, beach.png",)
 
 
 def test_np_from_extracted_images(mat_file: Any, extracted: Path) -> None:
@@ -295,9 +294,7 @@ def test_np_from_extracted_images(mat_file: Any, extracted: Path) -> None:
         assert found == {f"images_labeled/{name}" for name in lists[split]}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '[{"query": 3}]', '[{"query": [["beach.jpg"]]}]', "[" * 9999]
-)
+@pytest.mark.parametrize("text", ["", "[]", "{}", '[{"query": 3}]', '[{"query": [["beach.jpg"]]}]', "[" * 9999])
 def test_damaged_json_lists(extracted: Path, text: str) -> None:
     (extracted / "splits_classic_labeled.json").write_text(text)
     with pytest.raises(ReidError, match=r"splits_classic_labeled\.json: "):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidprep.datasets import Dataset, FolderImages, SplitCounts, describe
+from reidprep.datasets import Dataset, FolderImages, describe
 from reidprep.datasets.summary import evaluation_notes
-from reidprep.records import SPLITS, Record, Split
+from reidprep.records import SPLITS, Record, Split, SplitCounts
 
 Short = tuple[Split, int, int]  # split, pid, camera
 
@@ -75,11 +75,7 @@ def test_equal_numbers_are_no_leak_where_numbered_apart() -> None:
     assert evaluation_notes(records(rows), separate_numbering=True) == []
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["query", "gallery"]), st.integers(1, 4), st.integers(1, 3)), min_size=1
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["query", "gallery"]), st.integers(1, 4), st.integers(1, 3)), min_size=1))
 def test_named_ids_are_those_a_search_cannot_find(rows: list[Short]) -> None:
     everyone = records([*TRAIN, *[(split, pid + 10, camid) for split, pid, camid in rows]])
     queries = [record for record in everyone if record.split == "query"]

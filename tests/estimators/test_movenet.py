@@ -20,9 +20,7 @@ def published_joints(graph: onnxruntime.InferenceSession, image: np.ndarray) -> 
     return from_coco17(coco[None])[0]
 
 
-def test_equals_the_published_graph_on_500_images(
-    market1501: Path, models: Path, estimator: PoseEstimator
-) -> None:
+def test_equals_the_published_graph_on_500_images(market1501: Path, models: Path, estimator: PoseEstimator) -> None:
     records = open_dataset(market1501).records
     chosen = np.random.default_rng(0).choice(len(records), 500, replace=False)
     source = open_dataset(market1501).images
@@ -80,9 +78,7 @@ def decode_oracle(center: np.ndarray, regression: np.ndarray, heatmap: np.ndarra
         ey = regression[2 * joint, py, px] + py
         ex = regression[2 * joint + 1, py, px] + px
         y, x = max(cells, key=lambda c: heatmap[joint, c[0], c[1]] / (np.hypot(c[0] - ey, c[1] - ex) + 1.7998047))
-        result.append(
-            ((x + offset[2 * joint + 1, y, x]) * 4, (y + offset[2 * joint, y, x]) * 4, heatmap[joint, y, x])
-        )
+        result.append(((x + offset[2 * joint + 1, y, x]) * 4, (y + offset[2 * joint, y, x]) * 4, heatmap[joint, y, x]))
     return np.array(result)
 
 

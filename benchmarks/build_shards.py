@@ -1,0 +1,95 @@
+"""Shard building against the bare loop of decoding, warping and encoding, and one worker against two.
+
+    python benchmarks/build_shards.py POSES [--images 6000]
+
+The bare loop cuts and encodes the same crops of the same images in as many processes, started beforehand, and throws the
+result away: no gap filling, no hashing, no writing, no start-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+
+from reidprep.build import BuildOptions, build_shards, cut_crops
+from reidprep.datasets import open_dataset, open_images
+from reidprep.extract import ExtractOptions, extract_poses
+from reidprep.jpeg import encode_jpeg
+from reidprep.poses import PoseSet
+from reidprep.shards import ShardSet
+from reidprep.shards.format import image_shapes
+
+Work = list[tuple[str, np.ndarray]]
+
+
+def bare_loop(shards: Path, source: Path, work: Work) -> None:
+    plan = ShardSet.open(shards).manifest.plan
+    images = open_images(plan["poses"]["dataset"]["name"], source, plan["poses"]["dataset"]["options"])
+    shapes = image_shapes(plan)
+    for path, boxes in work:
+        for crop in cut_crops(images.read(path), boxes, shapes, plan["border"]):
+            encode_jpeg(crop, plan["quality"])
+
+
+def bare_seconds(shards: Path, source: Path, workers: int) -> float:
+    everything = ShardSet.open(shards)
+    work = list(zip(everything.column("paths").tolist(), everything.column("boxes"), strict=True))
+    chunks = [work[start : start + 256] for start in range(0, len(work), 256)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        list(pool.map(bare_loop, [shards] * workers, [source] * workers, [work[:8]] * workers))  # start and warm up
+        started = time.perf_counter()
+        list(pool.map(bare_loop, [shards] * len(chunks), [source] * len(chunks), chunks))
+        return time.perf_counter() - started
+
+
+def build_seconds(poses: Path, out: Path, workers: int) -> float:
+    started = time.perf_counter()
+    build_shards(poses, out, BuildOptions(), workers=workers)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="a dataset")
+    parser.add_argument("--limit", type=int, default=2500, help="images of each split")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        from reidprep.estimators import create_estimator
+
+        dataset = open_dataset(arguments.source)
+        extract_poses(dataset, folder / "poses", create_estimator(), ExtractOptions(limit=arguments.limit), workers=2)
+        source = PoseSet(folder / "poses").source
+        build_shards(folder / "poses", folder / "warm", workers=2)
+        images = len(ShardSet.open(folder / "warm"))
+        bare: dict[int, list[float]] = {1: [], 2: []}
+        built: dict[int, list[float]] = {1: [], 2: []}
+        for turn in range(arguments.rounds):
+            for workers in (1, 2):
+                bare[workers].append(bare_seconds(folder / "warm", source, workers))
+                built[workers].append(build_seconds(folder / "poses", folder / f"out-{turn}-{workers}", workers))
+    print(f"{images} images, median of {arguments.rounds} rounds")
+    for workers in (1, 2):
+        b, e = median(bare[workers]), median(built[workers])
+        print(
+            f"  {workers} workers: bare {1e3 * b / images:.2f} ms/image, build-shards {1e3 * e / images:.2f} ms/image, "
+            f"{b / e:.2f} x the bare loop"
+        )
+    print(
+        f"  one to two workers: {median(built[1]) / median(built[2]):.2f} (bare {median(bare[1]) / median(bare[2]):.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Train and evaluate the attention models on shards made by `reidprep`."""

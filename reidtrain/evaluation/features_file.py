@@ -1,0 +1,60 @@
+"""Features and labels of a query and a gallery set in one `.npz` file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ReidError
+
+ARRAYS = (
+    "query_features",
+    "gallery_features",
+    "query_pids",
+    "gallery_pids",
+    "query_camids",
+    "gallery_camids",
+)
+"""The arrays of a file, in the order of the arguments of `evaluate_features`."""
+
+
+def read_features(path: Path) -> tuple[NDArray[Any], ...]:
+    """Read the arrays named in `ARRAYS`; nothing in the file is ever executed.
+
+    Raises:
+        ReidError: no such file, not an `.npz`, damaged, larger than the memory, or an array is missing.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
+        missing = [name for name in ARRAYS if name not in sizes]
+        if missing:
+            found = ", ".join(sorted(sizes)[:20]) or "nothing"
+            raise ReidError(f"{path} lacks {', '.join(missing)}; it holds {found}")
+        needed, memory = sum(sizes[name] for name in ARRAYS), _memory()
+        if needed > memory:
+            raise ReidError(
+                f"{path} unpacks to {needed / 1e9:.1f} GB and this machine has {memory / 1e9:.1f} GB of memory"
+            )
+        with np.load(path, allow_pickle=False) as content:
+            return tuple(content[name] for name in ARRAYS)
+    except FileNotFoundError:
+        raise ReidError(f"{path}: no such file") from None
+    except zipfile.BadZipFile:
+        raise ReidError(f"{path} is not an .npz file, or a damaged one; numpy.savez writes them") from None
+    except (OSError, EOFError, ValueError, NotImplementedError, zlib.error, MemoryError) as error:
+        raise ReidError(f"{path} cannot be read: {error}") from None
+
+
+def _memory() -> float:
+    """Bytes of memory of this machine, infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
