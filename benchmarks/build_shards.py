@@ -2,8 +2,8 @@
 
     python benchmarks/build_shards.py POSES [--images 6000]
 
-The bare loop cuts and encodes the same crops of the same images in as many processes, started beforehand, and throws the
-result away: no gap filling, no hashing, no writing, no start-up.
+The bare loop cuts and encodes the same crops of the same images in as many processes, started beforehand, and throws
+the result away: no gap filling, no hashing, no writing, no start-up.
 """
 
 from __future__ import annotations
@@ -86,9 +86,8 @@ def main() -> None:
             f"  {workers} workers: bare {1e3 * b / images:.2f} ms/image, build-shards {1e3 * e / images:.2f} ms/image, "
             f"{b / e:.2f} x the bare loop"
         )
-    print(
-        f"  one to two workers: {median(built[1]) / median(built[2]):.2f} (bare {median(bare[1]) / median(bare[2]):.2f})"
-    )
+    scaling = {name: median(times[1]) / median(times[2]) for name, times in (("bare", bare), ("build-shards", built))}
+    print(f"  one to two workers: build-shards {scaling['build-shards']:.2f} x, bare {scaling['bare']:.2f} x")
 
 
 if __name__ == "__main__":

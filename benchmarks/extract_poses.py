@@ -89,9 +89,8 @@ def main() -> None:
             per_image[name].append(seconds(run) / images)
 
     bare = median(per_image["bare batched forward"])
-    print(
-        f"{len(chosen)} images, {workers} workers, batches of {estimator.batch_size}, median of {arguments.rounds} rounds"
-    )
+    print(f"{len(chosen)} images, {workers} workers, batches of {estimator.batch_size}")
+    print(f"median of {arguments.rounds} rounds")
     for name, values in per_image.items():
         print(f"  {name:<26} {1e3 * median(values):6.2f} ms/image   {bare / median(values):5.2f} x the bare pass")
 

@@ -19,7 +19,6 @@ DEFAULT_BETA = 3 / 48
 # exist: in the 12,936 training images of Market-1501, H is 0.48 to 2.1 image heights (small children to
 # people cut off at the hips), and at least 0.22 of the box lies inside the image.
 MIN_HEIGHT = 0.25
-MAX_HEIGHT = 4.0
 MIN_VISIBLE = 0.1
 """Least share of the whole-body box's area that must lie inside the image."""
 
@@ -43,8 +42,9 @@ def body_boxes(
         R4 lower leg               (x_l, min(y in P4) - b,  x_r, bottom)
 
     Boxes may leave the image. A row is degenerate, and gets `strip_boxes`, when its joints are not finite,
-    when H is outside `MIN_HEIGHT` to `MAX_HEIGHT` image heights (a body upside down has H < 0), or when
-    less than `MIN_VISIBLE` of its whole-body box lies inside the image.
+    when H is less than `MIN_HEIGHT` image heights (a body upside down has H < 0), when less than
+    `MIN_VISIBLE` of its whole-body box lies inside the image, when a part reaches more than H above or
+    below the whole body (a raised arm does not), or when a box would have no height.
 
     Args:
         joints: (n, 18, 2) of x, y.
@@ -128,6 +128,7 @@ def _plausible(boxes: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArra
     inside = np.minimum(whole[:, 2:], sizes) - np.maximum(whole[:, :2], 0)
     visible = inside.clip(min=0).prod(axis=1) / extent.prod(axis=1)
     relative = extent[:, 1] / sizes[:, 1]
-    believable = (relative >= MIN_HEIGHT) & (relative <= MAX_HEIGHT) & (visible >= MIN_VISIBLE)
+    reach = np.maximum(whole[:, 1] - boxes[..., 1].min(axis=1), boxes[..., 3].max(axis=1) - whole[:, 3])
+    believable = (relative >= MIN_HEIGHT) & (visible >= MIN_VISIBLE) & (reach <= extent[:, 1])
     result: NDArray[np.bool_] = believable & np.isfinite(boxes).all(axis=(1, 2))
     return result

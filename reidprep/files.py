@@ -32,6 +32,7 @@ _TEMPORARY_SUFFIX = ".tmp"
 
 
 def is_temporary(name: str) -> bool:
+    """Whether a file is what a killed `write_file` leaves behind."""
     return name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX)
 
 

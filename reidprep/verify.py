@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,7 +57,9 @@ def verify(
             done += part.rows
             progress(done, manifest.rows)
     named = {MANIFEST, *(part.name for part in manifest.parts)}
-    faults += [Fault(name, None, "is not in the manifest") for name in sorted(set(os.listdir(path)) - named)]
+    faults += [
+        Fault(name, None, "is not in the manifest") for name in sorted({entry.name for entry in path.iterdir()} - named)
+    ]
     return faults
 
 

@@ -70,6 +70,14 @@ def test_known_person() -> None:
     assert boxes[0, 1:, [1, 3]].T.ravel() == pytest.approx([0, 26, 26, 62, 62, 87, 86, height])
 
 
+@pytest.mark.parametrize("beta", [0.0, 1e-12])
+def test_a_part_without_height_is_degenerate(beta: float) -> None:
+    joints = standing()
+    joints[[INDEX[name] for name in ("r_hip", "l_hip", "r_knee", "l_knee")], 1] = 80
+    assert body_boxes(joints[None], [SIZE], beta=beta)[1].all()
+    assert not body_boxes(joints[None], [SIZE])[1].any()
+
+
 def test_wide_people_are_not_cut() -> None:
     joints = standing()
     joints[INDEX["r_wrist"], 0], joints[INDEX["l_wrist"], 0] = -20, 90
@@ -94,12 +102,16 @@ def changed(change: str) -> NDArray[np.float64]:
         joints = joints * 0.2
     elif change == "huge":
         joints = (joints - (32, 64)) * 6 + (32, 64)
+    elif change == "wrist far below":
+        joints[INDEX["r_wrist"], 1] = 3.4028236e38
     elif change == "outside":
         joints[:, 0] += 100
     return joints
 
 
-@pytest.mark.parametrize("change", ["nan", "infinite", "one point", "zeros", "upside down", "tiny", "huge", "outside"])
+@pytest.mark.parametrize(
+    "change", ["nan", "infinite", "one point", "zeros", "upside down", "tiny", "huge", "outside", "wrist far below"]
+)
 def test_degenerate_rows_get_strips_and_leave_others_alone(change: str) -> None:
     sizes = np.tile(SIZE, (2, 1))
     boxes, degenerate = body_boxes(np.stack([changed(change), standing()]), sizes)

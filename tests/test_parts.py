@@ -9,6 +9,7 @@ from reidprep.manifest import MANIFEST, Part, read_manifest
 from reidprep.parts import PartDirectory, relative_source
 
 SCHEMA = Schema("reidprep.test", 2)
+ESCAPING = {"name": "../../etc/passwd", "rows": 1, "sha256": "", "skipped": [], "statistics": {}}
 PLAN = {"size": [1, 2], "nested": {"beta": 0.5}}
 
 
@@ -71,7 +72,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     [
         ({"version": 99}, "version 99 .* is not known"),
         ({"schema": "reidprep.shards"}, "holds 'reidprep.shards', expected test"),
-        ({"parts": [{"name": "../../etc/passwd", "rows": 1, "sha256": "", "skipped": [], "statistics": {}}]}, "not a valid"),
+        ({"parts": [ESCAPING]}, "not a valid"),
         ({"parts": None}, "not a valid"),
         ({"plan": 7}, "not a valid"),
     ],

@@ -46,7 +46,7 @@ def learn(
     """
     measured, sizes = np.asarray(joints, dtype=np.float32), np.asarray(image_sizes)
     kept = np.isfinite(measured).all(axis=2) & (measured[..., 2] >= confidence)
-    complete: NDArray[np.bool_] = kept.all(axis=1)
+    complete = np.asarray(kept.all(axis=1))
     complete[complete] = _upright(measured[complete, :, :2])
     if not 0 < count <= complete.sum():
         raise ReidError(

@@ -117,10 +117,8 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         shoulders=float(rng.uniform(0.096, 0.106) if feminine else rng.uniform(0.106, 0.118)),
         hips=float(rng.uniform(0.056, 0.064) if feminine else rng.uniform(0.052, 0.059)),
     )
-    hair: Hair = _pick(rng, ("long", "tail", "short", "cap"), (5, 3, 1.5, 0.5) if feminine else (0, 0, 9, 1))
-    lower: Lower = _pick(
-        rng, ("trousers", "shorts", "skirt", "dress"), (5, 3, 2, 2) if feminine else (7, 3, 0, 0)
-    )
+    hair: Hair = _pick(rng, ("long", "tail", "short", "cap"), (4, 4, 1.5, 0.5) if feminine else (0, 0, 9, 1))
+    lower: Lower = _pick(rng, ("trousers", "shorts", "skirt", "dress"), (5, 3, 2, 2) if feminine else (7, 3, 0, 0))
     lengths = {"trousers": (0.93, 1.0), "shorts": (0.3, 0.52), "skirt": (0.3, 0.5), "dress": (0.32, 0.55)}
     skin = _varied(rng, SKINS)
     return Identity(
@@ -136,9 +134,7 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         length=float(rng.uniform(*lengths[lower])),
         shoes=_varied(rng, SHOES),
         logo=bool(rng.random() < 0.3),
-        carried=_pick(
-            rng, ("nothing", "backpack", "handbag", "satchel"), (4, 2, 3, 2) if feminine else (5, 4, 0.5, 2)
-        ),
+        carried=_pick(rng, ("nothing", "backpack", "handbag", "satchel"), (4, 2, 3, 2) if feminine else (5, 4, 0.5, 2)),
         bag=_varied(rng, TOPS),
         bag_side="r" if rng.random() < 0.5 else "l",
     )

@@ -45,7 +45,7 @@ def cut_background(panorama: Picture, size: tuple[int, int], rng: np.random.Gene
     return np.asarray(cv2.resize(piece, size, interpolation=cv2.INTER_LINEAR))
 
 
-def _tone(rng: np.random.Generator, low: float, high: float, tint: float = 0.04) -> Picture:
+def _tone(rng: np.random.Generator, low: float, high: float, tint: float = 0.02) -> Picture:
     return np.asarray(np.clip(rng.uniform(low, high) + rng.normal(0, tint, 3), 0, 1), dtype=np.float32)
 
 

@@ -49,7 +49,7 @@ def sample_camera(backdrop: Backdrop, rng: np.random.Generator) -> Camera:
     return Camera(
         pitch=rng.uniform(0.05, 0.3),
         light=(rng.uniform(-0.8, 0.8), -0.5),
-        gains=rng.normal(1.0, 0.07, 3).astype(np.float32),
+        gains=rng.normal(1.0, 0.06, 3).astype(np.float32),
         gamma=rng.uniform(0.85, 1.2),
         lift=rng.uniform(0.0, 0.06),
         resolution=rng.uniform(0.7, 1.0),

@@ -42,9 +42,7 @@ class Canvas:
         light: direction towards the light in the image plane (x right, y down), length up to 1.
     """
 
-    def __init__(
-        self, background: NDArray[np.float32], light: tuple[float, float], rng: np.random.Generator
-    ) -> None:
+    def __init__(self, background: NDArray[np.float32], light: tuple[float, float], rng: np.random.Generator) -> None:
         """Start from a background.
 
         Args:
@@ -57,9 +55,7 @@ class Canvas:
         self.light = light
         self._creases = crease_field(background.shape[:2], rng)
 
-    def solid(
-        self, sections: ArrayLike, colour: Colour | Texture, layer: Layer, creases: float = 0.22
-    ) -> None:
+    def solid(self, sections: ArrayLike, colour: Colour | Texture, layer: Layer, creases: float = 0.22) -> None:
         """Paint a rounded solid strung along cross-sections.
 
         Args:

@@ -108,9 +108,9 @@ def draw_figure(canvas: Canvas, figure: Figure) -> None:
         draw_hair_behind(canvas, figure)
     _trunk(canvas, figure)
     draw_bag(canvas, figure, near=True)
+    draw_head(canvas, figure)
     if np.cos(figure.view.yaw) <= 0:
         draw_hair_behind(canvas, figure)
-    draw_head(canvas, figure)
     for side in arms:
         if side not in behind:
             _arm(canvas, figure, side)
@@ -122,9 +122,7 @@ def _leg(canvas: Canvas, figure: Figure, side: str) -> None:
     _shoe(canvas, figure, side)
     if who.lower in ("trousers", "shorts"):
         loose = CLOTH if who.lower == "trousers" else 1.6 * CLOTH
-        canvas.solid(
-            figure.tube(names, LEG_RADII, who.length, loose), _texture(figure, lower=True), LEG[side]
-        )
+        canvas.solid(figure.tube(names, LEG_RADII, who.length, loose), _texture(figure, lower=True), LEG[side])
 
 
 def _shoe(canvas: Canvas, figure: Figure, side: str) -> None:
@@ -138,9 +136,7 @@ def _shoe(canvas: Canvas, figure: Figure, side: str) -> None:
     ball = ankle + height * (0.022 * sole + 0.075 * forward)
     centres = figure.view.project([heel, ball, toe + height * 0.004 * sole])
     radii = np.array([0.025, 0.023, 0.017])[:, None] * height * figure.view.scale
-    canvas.solid(
-        np.concatenate([centres, radii, 0.9 * radii], axis=1), figure.identity.shoes, LEG[side], creases=0.1
-    )
+    canvas.solid(np.concatenate([centres, radii, 0.9 * radii], axis=1), figure.identity.shoes, LEG[side], creases=0.1)
 
 
 def _arm(canvas: Canvas, figure: Figure, side: str) -> None:

@@ -33,7 +33,7 @@ def draw_hair_behind(canvas: Canvas, figure: Figure) -> None:
         return
     back = figure.head_rotation @ [0, -1.0, 0]
     if who.hair == "long":
-        path = [(0.015, 0.012, 0.050), (0.03, -0.06, 0.058), (0.055, -0.14, 0.056)]
+        path = [(0.015, 0.012, 0.050), (0.03, -0.06, 0.056), (0.055, -0.155, 0.054)]
     else:
         path = [(0.050, 0.035, 0.022), (0.075, 0.0, 0.030), (0.070, -0.055, 0.028), (0.065, -0.075, 0.018)]
     centres = [figure.points["head"] + height * (away * back + [0, 0, up]) for away, up, _ in path]
@@ -53,8 +53,6 @@ def draw_head(canvas: Canvas, figure: Figure) -> None:
     if who.hair == "long":
         return
     for side in "rl":
-        if np.cos(figure.view.yaw) < -0.5:
-            continue
         ear = figure.points[f"{side}_ear"]
         if figure.near(f"{side}_ear") > figure.near("head") - 0.02 * height:
             size = 0.013 * height * view.scale

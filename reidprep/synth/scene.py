@@ -40,9 +40,7 @@ class Drawing:
     yaw: float | None
 
 
-def draw_person(
-    identity: Identity, camera: Camera, yaw: float, framing: Framing, rng: np.random.Generator
-) -> Drawing:
+def draw_person(identity: Identity, camera: Camera, yaw: float, framing: Framing, rng: np.random.Generator) -> Drawing:
     """Draw a person in a new pose.
 
     Args:
@@ -80,9 +78,7 @@ def draw_nobody(camera: Camera, rng: np.random.Generator) -> Drawing:
     return Drawing(image, None, np.zeros(len(JOINTS), dtype=bool), None)
 
 
-def _framed(
-    identity: Identity, camera: Camera, yaw: float, framing: Framing, rng: np.random.Generator
-) -> View:
+def _framed(identity: Identity, camera: Camera, yaw: float, framing: Framing, rng: np.random.Generator) -> View:
     """Place the person in the canvas as a detector's box would."""
     share, x, feet = rng.normal(0.87, 0.03), rng.normal(0.5, 0.03), rng.uniform(0.95, 0.985)
     if framing == "misplaced":

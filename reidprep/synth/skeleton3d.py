@@ -158,8 +158,7 @@ def solve(build: Build, pose: Pose) -> Points:
             f"{side}_toe": ankle + height * (FOOT * foot - [0, 0, 0.02]),
         }
     lowest = min(
-        min(points[f"{side}_ankle"][2] - 0.045 * height, points[f"{side}_toe"][2] - 0.012 * height)
-        for side in SIDES
+        min(points[f"{side}_ankle"][2] - 0.045 * height, points[f"{side}_toe"][2] - 0.012 * height) for side in SIDES
     )
     return {name: point - [0, 0, lowest] for name, point in points.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,28 @@ class Truth:
     camids: NDArray[np.int64]
     yaws: NDArray[np.float32]
     parameters: Mapping[str, int]
+
+    def select(self, paths: Iterable[str]) -> Truth:
+        """The given images in the given order, for comparison with poses of a part of the dataset.
+
+        Raises:
+            ReidError: the truth does not know a path.
+        """
+        position = {path: i for i, path in enumerate(self.paths)}
+        wanted = [str(path) for path in paths]
+        unknown = [path for path in wanted if path not in position]
+        if unknown:
+            raise ReidError(f"{FILE_NAME} does not name {unknown[0]}; do the poses belong to this dataset?")
+        rows = np.array([position[path] for path in wanted], dtype=np.int64)
+        return Truth(
+            paths=tuple(wanted),
+            joints=self.joints[rows],
+            visible=self.visible[rows],
+            pids=self.pids[rows],
+            camids=self.camids[rows],
+            yaws=self.yaws[rows],
+            parameters=self.parameters,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,7 @@ class FeatureDistances:
     gallery_squares: NDArray[Any]
 
     @classmethod
-    def checked(
-        cls, query_features: ArrayLike, gallery_features: ArrayLike, metric: Metric
-    ) -> FeatureDistances:
+    def checked(cls, query_features: ArrayLike, gallery_features: ArrayLike, metric: Metric) -> FeatureDistances:
         """Distances between two sets of features of one model.
 
         float64 features are compared in float64, all others in float32.
@@ -53,9 +51,7 @@ class FeatureDistances:
         query, gallery = np.asarray(query_features), np.asarray(gallery_features)
         for name, array in (("query_features", query), ("gallery_features", gallery)):
             if array.ndim != 2 or 0 in array.shape:
-                raise ReidError(
-                    f"{name} has shape {array.shape}; it needs (images, dimension), neither of them 0"
-                )
+                raise ReidError(f"{name} has shape {array.shape}; it needs (images, dimension), neither of them 0")
             if array.dtype.kind not in "fiu":
                 raise ReidError(f"{name} holds {array.dtype}; it needs real numbers, such as float32")
         if query.shape[1] != gallery.shape[1]:
@@ -64,9 +60,7 @@ class FeatureDistances:
                 "they come from different models; extract both with the same one"
             )
         double = np.float64 in (query.dtype, gallery.dtype)
-        query, gallery = (
-            array.astype(np.float64 if double else np.float32, copy=False) for array in (query, gallery)
-        )
+        query, gallery = (array.astype(np.float64 if double else np.float32, copy=False) for array in (query, gallery))
         return cls(
             query,
             gallery,
@@ -105,7 +99,8 @@ class FeatureDistances:
             products += query_squares
             products += gallery_squares
         # Rounding can leave a pair of equal features slightly below 0.
-        return np.maximum(products, 0, out=products)
+        np.maximum(products, 0, out=products)
+        return products
 
     def rows_per_block(self) -> int:
         """How many queries fit in `BLOCK_BYTES`."""
@@ -127,11 +122,9 @@ def _squared_lengths(name: str, features: NDArray[Any], metric: Metric) -> NDArr
                 f"{name} holds {features[row, column]} in row {row}, column {column}; features must be finite"
             )
     if squares.max() > _LARGEST_SQUARE:
-        raise ReidError(
-            f"{name}, row {int(squares.argmax())}: the values are too large to compute distances with"
-        )
+        raise ReidError(f"{name}, row {int(squares.argmax())}: the values are too large to compute distances with")
     if metric == "cosine" and not squares.all():
         raise ReidError(
-            f"{name}, row {int(np.argmin(squares))} is all zeros, which has no cosine; use the euclidean metric"
+            f"{name}, row {int(np.argmin(squares))} is all zeros and has no cosine; use the euclidean metric"
         )
     return squares.astype(features.dtype)

@@ -41,7 +41,7 @@ def evaluate_ranking(
     the images nor on luck, and features that are all equal score worst.
 
     Args:
-        distances: (queries, gallery) finite real numbers, small where alike; any monotonous function of a distance.
+        distances: (queries, gallery) finite real numbers, small where alike.
         query_pids: (queries,) person ids.
         gallery_pids: (gallery,) person ids; -1 is ignored.
         query_camids: (queries,) cameras.
@@ -55,9 +55,7 @@ def evaluate_ranking(
     """
     matrix = np.asarray(distances)
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ReidError(
-            f"distances have shape {matrix.shape}; they need (queries, gallery), neither of them 0"
-        )
+        raise ReidError(f"distances have shape {matrix.shape}; they need (queries, gallery), neither of them 0")
     if matrix.dtype.kind not in "fiu":
         raise ReidError(f"distances hold {matrix.dtype}; they need real numbers, such as float32")
     if not (np.isfinite(matrix.min()) and np.isfinite(matrix.max())):
@@ -99,8 +97,8 @@ def evaluate_features(
         protocol: a key of `PROTOCOLS`.
 
     Raises:
-        ReidError: wrong shapes or types, features that are not finite or of two models, no query with a match,
-            or re-ranking asked for where the gallery is drawn.
+        ReidError: wrong shapes or types, features not finite or of two models, no query with a match, or
+            re-ranking asked for where the gallery is drawn.
     """
     _require("metric", metric, get_args(Metric))
     features = FeatureDistances.checked(query_features, gallery_features, metric)
@@ -111,7 +109,7 @@ def evaluate_features(
 
     if protocol not in ("market1501", "cuhk03-np"):
         raise ReidError(
-            f"protocol {protocol} draws the gallery, and re-ranking compares each image with the whole of it: "
+            f"protocol {protocol} draws the gallery, re-ranking compares each image with the whole of it: "
             "no expectation is known; re-rank under cuhk03-np instead"
         )
     from .reranking import KReciprocal
@@ -141,7 +139,7 @@ def _evaluate(
     ranks: Sequence[int],
     protocol: Protocol,
 ) -> RankingMetrics:
-    """Score the distances that `block(start, stop)` gives for a range of queries, at most `rows` at a time."""
+    """Score the distances that `block(start, stop)` gives for queries, at most `rows` at a time."""
     _require("ap", ap, get_args(APVariant))
     _require("protocol", protocol, tuple(PROTOCOLS))
     if not ranks or min(ranks) < 1:

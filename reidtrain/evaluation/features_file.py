@@ -40,7 +40,7 @@ def read_features(path: Path) -> tuple[NDArray[Any], ...]:
         needed, memory = sum(sizes[name] for name in ARRAYS), _memory()
         if needed > memory:
             raise ReidError(
-                f"{path} unpacks to {needed / 1e9:.1f} GB and this machine has {memory / 1e9:.1f} GB of memory"
+                f"{path} unpacks to {needed / 1e9:.1f} GB; this machine has {memory / 1e9:.1f} GB of memory"
             )
         with np.load(path, allow_pickle=False) as content:
             return tuple(content[name] for name in ARRAYS)

@@ -85,7 +85,10 @@ def average_precisions(
         before = np.divide(nth - 1, ranks - 1, out=np.ones(len(ranks)), where=ranks > 1)
         precision = (precision + before) / 2
     matches = np.bincount(query, minlength=queries)
-    return _ratio(np.bincount(query, weights=precision, minlength=queries), matches)
+    sums = np.bincount(query, weights=precision, minlength=queries)
+    result = np.full(queries, np.nan)
+    np.divide(sums, matches, out=result, where=matches > 0)
+    return result
 
 
 def score_matches(
@@ -113,7 +116,7 @@ def score_matches(
 
 
 def summarise(blocks: Sequence[QueryScores], ranks: Sequence[int]) -> RankingMetrics:
-    """Means over the queries with a match of one or more blocks of queries, of which at least one must have it."""
+    """Means over the queries that have a match, of which there must be one in some block."""
     precision = np.concatenate([block.average_precision for block in blocks])
     penalty = np.concatenate([block.inverse_penalty for block in blocks])
     cmc = np.concatenate([block.cmc for block in blocks])
@@ -147,7 +150,3 @@ def average_splits(splits: Sequence[RankingMetrics]) -> RankingMetrics:
         queries=sum(split.queries for split in splits),
         queries_without_match=sum(split.queries_without_match for split in splits),
     )
-
-
-def _ratio(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)

@@ -18,7 +18,7 @@ _MASK_BYTES = 1 << 19
 def score_multi_shot(
     distances: NDArray[Any], labels: Labels, start: int, ranks: Sequence[int], ap: APVariant
 ) -> QueryScores:
-    """Score queries `start` onwards in the gallery without junk and without their own person at their own camera.
+    """Score queries `start` onwards, each in the gallery without junk and its own person at its own camera.
 
     Args:
         distances: (queries of the block, gallery) finite real numbers.
@@ -56,7 +56,7 @@ def _count_closer(
     row = np.empty(width, dtype=distances.dtype if distances.dtype.kind == "f" else np.float64)
     at_once = max(1, _MASK_BYTES // width)
     mask = np.empty((at_once, width), dtype=np.bool_)
-    counts: list[int] = []
+    counts: list[Any] = []
     for line, limits, own in zip(distances, thresholds, same, strict=True):
         if not len(limits):
             continue
@@ -65,6 +65,6 @@ def _count_closer(
         row[junk] = np.inf
         for first in range(0, len(limits), at_once):
             some = limits[first : first + at_once]
-            np.less_equal(row, some[:, None], out=mask[: len(some)])
-            counts.extend(np.count_nonzero(flags) for flags in mask[: len(some)])
+            flags = np.less_equal(row, some[:, None], out=mask[: len(some)])
+            counts.extend(map(np.count_nonzero, flags))
     return np.array(counts, dtype=np.int64)

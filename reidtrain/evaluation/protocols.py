@@ -18,7 +18,7 @@ PROTOCOLS: Mapping[Protocol, str] = MappingProxyType(
         "market1501": "all gallery images but those of the query's person at the query's camera",
         "cuhk03-np": "the same rule as market1501, under the name of CUHK03's 767/700 split",
         "cuhk03-classic": "one random image per person, all from other cameras than the query's; expectation",
-        "cuhk03-classic-any-camera": "one random image per person, other people's from any camera; expectation",
+        "cuhk03-classic-any-camera": "one random image per person, impostors from any camera; expectation",
     }
 )
 
@@ -77,7 +77,7 @@ class Labels:
         """All pairs of a query of `start:stop` and a gallery image of the same person.
 
         Returns:
-            Query rows relative to `start`, ascending, and gallery indices, both (pairs,). A junk query has none.
+            Query rows relative to `start`, ascending, and gallery indices, both (pairs,); none for a junk query.
         """
         pids = self.query_pids[start:stop]
         low = np.searchsorted(self.sorted_pids, pids, side="left")
@@ -108,7 +108,7 @@ class Labels:
             else "query and gallery have no person in common"
         )
         raise ReidError(
-            f"protocol {protocol}: no query has a match in the gallery, so there is nothing to score: {cause}. "
+            f"protocol {protocol}: no query has a match in the gallery, nothing can be scored: {cause}. "
             f"Query pids {_listed(people[0])} at cameras {_listed(people[1])}; "
             f"gallery pids {_listed(gallery[0])} at cameras {_listed(gallery[1])}"
         )

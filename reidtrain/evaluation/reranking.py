@@ -1,12 +1,12 @@
-"""k-reciprocal re-ranking (Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017).
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017).
 
-Query and gallery images together are the N images. R(i, k) are those of i's k + 1 nearest (itself among them)
-that also have i among theirs. A member c of R(i, k1) brings in the whole of R(c, k1 / 2) when more than two thirds
-of that is in R(i, k1). Image i is then described by weights exp(-d) over this set, summing to 1, averaged
-over i's k2 nearest. The Jaccard distance of two such descriptions is mixed with the original distance d, which is
-squared and divided by its largest value in the row.
+Query and gallery images together are the N images. R(i, k) are those of i's k + 1 nearest (itself among
+them) that also have i among theirs. A member c of R(i, k1) brings in the whole of R(c, k1 / 2) when more than
+two thirds of that is in R(i, k1). Image i is then described by weights exp(-d) over this set, summing to 1,
+averaged over i's k2 nearest. The Jaccard distance of two such descriptions is mixed with the original distance
+d, which is squared and divided by its largest value in the row.
 
-Each image has some dozens of weights, so all N x N quantities are sparse, and distances exist a block at a time.
+Each image has some dozens of weights, so every N x N quantity is sparse, and distances exist a block at a time.
 """
 
 from __future__ import annotations
@@ -63,11 +63,9 @@ class KReciprocal:
     @classmethod
     def encode(cls, features: FeatureDistances, parameters: Reranking) -> KReciprocal:
         """Describe every query and gallery image by its k-reciprocal neighbours."""
-        everything = FeatureDistances(
-            *[np.concatenate([features.query, features.gallery])] * 2,
-            features.metric,
-            *[np.concatenate([features.query_squares, features.gallery_squares])] * 2,
-        )
+        images = np.concatenate([features.query, features.gallery])
+        squares = np.concatenate([features.query_squares, features.gallery_squares])
+        everything = FeatureDistances(images, images, features.metric, squares, squares)
         nearest, largest = _nearest(everything, max(parameters.k1 + 1, parameters.k2))
         neighbours = _expanded_neighbours(nearest, parameters.k1)
         descriptions = _weights(neighbours, everything, largest)

@@ -1,9 +1,9 @@
 """CUHK03 classic: a gallery of one random image per person, scored by its exact expectation.
 
 The rank of a match at distance t is one plus the number of other people whose drawn image is as close or
-closer. Person i's drawn image is so with probability f_i, the share of i's eligible images within t, and people
-are drawn independently: the number is a sum of independent Bernoulli variables (Poisson binomial), whose
-distribution follows exactly from adding one person at a time. Averaged over the match drawn, this
+closer. Person i's drawn image is so with probability f_i, the share of i's eligible images within t, and
+people are drawn independently: the number is a sum of independent Bernoulli variables (Poisson binomial),
+whose distribution follows exactly from adding one person at a time. Averaged over the match drawn, this
 gives what drawing galleries for ever would converge to.
 """
 
@@ -43,24 +43,14 @@ def score_single_shot(
     query = np.repeat(np.arange(queries), matches)
     probability = _rank_probabilities(np.concatenate(shares).T)
 
-    # What each possible rank is worth, then the mean over ranks and over the match drawn.
+    # What each possible rank is worth to each score; then the mean over ranks, and over the match drawn.
     rank = np.arange(1, len(probability) + 1)
-    one = np.ones_like(rank)
-    worth = {
-        "cmc": (rank <= np.asarray(ranks)[:, None]).astype(np.float64),
-        "ap": average_precisions(rank, one, rank - 1, len(rank), ap)[None],
-        "inp": 1 / rank[None],
-        "rank": rank[None].astype(np.float64),
-    }
-
-    def mean(name: str) -> NDArray[np.float64]:
-        values = worth[name] @ probability
-        sums = np.stack([np.bincount(query, weights=value, minlength=queries) for value in values], axis=1)
-        result = np.full_like(sums, np.nan)
-        result[matches > 0] = sums[matches > 0] / matches[matches > 0, None]
-        return result
-
-    return QueryScores(mean("cmc"), mean("ap")[:, 0], mean("inp")[:, 0], mean("rank")[:, 0])
+    precision = average_precisions(rank, np.ones_like(rank), rank - 1, len(rank), ap)
+    worth = np.vstack([rank <= np.asarray(ranks)[:, None], precision, 1 / rank, rank])
+    sums = np.stack([np.bincount(query, expected, queries) for expected in worth @ probability])
+    means = np.full(sums.shape, np.nan)
+    np.divide(sums, matches, out=means, where=matches > 0)
+    return QueryScores(means[:-3].T, means[-3], means[-2], means[-1])
 
 
 def _closer_shares(
@@ -86,7 +76,8 @@ def _closer_shares(
     eligible = ~mine & (other_camera | any_camera)
     closer = np.add.reduceat((row <= limits[:, None]) & eligible, firsts, axis=1, dtype=np.int64)
     total = np.add.reduceat(eligible, firsts, dtype=np.int64)
-    return closer / np.maximum(total, 1)
+    shares: NDArray[np.float64] = closer / np.maximum(total, 1)
+    return shares
 
 
 def _rank_probabilities(shares: NDArray[np.float64]) -> NDArray[np.float64]:

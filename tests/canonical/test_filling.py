@@ -21,11 +21,13 @@ def people(rows: int, seed: int = 0) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     first = rng.integers(len(DEFAULT.poses), size=rows)
     points = DEFAULT.poses[first] * 105 + SIZE / 2 + rng.normal(0, 1.5, (rows, 18, 2))
-    return np.concatenate([points, rng.uniform(0.4, 1, (rows, 18, 1))], axis=2).astype(np.float32)
+    scores = rng.uniform(0.4, 1, (rows, 18, 1))
+    joints: NDArray[np.float32] = np.concatenate([points, scores], axis=2).astype(np.float32)
+    return joints
 
 
 def without(joints: NDArray[np.float32], hidden: NDArray[np.intp]) -> NDArray[np.float32]:
-    result = joints.copy()
+    result: NDArray[np.float32] = joints.copy()
     result[:, hidden] = 0
     return result
 
@@ -69,6 +71,51 @@ def test_average_fit_by_least_squares_pose_by_pose(few: bool) -> None:
         share /= share.sum()
         np.testing.assert_allclose(fitted[row], np.tensordot(share, candidates, 1), atol=1e-9)
         assert heights[row] == pytest.approx(share @ sizes)
+
+
+@pytest.mark.parametrize("scale", [8.0, 0.05, -1.0])
+def test_height_of_a_fit_is_bounded(scale: float) -> None:
+    points = DEFAULT.poses[:4].astype(np.float64) * scale + 0.5
+    centre = np.tile([0.25, 0.5], (4, 1))
+    _, heights = module._average_fit(points, np.ones((4, 18)), centre, np.zeros(4, dtype=np.bool_), DEFAULT)
+    assert (heights >= module._HEIGHT_RANGE[0] - 1e-9).all()
+    assert (heights <= module._HEIGHT_RANGE[1] + 1e-9).all()
+
+
+def test_a_fit_is_never_lying_down() -> None:
+    upright = CanonicalPoses(DEFAULT.poses[:1], np.ones(1, dtype=np.float32))
+    lying = DEFAULT.poses[:1, :, ::-1].astype(np.float64) * 0.8 + 0.5
+    nobody = np.zeros(1, dtype=np.bool_)
+    fitted, _ = module._average_fit(lying, np.ones((1, 18)), np.array([[0.25, 0.5]]), nobody, upright)
+    spine = fitted[0, indices("r_hip", "l_hip")].mean(axis=0) - fitted[0, INDEX["neck"]]
+    assert abs(spine[0]) < spine[1]
+
+
+def test_missing_joints_are_the_conditional_mean_given_the_kept_ones() -> None:
+    joints = without(people(5), LEGS)
+    joints[2, INDEX["r_wrist"], :2] += (25, -25)
+    result = fill_default(joints)
+    for row in range(5):
+        points = joints[row, :, :2] / SIZE[1]
+        full = (joints[row, :, 2] / joints[row, :, 2].max()).astype(np.float64)
+        weights = full
+        for _ in range(module._REFITS + 1):
+            centre = np.array([[0.25, 0.5]])
+            mean, height = module._average_fit(
+                points[None].astype(np.float64), weights[None], centre, np.array([False]), DEFAULT
+            )
+            last = weights
+            distance = np.linalg.norm(points - mean[0], axis=1) / height[0]
+            weights = full / (1 + (distance / module._OUTLIER) ** 2) ** 2
+        of_kept = np.repeat(full > 0, 2)
+        covariance = DEFAULT.local_covariance
+        noise = np.diag(module._NOISE / np.repeat(last, 2)[of_kept])
+        gain = covariance[~of_kept][:, of_kept] @ np.linalg.inv(covariance[of_kept][:, of_kept] + noise)
+        offset = (points - mean[0]).ravel()[of_kept] / height[0]
+        expected = (mean[0, np.sort(LEGS)].ravel() + gain @ offset * height[0]) * SIZE[1]
+        np.testing.assert_allclose(result.joints[row, np.sort(LEGS)].ravel(), expected, atol=1e-2)
+        residual = np.sqrt((full * distance**2).sum() / full.sum())
+        assert result.residual[row] == pytest.approx(residual, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +214,7 @@ def hidden_people(seed: int) -> NDArray[np.float32]:
 @given(seed=st.integers(0, 1000), scale=st.floats(0.3, 20))
 def test_filling_scales_with_the_image(seed: int, scale: float) -> None:
     joints = hidden_people(seed)
-    larger = joints * np.float32([scale, scale, 1])
+    larger = joints * np.array([scale, scale, 1], dtype=np.float32)
     one, other = fill_default(joints), fill_default(larger, SIZE * scale)
     np.testing.assert_allclose(other.joints, one.joints * scale, atol=0.01 * scale)
     np.testing.assert_allclose(other.residual, one.residual, atol=1e-4)
@@ -177,10 +224,10 @@ def test_filling_scales_with_the_image(seed: int, scale: float) -> None:
 @given(seed=st.integers(0, 1000), shift=st.tuples(st.floats(-20, 20), st.floats(-20, 20)))
 def test_filling_moves_with_the_person(seed: int, shift: tuple[float, float]) -> None:
     joints = hidden_people(seed)
-    moved = joints + np.float32([*shift, 0]) * (joints[..., 2:] > 0)
+    moved = joints + np.array([*shift, 0], dtype=np.float32) * (joints[..., 2:] > 0)
     one, other = fill_default(joints), fill_default(moved)
     rows = ~one.few
-    expected = one.joints + np.float32(shift)
+    expected = one.joints + np.array(shift, dtype=np.float32)
     np.testing.assert_allclose(other.joints[rows], expected[rows], atol=0.01)
 
 
@@ -229,6 +276,8 @@ def test_without_any_joint_an_upright_person_stands_in_the_middle() -> None:
     assert (y[:, INDEX["neck"]] < y[:, INDEX["r_hip"]] - 0.2).all()
     assert (y[:, INDEX["l_hip"]] < y[:, INDEX["l_ankle"]] - 0.2).all()
     np.testing.assert_allclose(np.ptp(y, axis=1), 0.84, atol=0.05)
+    left, right = result.joints[:, INDEX["l_shoulder"]], result.joints[:, INDEX["r_shoulder"]]
+    assert (np.linalg.norm(left - right, axis=1) > 0.15 * sizes[:, 1]).all()
     np.testing.assert_allclose(result.joints[..., 0].mean(axis=1), sizes[:, 0] / 2, rtol=0.01)
 
 

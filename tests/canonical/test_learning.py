@@ -16,9 +16,8 @@ def people(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.i
     rng = np.random.default_rng(seed)
     chosen = load().poses[rng.integers(len(load().poses), size=count)]
     points = chosen * rng.uniform(90, 110, (count, 1, 1)) + (32, 64) + rng.normal(0, 1, (count, 18, 2))
-    return np.concatenate([points, np.ones((count, 18, 1))], axis=2).astype(np.float32), np.tile(
-        np.int32([64, 128]), (count, 1)
-    )
+    joints = np.concatenate([points, np.ones((count, 18, 1))], axis=2).astype(np.float32)
+    return joints, np.tile(np.array([64, 128], dtype=np.int32), (count, 1))
 
 
 def test_learns_normalised_poses_and_says_from_what() -> None:
@@ -56,14 +55,24 @@ def test_every_pose_seen_often_is_close_to_one_of_the_set_or_its_mirror_image() 
     assert np.median(distance) < 0.05
 
 
+def test_the_set_looks_both_ways_when_all_people_look_one_way() -> None:
+    joints, sizes = people(400)
+    joints = joints[joints[:, INDEX["nose"], 0] > joints[:, INDEX["neck"], 0] + 5]
+    poses = learn(joints, sizes[: len(joints)], confidence=0.3, count=20, rng=np.random.default_rng(0))
+    right = poses.poses[:, INDEX["nose"], 0] > poses.poses[:, INDEX["neck"], 0]
+    assert 5 <= right.sum() <= 15
+
+
 def test_damaged_poses_are_left_out() -> None:
     joints, sizes = people(40)
     joints[0, 3, 0] = np.nan
     joints[1, :, 1] = np.inf
     joints[2] = 0
     joints[3, :, 1] = 5
+    joints[4, :, :2] = joints[4, :, 1::-1]
     poses = learn(joints, sizes, confidence=0.3, count=5, rng=np.random.default_rng(0))
-    assert poses.provenance["poses_complete"] == 36
+    assert poses.provenance["poses_complete"] == 35
+    assert poses.provenance["poses_used"] == 36
 
 
 @pytest.mark.parametrize(("rows", "count"), [(0, 1), (10, 11), (10, 0)])

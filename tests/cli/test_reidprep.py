@@ -87,14 +87,14 @@ def test_skipped_images_give_exit_status_3(drawn: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["extract-poses", "{drawn}", "{full}"], "not empty"),
-        (["extract-poses", "{full}", "{out}"], "looked for"),
+        (["extract-poses", "{full}", "{out}"], "no dataset found"),
         (["extract-poses", "{drawn}", "{out}", "--dataset-option", "color=red"], "no option 'color'"),
         (["build-shards", "{full}", "{out}"], "no manifest.json"),
         (["build-shards", "{shards}", "{out}"], "holds 'reidprep.shards', expected poses"),
         (["build-shards", "{poses}", "{full}"], "not empty"),
         (
             ["build-shards", "{poses}", "{out}", "--canonical", "{full}/note.txt"],
-            "canonical poses cannot be read",
+            "no usable canonical poses",
         ),
         (["verify", "{full}"], "no manifest.json"),
         (["info", "{full}"], "no manifest.json"),
@@ -126,8 +126,14 @@ def test_errors_are_one_plain_sentence(
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--whole-size", "384"), ("--whole-size", "4x99999"), ("--border", "1,2"), ("--border", "300,0,0"), ("--beta", "-1")],
-)  # fmt: skip
+    [
+        ("--whole-size", "384"),
+        ("--whole-size", "4x99999"),
+        ("--border", "1,2"),
+        ("--border", "300,0,0"),
+        ("--beta", "-1"),
+    ],
+)
 def test_values_out_of_range_are_usage_errors(option: str, value: str, drawn_poses: Path, tmp_path: Path) -> None:
     result = invoke("build-shards", drawn_poses, tmp_path / "out", option, value)
     assert result.exit_code == 2 and option in result.stderr

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -42,9 +43,9 @@ def test_a_batch_gives_each_image_what_it_gets_alone(drawn: Path, estimator: Pos
 def test_joints_scale_with_the_image(drawn: Path, estimator: PoseEstimator) -> None:
     dataset = open_dataset(drawn)
     small = dataset.images.read(dataset.records[0].path)
-    large = np.kron(small, np.ones((8, 8, 1), np.uint8))
+    large = cv2.resize(small, None, fx=8, fy=8, interpolation=cv2.INTER_LINEAR)
     one, eight = estimator([small])[0], estimator([large])[0]
-    sure = (one[:, 2] > 0.5) & (eight[:, 2] > 0.5)
+    sure = (one[:, 2] > 0.4) & (eight[:, 2] > 0.4)
     assert sure.sum() >= 8
     assert np.median(np.abs(eight[sure, :2] / 8 - one[sure, :2])) < 2
 

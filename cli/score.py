@@ -1,0 +1,52 @@
+"""`reidtrain score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import json_option, print_json
+
+
+@click.command()
+@click.argument("features", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FEATURES.npz...")
+@click.option(
+    "--protocol",
+    type=click.Choice(["market1501", "cuhk03-np", "cuhk03-classic", "cuhk03-classic-any-camera"]),
+    required=True,
+    help="Which gallery images count; market1501 also serves DukeMTMC-reID and MSMT17.",
+)
+@click.option(
+    "--ap",
+    type=click.Choice(["step", "trapezoid"]),
+    default="step",
+    help="Average precision: mean of the precision at each hit, or the Market-1501 authors' area.",
+)
+@click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", help="Distance.")
+@click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbours (20, 6, 0.3).")
+@json_option
+def score(features: tuple[Path, ...], protocol: str, ap: str, metric: str, rerank: bool, as_json: bool) -> None:
+    """Score features of any model: CMC, mAP and mINP.
+
+    FEATURES.npz holds query_features, query_pids, query_camids, gallery_features, gallery_pids and
+    gallery_camids. Several files are the splits of one test, such as CUHK03 classic's 20: scores are averaged.
+
+    \b
+    Examples:
+      reidtrain score features.npz --protocol market1501 --metric cosine --rerank
+      reidtrain score split-*.npz --protocol cuhk03-classic --json
+    """
+    from reidtrain.evaluation.scoring import score_files
+
+    metrics = score_files(features, protocol=protocol, ap=ap, metric=metric, rerank=rerank)
+    values = {f"rank{rank}": metrics.cmc_at(rank) for rank in metrics.ranks}
+    values |= {"mAP": metrics.mAP, "mINP": metrics.mINP}
+    counts = {"queries": metrics.queries, "queries_without_match": metrics.queries_without_match}
+    if as_json:
+        print_json(values | counts)
+        return
+    click.echo(f"protocol {protocol}, {metric} distance{', re-ranked' if rerank else ''}, {ap} AP")
+    for name, value in values.items():
+        click.echo(f"  {name.replace('rank', 'Rank-'):<8} {value:7.2%}")
+    click.echo(f"  {counts['queries']} queries, {counts['queries_without_match']} of them without a match")

@@ -1,0 +1,37 @@
+"""Colours of the preview, after Okabe and Ito's set for colour-blind readers, lightened for a dark ground."""
+
+from __future__ import annotations
+
+from reidprep.skeleton import PARTS
+
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
+GROUND: Colour = (43, 47, 54)
+"""Around the source image; the same in light and dark pages, as the lines are made for it."""
+HALO: Colour = (0, 0, 0)
+"""Under lines and joints, so that they stand out from any clothing."""
+
+MEASURED: Colour = (255, 255, 255)
+ESTIMATED: Colour = (255, 92, 202)
+FRAME: Colour = (140, 146, 156)
+
+LIMB_COLOURS: dict[str, Colour] = {
+    "left": (86, 180, 233),
+    "right": (240, 167, 0),
+    "centre": (205, 208, 214),
+}
+
+BOX_NAMES = ("whole body", *(part.replace("_", " ") for part in PARTS))
+BOX_COLOURS: tuple[Colour, ...] = (
+    (255, 255, 255),
+    (240, 228, 66),
+    (38, 196, 147),
+    (240, 112, 60),
+    (128, 150, 255),
+)
+
+
+def css(colour: Colour) -> str:
+    """The colour as #rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
