@@ -9,10 +9,8 @@ the result away: no gap filling, no hashing, no writing, no start-up.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +21,7 @@ from reidprep.build import BuildOptions, build_shards, cut_crops
 from reidprep.datasets import open_dataset, open_images
 from reidprep.extract import ExtractOptions, extract_poses
 from reidprep.jpeg import encode_jpeg
+from reidprep.pipeline import worker_processes
 from reidprep.poses import PoseSet
 from reidprep.shards import ShardSet
 from reidprep.shards.format import image_shapes
@@ -43,8 +42,7 @@ def bare_seconds(shards: Path, source: Path, workers: int) -> float:
     everything = ShardSet.open(shards)
     work = list(zip(everything.column("paths").tolist(), everything.column("boxes"), strict=True))
     chunks = [work[start : start + 256] for start in range(0, len(work), 256)]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with worker_processes(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         list(pool.map(bare_loop, [shards] * workers, [source] * workers, [work[:8]] * workers))  # start and warm up
         started = time.perf_counter()
         list(pool.map(bare_loop, [shards] * len(chunks), [source] * len(chunks), chunks))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +22,7 @@ from reidprep.files import write_file
 from reidprep.jpeg import encode_jpeg
 from reidprep.manifest import Manifest, Part
 from reidprep.parts import PartDirectory, relative_source
-from reidprep.pipeline import ordered_map
+from reidprep.pipeline import ordered_map, worker_processes
 from reidprep.poses import Poses, PoseSet, take
 from reidprep.records import SPLITS
 from reidprep.shards.format import SCHEMA, image_shapes, shard_bytes
@@ -133,16 +131,11 @@ def build_shards(
     return directory.manifest
 
 
-def _run(tasks: Sequence[_Task], workers: int) -> Any:
+def _run(tasks: Sequence[_Task], workers: int) -> Iterator[Part]:
     if workers == 1:
-        return map(_build_shard, tasks)
-    return _run_in_processes(tasks, workers)
-
-
-def _run_in_processes(tasks: Sequence[_Task], workers: int) -> Any:
-    # spawn: fork would copy locks that threads of this process may hold.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from map(_build_shard, tasks)
+        return
+    with worker_processes(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         yield from ordered_map(pool, _build_shard, tasks, ahead=2 * workers)
 
 

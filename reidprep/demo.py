@@ -100,13 +100,11 @@ def run_demo(
     result.images = shards.rows
     result.skipped = len(poses.skipped) + len(shards.skipped)
     result.joints_found = sum(poses.summary["joints_found"]) / len(poses.summary["joints_found"])
-    if data is None and limit is None:
+    if data is None:
         result.pck = _pck(source, PoseSet(out / "poses"))
     return result
 
 
 def _pck(dataset: Path, poses: PoseSet) -> float:
-    truth = load_truth(dataset)
-    row_of_path = {path: row for row, path in enumerate(poses.column("paths").tolist())}
-    rows = [row_of_path[path] for path in truth.paths]
-    return pck(truth, poses.column("joints")[rows]).overall
+    truth = load_truth(dataset).select(poses.column("paths").tolist())
+    return pck(truth, poses.column("joints")).overall

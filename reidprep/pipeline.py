@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from typing import TypeVar
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from reidprep.errors import ReidError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,3 +37,39 @@ def ordered_map(
     finally:
         for future in pending:
             future.cancel()
+
+
+@contextmanager
+def worker_processes(
+    workers: int, initializer: Callable[..., Any], initargs: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes that end with this one, however it ends.
+
+    Raises:
+        ReidError: a worker was killed from outside, which is usually the system running out of memory.
+    """
+    # spawn: fork would copy locks that threads of this process may hold.
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_start_worker, initargs=(initializer, initargs)
+        ) as pool:
+            yield pool
+    except BrokenProcessPool:
+        raise ReidError(
+            "a worker process was killed, perhaps for lack of memory; whole parts are kept: "
+            "run the same command again, with fewer --workers"
+        ) from None
+
+
+def _start_worker(initializer: Callable[..., Any], initargs: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    initializer(*initargs)
+
+
+def _end_with_parent() -> None:
+    # A worker waiting for work does not notice that a killed parent will never send any.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.skeleton import INDEX, JOINTS, MIRROR
 
-SCHEMA = "reidprep/canonical-poses"
+SCHEMA = "reidprep.canonical-poses"
 VERSION = 1
 DECIMALS = 4
 """Digits kept in the file: a ten-thousandth of the body height is 0.01 px in a 128-pixel image."""

@@ -117,7 +117,7 @@ def _images(shards: ShardSet, source: Path | None) -> tuple[ImageSource | None, 
     """The source images; or None and why they cannot be opened where the manifest says they were."""
     dataset = shards.manifest.plan["poses"]["dataset"]
     try:
-        root = source or shards.path / shards.manifest.source
+        root = source or (shards.path / shards.manifest.source).resolve()
         return open_images(dataset["name"], root, dataset["options"]), ""
     except ReidError as error:
         if source is not None:
