@@ -13,7 +13,7 @@ from .common import json_option, print_json
 @click.command()
 @click.argument("poses", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--count", type=click.IntRange(1, 4096), default=192, help="Number of typical poses.")
+@click.option("--count", type=click.IntRange(1, 4096), default=256, help="Number of typical poses.")
 @click.option(
     "--split",
     type=click.Choice(["train", "query", "gallery"]),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .common import json_option, print_json
+
+if TYPE_CHECKING:
+    from reidtrain.evaluation import APVariant, Metric, Protocol
 
 
 @click.command()
@@ -26,18 +30,20 @@ from .common import json_option, print_json
 @click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", help="Distance.")
 @click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbours (20, 6, 0.3).")
 @json_option
-def score(features: tuple[Path, ...], protocol: str, ap: str, metric: str, rerank: bool, as_json: bool) -> None:
+def score(
+    features: tuple[Path, ...], protocol: Protocol, ap: APVariant, metric: Metric, rerank: bool, as_json: bool
+) -> None:
     """Score features of any model: CMC, mAP and mINP.
 
     FEATURES.npz holds query_features, query_pids, query_camids, gallery_features, gallery_pids and
     gallery_camids. Several files are the splits of one test, such as CUHK03 classic's 20: scores are averaged.
 
     \b
-    Examples:
+    Example:
       reidtrain score features.npz --protocol market1501 --metric cosine --rerank
       reidtrain score split-*.npz --protocol cuhk03-classic --json
     """
-    from reidtrain.evaluation.scoring import score_files
+    from reidtrain.evaluation.features_file import score_files
 
     metrics = score_files(features, protocol=protocol, ap=ap, metric=metric, rerank=rerank)
     values = {f"rank{rank}": metrics.cmc_at(rank) for rank in metrics.ranks}

@@ -48,9 +48,9 @@ def test_a_sample_is_what_the_pure_functions_give(drawn: Path, drawn_poses: Path
         sample = shards[row]
         one = poses.read([row])
         aligned = align(one.joints, one.image_sizes, load(), alignment="pose", beta=3 / 48, confidence=0.3)
-        np.testing.assert_array_equal(sample.boxes, aligned.boxes[0])
+        np.testing.assert_allclose(sample.boxes, aligned.boxes[0], atol=1e-3)  # BLAS sums by batch
         np.testing.assert_array_equal(sample.joints, one.joints[0])
-        np.testing.assert_array_equal(sample.joints_filled, aligned.joints[0])
+        np.testing.assert_allclose(sample.joints_filled, aligned.joints[0], atol=1e-3)
         image = source.read(sample.path)
         np.testing.assert_array_equal(sample.whole, crop_box(image, sample.boxes[0], (384, 192), border))
         for part, box in zip(sample.parts, sample.boxes[1:], strict=True):

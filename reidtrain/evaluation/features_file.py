@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+
+from .distances import Metric
+from .evaluate import evaluate_features
+from .metrics import APVariant, RankingMetrics, average_splits
+from .protocols import Protocol
 
 ARRAYS = (
     "query_features",
@@ -58,3 +64,26 @@ def _memory() -> float:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return float("inf")
+
+
+def score_files(
+    paths: Sequence[Path], *, protocol: Protocol, ap: APVariant, metric: Metric, rerank: bool
+) -> RankingMetrics:
+    """Score one file of features, or several that are the splits of one test and count equally.
+
+    Raises:
+        ReidError: as `read_features` and `evaluate_features`, naming the file.
+    """
+    parameters = None
+    if rerank:
+        from .reranking import Reranking
+
+        parameters = Reranking()
+    splits = []
+    for path in paths:
+        arrays = read_features(path)
+        try:
+            splits.append(evaluate_features(*arrays, metric=metric, rerank=parameters, ap=ap, protocol=protocol))
+        except ReidError as error:
+            raise ReidError(f"{path}: {error}") from None
+    return average_splits(splits)

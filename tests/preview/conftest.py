@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reidprep.alignment import align
-from reidprep.canonical import CanonicalPoses
+from reidprep import canonical
 from reidprep.jpeg import encode_jpeg
 from reidprep.manifest import Part
 from reidprep.parts import PartDirectory
@@ -40,7 +40,7 @@ def make_shards(tmp_path: Path) -> MakeShards:
     def make(paths: list[str], joints: list[np.ndarray] | None = None, name: str = "made") -> Path:
         joints = joints or [standing()] * len(paths)
         sizes = np.tile(np.array(SIZE, dtype=np.int32), (len(paths), 1))
-        aligned = align(np.stack(joints), sizes, CanonicalPoses.load(), alignment="pose", beta=0.0625, confidence=0.3)
+        aligned = align(np.stack(joints), sizes, canonical.load(), alignment="pose", beta=0.0625, confidence=0.3)
         plan = {
             "poses": {"dataset": {"name": "csv", "options": {}}, "estimator": {"name": "hand"}},
             "alignment": "pose",
