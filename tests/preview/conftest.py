@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reidprep.alignment import align
 from reidprep import canonical
+from reidprep.alignment import align
 from reidprep.jpeg import encode_jpeg
 from reidprep.manifest import Part
 from reidprep.parts import PartDirectory

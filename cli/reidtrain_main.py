@@ -1,0 +1,24 @@
+"""`reidtrain`: models learnt from shards, and their evaluation."""
+
+from __future__ import annotations
+
+import click
+
+from reidprep import __version__
+
+from .common import CONTEXT, Group
+from .score import score
+
+
+@click.group(cls=Group, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="reidtrain")
+def main() -> None:
+    """Evaluate person re-identification features with the field's protocols.
+
+    \b
+    Example:
+      reidtrain score features.npz --protocol market1501
+    """
+
+
+main.add_command(score)
