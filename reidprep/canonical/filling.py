@@ -43,6 +43,8 @@ _NOISE = 1e-4
 _FEWEST = 4
 _LEAST_EXTENT = 0.15
 """Joints within this many image heights are head and shoulders at most: too little to tell the scale."""
+_CONTRADICTION = 0.3
+"""Where few joints are kept, one this many body heights off the placed pose is not believed."""
 _FARTHEST = 2.0
 """A joint farther outside the image, in its longer sides, is no measurement."""
 
@@ -55,8 +57,8 @@ class Filled:
         joints: (n, 18, 2) float32 of x, y in source pixels, finite; kept joints are the measured
             ones, bit by bit.
         filled: (n, 18) bool, True where the joint was estimated.
-        residual: (n,) float32, root mean square distance of the kept joints from the fitted pose, weighted
-            by score, as a fraction of body height; 0 where nothing was kept.
+        residual: (n,) float32, root mean square distance of the good joints from the fitted pose, weighted
+            by score, as a fraction of body height; 0 where there are none.
         few: (n,) bool, True where fewer than four joints were kept, or all of them close together: the pose
             is then mostly the typical upright one.
     """
@@ -75,7 +77,8 @@ def fill(joints: ArrayLike, image_sizes: ArrayLike, poses: CanonicalPoses, confi
     those that fit well counting most, and what remains between kept joints and that average is carried
     over to the missing joints by the covariance of neighbouring poses.
 
-    A joint is kept when it is finite, near the image, its score is positive and at least `confidence`.
+    A joint is kept when it is finite, near the image, its score is positive and at least `confidence`. With
+    few of them, one that contradicts the placed pose is not: boxes around both would hold neither.
 
     Args:
         joints: (n, 18, 3) of x, y in source pixels and score.
@@ -105,7 +108,8 @@ def fill(joints: ArrayLike, image_sizes: ArrayLike, poses: CanonicalPoses, confi
         points = result[rows] / unit
         few[rows] = _too_few(points, kept[rows])
         centre = sizes[rows] / sizes[rows, 1:] / 2
-        estimate, residual[rows] = _estimate(points, scores[rows], centre, few[rows], poses)
+        estimate, residual[rows], distance = _estimate(points, scores[rows], centre, few[rows], poses)
+        kept[rows] &= ~few[rows, None] | (distance <= _CONTRADICTION)
         np.copyto(result[rows], estimate * unit, where=~kept[rows, :, None], casting="same_kind")
     return Filled(result, ~kept, residual, few)
 
@@ -127,8 +131,13 @@ def _too_few(points: Floats, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _estimate(
     points: Floats, scores: NDArray[np.float32], centre: Floats, few: NDArray[np.bool_], poses: CanonicalPoses
-) -> tuple[Floats, Floats]:
-    """All joints as the poses explain them (n, 18, 2), and the residual of the kept ones (n,)."""
+) -> tuple[Floats, Floats, Floats]:
+    """What the poses make of the measured joints.
+
+    Returns:
+        All joints as the poses explain them (n, 18, 2), the residual of the measured ones (n,), and the distance
+        of each measured joint from the fitted pose (n, 18); both in body heights.
+    """
     best = scores.max(axis=1, keepdims=True)
     full = np.divide(scores, best, out=np.zeros(scores.shape), where=best > 0)
     weights = full
@@ -147,7 +156,7 @@ def _estimate(
     system[:, diagonal, diagonal] += np.repeat(noise, 2, axis=1)
     known = np.where(full[..., None] > 0, offset, 0).reshape(len(points), -1, 1)
     carried = (np.linalg.solve(system, known)[..., 0] @ covariance).reshape(fitted.shape)
-    return fitted + carried * height[:, None, None], residual
+    return fitted + carried * height[:, None, None], residual, np.sqrt(distance)
 
 
 def _average_fit(

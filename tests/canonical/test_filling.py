@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reidprep.canonical import CanonicalPoses, Filled, fill, load
 from reidprep.canonical import filling as module
-from reidprep.skeleton import FACE, INDEX, MIRROR, indices
+from reidprep.skeleton import FACE, INDEX, MIRROR, REGIONS, indices
 
 SIZE = np.array([64.0, 128.0])
 DEFAULT = load()
@@ -310,3 +310,15 @@ def test_no_rows() -> None:
 def test_wrong_arguments_are_refused(shape: tuple[int, ...], sizes: list[list[int]]) -> None:
     with pytest.raises(ValueError):
         fill(np.zeros(shape), sizes, DEFAULT, 0.3)
+
+
+def test_a_lone_joint_that_contradicts_the_upright_pose_is_not_believed() -> None:
+    joints = np.zeros((2, 18, 3), np.float32)
+    joints[0, INDEX["nose"]] = (32, 120, 0.6)  # a nose at the feet of a 64x128 image
+    joints[1, INDEX["nose"]] = (32, 20, 0.6)
+    result = fill(joints, np.array([[64, 128]] * 2), load(), 0.3)
+    assert result.few.all()
+    assert result.filled[0].all() and result.residual[0] > 0.3
+    assert result.filled[1].sum() == 17 and tuple(result.joints[1, INDEX["nose"]]) == (32, 20)
+    head = result.joints[0, list(REGIONS["head"])]
+    assert np.ptp(head[:, 1]) < 0.2 * 128

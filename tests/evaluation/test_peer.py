@@ -1,0 +1,40 @@
+"""Agreement with torchreid's compiled ranker, where its wheel is at hand."""
+
+import importlib.util
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from reidtrain.evaluation import evaluate_ranking
+
+
+@pytest.fixture(scope="module")
+def evaluate_cy(tmp_path_factory):
+    wheel = os.environ.get("REID_TORCHREID_WHEEL")
+    if not wheel:
+        pytest.skip("needs torchreid's ranker: set REID_TORCHREID_WHEEL to the wheel of pyppbox-torchreid 1.4.1.0")
+    with zipfile.ZipFile(wheel) as archive:
+        (member,) = [name for name in archive.namelist() if "/rank_cy." in name]
+        path = archive.extract(member, tmp_path_factory.mktemp("torchreid"))
+    spec = importlib.util.spec_from_file_location("rank_cy", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.evaluate_cy
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_same_numbers(evaluate_cy, clustered):
+    rng = np.random.default_rng(4)
+    query_pids, gallery_pids = rng.integers(1, 90, 300), rng.integers(0, 100, 2000)
+    query_camids, gallery_camids = rng.integers(0, 6, 300), rng.integers(0, 6, 2000)
+    distances = rng.random((300, 2000), np.float32)
+    distances -= np.float32(0.4 * clustered) * (query_pids[:, None] == gallery_pids)
+    # Equal distances would be ordered by chance there.
+    distances = distances.astype(np.float64) + rng.random((300, 2000)) * 1e-9
+    labels = query_pids, gallery_pids, query_camids, gallery_camids
+    cmc, mean_ap = evaluate_cy(distances.astype(np.float32), *labels, 20)
+    metrics = evaluate_ranking(distances, *labels, ranks=range(1, 21))
+    np.testing.assert_allclose(metrics.cmc, cmc, atol=1e-6)
+    assert metrics.mAP == pytest.approx(mean_ap, abs=1e-6)
