@@ -51,7 +51,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 4096),
-    help="Images per forward pass.  [default: 4 on a CPU, 64 on a GPU]",
+    help="Images per forward pass.  [default: 2 on a CPU, 64 on a GPU]",
 )
 @click.option(
     "--confidence",

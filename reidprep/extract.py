@@ -26,6 +26,8 @@ from reidprep.poses import SCHEMA, Poses, poses_bytes
 from reidprep.records import SPLITS, Record, Split
 
 OnError = Literal["skip", "fail"]
+# Fewer would spend time on handing work to threads.
+_LEAST_IMAGES_PER_CALL = 16
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,11 @@ def extract_poses(
     done = len(records) - sum(len(records[i * size : (i + 1) * size]) for i in missing)
     progress(done, len(records))
 
+    step = -(-_LEAST_IMAGES_PER_CALL // estimator.batch_size) * estimator.batch_size
     batches = (
-        _Batch(part, records[start : min(start + estimator.batch_size, (part + 1) * size)])
+        _Batch(part, records[start : min(start + step, (part + 1) * size)])
         for part in missing
-        for start in range(part * size, min((part + 1) * size, len(records)), estimator.batch_size)
+        for start in range(part * size, min((part + 1) * size, len(records)), step)
     )
 
     def estimate(batch: _Batch) -> _Estimated:

@@ -27,6 +27,8 @@ HEADS = {
 CENTER_SHAPE = "new_shape__563"
 # The published graph unstacks its batch of one and stacks it again around the normalisation.
 UNSTACKED, CAST = f"{PREFIX}unstack:0", f"{PREFIX}Cast:0"
+# The normalisation begins by subtracting an array of zeros, which takes time and changes nothing.
+MINUS_ZERO = f"{PREFIX}sub:0"
 
 
 def cut(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -45,11 +47,11 @@ def cut(model: onnx.ModelProto) -> onnx.ModelProto:
 
     nodes = []
     for node in model.graph.node:
-        if not needed.intersection(node.output) or UNSTACKED in node.output:
+        if not needed.intersection(node.output) or {UNSTACKED, MINUS_ZERO}.intersection(node.output):
             continue
         kept = onnx.NodeProto()
         kept.CopyFrom(node)
-        kept.input[:] = [CAST if name == UNSTACKED else name for name in kept.input]
+        kept.input[:] = [CAST if name in (UNSTACKED, MINUS_ZERO) else name for name in kept.input]
         kept.output[:] = [HEADS[name][0] if name in HEADS else name for name in kept.output]
         kept.input[:] = ["images" if name == "input:0" else name for name in kept.input]
         nodes.append(kept)
@@ -57,7 +59,8 @@ def cut(model: onnx.ModelProto) -> onnx.ModelProto:
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 256, 256, 3])
     heads = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in HEADS.values()]
     initializers[CENTER_SHAPE] = numpy_helper.from_array(np.array([-1, 64, 64, 1]), CENTER_SHAPE)
-    weights = [initializers[name] for name in sorted(needed & initializers.keys())]
+    used = {name for node in nodes for name in node.input}
+    weights = [initializers[name] for name in sorted(used & initializers.keys())]
     graph = helper.make_graph(nodes, "movenet_thunder_heads", [images], heads, weights)
     opsets = [opset for opset in model.opset_import if opset.domain == ""]
     result = helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)

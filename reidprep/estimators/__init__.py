@@ -20,7 +20,7 @@ class PoseEstimator(Protocol):
         score_scale: what the scores mean, in words; stored with the poses.
         confidence: the score from which a joint counts as found, on this estimator's scale.
         device: what it runs on, `cpu` or `cuda`.
-        batch_size: images per call that suit the device.
+        batch_size: images per forward pass; calls with a multiple of it waste nothing.
     """
 
     name: str

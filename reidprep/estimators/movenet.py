@@ -42,7 +42,7 @@ class MoveNet:
             raise ReidError("this onnxruntime has no CUDA provider; install the 'cuda' extra or choose --device cpu")
         weights = files("reidprep").joinpath("data/movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
-        self.batch_size = batch_size or (64 if on_cuda else 4)
+        self.batch_size = batch_size or (64 if on_cuda else 2)
         self._session = onnxruntime.InferenceSession(
             weights,
             _session_options(self.batch_size),

@@ -54,7 +54,7 @@ def read_features(path: Path) -> tuple[NDArray[Any], ...]:
         raise ReidError(f"{path}: no such file") from None
     except zipfile.BadZipFile:
         raise ReidError(f"{path} is not an .npz file, or a damaged one; numpy.savez writes them") from None
-    except (OSError, EOFError, ValueError, NotImplementedError, zlib.error, MemoryError) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, MemoryError) as error:
         raise ReidError(f"{path} cannot be read: {error}") from None
 
 

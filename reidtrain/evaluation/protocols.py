@@ -93,14 +93,14 @@ class Labels:
         Raises:
             ReidError: no query has a match; the message lists the pids and cameras.
         """
-        # One query of each person and camera tells for all of them.
-        people = np.unique(np.stack([self.query_pids, self.query_camids]), axis=1)
-        gallery = np.unique(np.stack([self.gallery_pids, self.gallery_camids]), axis=1)
-        for pid, camid in people.T:
-            if pid != JUNK and np.any((gallery[0] == pid) & (gallery[1] != camid)):
-                return
-        shared = np.intersect1d(people[0], gallery[0])
-        shared = shared[shared != JUNK]
+        people, firsts = np.unique(self.sorted_pids, return_index=True)
+        camids = self.gallery_camids[self.order]
+        lowest, highest = np.minimum.reduceat(camids, firsts), np.maximum.reduceat(camids, firsts)
+        at = np.minimum(np.searchsorted(people, self.query_pids), len(people) - 1)
+        known = (people[at] == self.query_pids) & (self.query_pids != JUNK)
+        if np.any(known & ((lowest[at] != self.query_camids) | (highest[at] != self.query_camids))):
+            return
+        shared = np.unique(self.query_pids[known])
         cause = (
             f"the {len(shared)} persons in both ({_listed(shared)}) appear at the same camera only, "
             "and gallery images of the query's person at the query's camera are ignored"
@@ -109,8 +109,8 @@ class Labels:
         )
         raise ReidError(
             f"protocol {protocol}: no query has a match in the gallery, nothing can be scored: {cause}. "
-            f"Query pids {_listed(people[0])} at cameras {_listed(people[1])}; "
-            f"gallery pids {_listed(gallery[0])} at cameras {_listed(gallery[1])}"
+            f"Query pids {_listed(self.query_pids)} at cameras {_listed(self.query_camids)}; "
+            f"gallery pids {_listed(self.gallery_pids)} at cameras {_listed(self.gallery_camids)}"
         )
 
 

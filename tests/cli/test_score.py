@@ -119,6 +119,14 @@ def test_cut_and_damaged_files(file, tmp_path) -> None:
     fails(damaged)
 
 
+def test_encrypted_file(file, tmp_path) -> None:
+    content = bytearray(file.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + flags] |= 1
+    (tmp_path / "encrypted.npz").write_bytes(content)
+    assert "encrypted" in fails(tmp_path / "encrypted.npz")
+
+
 def test_lying_header(file, tmp_path) -> None:
     # A header that promises far more than the member holds.
     header = b"\x93NUMPY\x01\x00\x76\x00" + (
