@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
 
 from reidprep.build import BuildOptions, build_shards, cut_crops
@@ -42,7 +41,7 @@ def bare_seconds(shards: Path, source: Path, workers: int) -> float:
     everything = ShardSet.open(shards)
     work = list(zip(everything.column("paths").tolist(), everything.column("boxes"), strict=True))
     chunks = [work[start : start + 256] for start in range(0, len(work), 256)]
-    with worker_processes(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with worker_processes(workers) as pool:
         list(pool.map(bare_loop, [shards] * workers, [source] * workers, [work[:8]] * workers))  # start and warm up
         started = time.perf_counter()
         list(pool.map(bare_loop, [shards] * len(chunks), [source] * len(chunks), chunks))
@@ -58,7 +57,7 @@ def build_seconds(poses: Path, out: Path, workers: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="a dataset")
-    parser.add_argument("--limit", type=int, default=2500, help="images of each split")
+    parser.add_argument("--limit", type=int, default=4000, help="images of each split")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
 

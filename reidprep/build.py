@@ -22,7 +22,7 @@ from reidprep.files import write_file
 from reidprep.jpeg import encode_jpeg
 from reidprep.manifest import Manifest, Part
 from reidprep.parts import PartDirectory, relative_source
-from reidprep.pipeline import ordered_map, worker_processes
+from reidprep.pipeline import ordered_map, single_threaded, worker_processes
 from reidprep.poses import Poses, PoseSet, take
 from reidprep.records import SPLITS
 from reidprep.shards.format import SCHEMA, image_shapes, shard_bytes
@@ -133,10 +133,11 @@ def build_shards(
 
 def _run(tasks: Sequence[_Task], workers: int) -> Iterator[Part]:
     if workers == 1:
-        yield from map(_build_shard, tasks)
-        return
-    with worker_processes(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from ordered_map(pool, _build_shard, tasks, ahead=2 * workers)
+        with single_threaded():
+            yield from map(_build_shard, tasks)
+    else:
+        with worker_processes(workers) as pool:
+            yield from ordered_map(pool, _build_shard, tasks, ahead=2 * workers)
 
 
 def _chunks(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
+
+import cv2
+from threadpoolctl import threadpool_limits
 
 from reidprep.errors import ReidError
 
@@ -40,10 +43,23 @@ def ordered_map(
 
 
 @contextmanager
-def worker_processes(
-    workers: int, initializer: Callable[..., Any], initargs: tuple[Any, ...] = ()
-) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes that end with this one, however it ends.
+def single_threaded() -> Iterator[None]:
+    """Keep OpenCV and the linear algebra of NumPy to the calling thread.
+
+    Worker processes share the cores already; and sums do not depend on how many cores a machine has.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+@contextmanager
+def worker_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of single-threaded processes that end with this one, however it ends.
 
     Raises:
         ReidError: a worker was killed from outside, which is usually the system running out of memory.
@@ -51,9 +67,7 @@ def worker_processes(
     # spawn: fork would copy locks that threads of this process may hold.
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_start_worker, initargs=(initializer, initargs)
-        ) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
             yield pool
     except BrokenProcessPool:
         raise ReidError(
@@ -62,9 +76,10 @@ def worker_processes(
         ) from None
 
 
-def _start_worker(initializer: Callable[..., Any], initargs: tuple[Any, ...]) -> None:
+def _start_worker() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    initializer(*initargs)
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
 
 
 def _end_with_parent() -> None:

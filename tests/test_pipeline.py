@@ -7,10 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import pytest
+from threadpoolctl import threadpool_info
 
 from reidprep.errors import ReidError
-from reidprep.pipeline import ordered_map, worker_processes
+from reidprep.pipeline import ordered_map, single_threaded, worker_processes
 
 
 def test_results_come_in_order_whatever_finishes_first() -> None:
@@ -47,7 +49,7 @@ def die(i: int) -> None:
 
 
 def test_a_killed_worker_is_a_plain_error() -> None:
-    with pytest.raises(ReidError, match="fewer --workers"), worker_processes(2, initializer=int) as pool:
+    with pytest.raises(ReidError, match="fewer --workers"), worker_processes(2) as pool:
         list(ordered_map(pool, die, range(4), ahead=4))
 
 
@@ -55,7 +57,7 @@ PARENT = """
 import time
 from reidprep.pipeline import worker_processes
 if __name__ == "__main__":
-    with worker_processes(2, initializer=int) as pool:
+    with worker_processes(2) as pool:
         print(*pool.map(abs, [1]), flush=True)
         print(*pool._processes, flush=True)
         time.sleep(60)
@@ -76,3 +78,21 @@ def test_workers_end_when_the_parent_is_killed(tmp_path: Path) -> None:
     while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in workers):
         time.sleep(0.05)
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def thread_counts(_: int) -> tuple[int, set[int]]:
+    blas = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    return cv2.getNumThreads(), blas
+
+
+def test_workers_are_single_threaded() -> None:
+    assert thread_counts(0)[1]  # there is a library to be limited
+    with worker_processes(1) as pool:
+        assert list(pool.map(thread_counts, [0])) == [(1, {1})]
+
+
+def test_single_threaded_puts_back_what_was() -> None:
+    before = thread_counts(0)
+    with single_threaded():
+        assert thread_counts(0) == (1, {1})
+    assert thread_counts(0) == before
