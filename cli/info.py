@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,7 +44,16 @@ def info(path: Path, as_json: bool) -> None:
     for key, value in content["summary"].items():
         click.echo(f"  {key:<16} {value}")
     click.echo("  parameters")
-    for key, value in content["plan"].items():
-        click.echo(f"    {key:<16} {value}")
+    for key, value in flattened(content["plan"]):
+        click.echo(f"    {key:<28} {value}")
     if content["skipped"]:
         click.echo(f"  skipped   {len(content['skipped'])} images, first: {content['skipped'][0]['path']}")
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested names joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
