@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test lint clean
 
 # The main job end to end, on drawn pedestrians or, with DATA=PATH, on a dataset of yours.
 demo: $(STAMP)
@@ -12,10 +12,7 @@ demo: $(STAMP)
 	$(BIN)/reidprep demo demo $(if $(DATA),--data "$(DATA)") $(if $(LIMIT),--limit $(LIMIT))
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
