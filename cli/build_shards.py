@@ -43,7 +43,7 @@ def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[floa
     return parts
 
 
-@click.command()
+@click.command(short_help="Poses -> shards: aligned whole body and four parts.")
 @click.argument("poses", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(

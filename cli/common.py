@@ -23,6 +23,10 @@ SECONDS_BETWEEN_LINES = 10.0
 class Group(click.Group):
     """A command group that prints a `ReidError` as a plain error."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of use, not of the alphabet."""
+        return list(self.commands)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit status 1 on an error the user can mend."""
         try:

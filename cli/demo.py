@@ -11,7 +11,7 @@ import click
 from .common import json_option, print_json, progress, workers_option
 
 
-@click.command()
+@click.command(short_help="Run the whole pipeline.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--data",

@@ -33,7 +33,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     return dict(value.split("=", 1) for value in values)
 
 
-@click.command()
+@click.command(short_help="Dataset -> poses: 18 joints for every image.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--dataset", type=click.Choice(DATASETS), help="Layout of SOURCE.  [default: detected]")

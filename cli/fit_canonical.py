@@ -10,7 +10,7 @@ import click
 from .common import json_option, print_json
 
 
-@click.command()
+@click.command(short_help="Learn typical poses for filling gaps.")
 @click.argument("poses", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--count", type=click.IntRange(1, 4096), default=256, help="Number of typical poses.")

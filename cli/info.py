@@ -11,7 +11,7 @@ import click
 from .common import json_option, print_json
 
 
-@click.command()
+@click.command(short_help="Describe a pose or shard folder.")
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 def info(path: Path, as_json: bool) -> None:

@@ -20,7 +20,7 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
         raise click.BadParameter(f"{value!r} is not a list of person ids, such as 2,7") from None
 
 
-@click.command()
+@click.command(short_help="Draw samples with joints, boxes and crops.")
 @click.argument("shards", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(1), default=24, help="At most so many samples.")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reidtrain.evaluation import APVariant, Metric, Protocol
 
 
-@click.command()
+@click.command(short_help="Score the features of any model.")
 @click.argument("features", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FEATURES.npz...")
 @click.option(
     "--protocol",

@@ -10,7 +10,7 @@ import click
 from .common import json_option, print_json
 
 
-@click.command()
+@click.command(short_help="Draw a small dataset with known joints.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--identities", type=click.IntRange(2, 9999), default=12, help="People; half of them train.")
 @click.option("--cameras", type=click.IntRange(2, 9), default=3, help="Cameras, each with its own place.")

@@ -12,7 +12,7 @@ import click
 from .common import json_option, print_json, progress, workers_option
 
 
-@click.command()
+@click.command(short_help="Check every byte and image of poses or shards.")
 @click.argument("path", type=click.Path(path_type=Path))
 @workers_option
 @json_option
