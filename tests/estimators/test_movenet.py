@@ -66,7 +66,7 @@ def test_unknown_names_and_missing_devices() -> None:
     with pytest.raises(ReidError, match="unknown device 'tpu'"):
         create_estimator(device="tpu")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(ReidError, match="'cuda' extra"):
+        with pytest.raises(ReidError, match="pip install onnxruntime-gpu"):
             create_estimator(device="cuda")
 
 
