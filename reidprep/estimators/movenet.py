@@ -39,8 +39,10 @@ class MoveNet:
         if device not in ("auto", "cpu", "cuda"):
             raise ReidError(f"unknown device {device!r}; choose auto, cpu or cuda")
         if device == "cuda" and not on_cuda:
-            raise ReidError("this onnxruntime has no CUDA provider; replace it ('pip uninstall onnxruntime', then "
+            raise ReidError(
+                "this onnxruntime has no CUDA provider; replace it ('pip uninstall onnxruntime', then "
                 "'pip install onnxruntime-gpu') or choose --device cpu"
+            )
         weights = files("reidprep").joinpath("data/movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
         self.batch_size = batch_size or (64 if on_cuda else 2)
