@@ -1,6 +1,8 @@
 # Two commands from a fresh clone: `make demo`, then `make test`.
 PYTHON ?= python3
 VENV := .venv
+# dev,train adds torch, which the tests of the networks need (they are skipped without).
+EXTRAS ?= dev
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -21,7 +23,7 @@ lint: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $(STAMP)
 
 clean:

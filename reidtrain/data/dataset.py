@@ -1,0 +1,163 @@
+"""Samples of a shard directory as tensors, and batches of them; pixels stay uint8 until they reach the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from reidprep.errors import ReidError
+from reidprep.shards import ShardSet
+
+View = Literal["whole", "parts", "image"]
+"""What a sample shows: the aligned whole body, its four parts, or the plain resized image."""
+
+VIEWS: tuple[View, ...] = get_args(View)
+NO_LABEL = -1
+"""Label of an identity that is not trained on."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample; views that were not asked for are None.
+
+    Attributes:
+        whole: (height, width, 3) uint8 RGB.
+        parts: (4, height, width, 3) uint8 RGB: head, upper body, upper leg, lower leg.
+        image: (height, width, 3) uint8 RGB.
+        label: class index, -1 for identities that are not trained on.
+        pid: person id.
+        camid: camera.
+        index: position in the dataset.
+    """
+
+    whole: Tensor | None
+    parts: Tensor | None
+    image: Tensor | None
+    label: int
+    pid: int
+    camid: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n samples; views that were not asked for are None.
+
+    Views are uint8 RGB from the loader, in channels-last memory, and floating point after `Preprocessor`.
+
+    Attributes:
+        whole: (n, 3, height, width).
+        parts: (n, 4, 3, height, width): head, upper body, upper leg, lower leg.
+        image: (n, 3, height, width).
+        labels: (n,) int64 class indices, -1 for identities that are not trained on.
+        pids: (n,) int64 person ids.
+        camids: (n,) int64 cameras.
+        indices: (n,) int64 positions in the dataset.
+    """
+
+    whole: Tensor | None
+    parts: Tensor | None
+    image: Tensor | None
+    labels: Tensor
+    pids: Tensor
+    camids: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch on another device; `non_blocking` overlaps the copy if the memory is pinned."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})
+
+
+class ShardDataset(Dataset[Item]):
+    """The samples of a `ShardSet`, for a DataLoader with `collate`.
+
+    Workers may be started by fork or spawn; each opens the files itself.
+
+    Args:
+        shards: the samples, of one split or all.
+        views: what to return of each.
+
+    Raises:
+        ReidError: no sample, an unknown view, or one the shards were built without.
+    """
+
+    def __init__(self, shards: ShardSet, views: Sequence[View] = ("whole", "parts")) -> None:
+        if unknown := [view for view in views if view not in VIEWS]:
+            raise ReidError(f"unknown view {unknown[0]!r}; choose from {', '.join(VIEWS)}")
+        if not len(shards):
+            raise ReidError(f"{shards.path}: no sample in this split; check the split, or build shards that have it")
+        if "image" in views and shards.manifest.plan["image_size"] is None:
+            raise ReidError(
+                f"{shards.path}: the shards hold no plain images, which this model is trained on; "
+                "build them with --with-image"
+            )
+        self.shards = shards
+        self.views = tuple(views)
+        self._labels = shards.train_labels
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(samples,) class indices, -1 for identities that are not trained on; decodes no image."""
+        return np.array([self._labels.get(int(pid), NO_LABEL) for pid in self.shards.pids], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __getitem__(self, index: int) -> Item:
+        """Read and decode one sample.
+
+        Raises:
+            IndexError: out of range.
+            ReidError: the file is missing or the sample damaged; names file and row.
+        """
+        sample = self.shards[index]
+        pixels = {view: torch.from_numpy(getattr(sample, view)) for view in self.views}
+        return Item(
+            whole=pixels.get("whole"),
+            parts=pixels.get("parts"),
+            image=pixels.get("image"),
+            label=self._labels.get(sample.pid, NO_LABEL),
+            pid=sample.pid,
+            camid=sample.camid,
+            index=int(index) % len(self),
+        )
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Batch the samples. No pixel is converted or moved twice: channels come first by strides alone."""
+    return Batch(
+        whole=_stack([item.whole for item in items]),
+        parts=_stack([item.parts for item in items]),
+        image=_stack([item.image for item in items]),
+        labels=torch.tensor([item.label for item in items]),
+        pids=torch.tensor([item.pid for item in items]),
+        camids=torch.tensor([item.camid for item in items]),
+        indices=torch.tensor([item.index for item in items]),
+    )
+
+
+def _stack(images: Sequence[Tensor | None]) -> Tensor | None:
+    present = [image for image in images if image is not None]
+    if not present:
+        return None
+    # In a worker, default_collate stacks straight into shared memory, which torch.stack does not.
+    stacked: Tensor = default_collate(present)
+    return stacked.movedim(-1, -3)
