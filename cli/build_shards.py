@@ -13,6 +13,7 @@ import click
 
 from .common import (
     EXIT_SKIPPED,
+    FiniteRange,
     json_option,
     overwrite_option,
     print_json,
@@ -59,14 +60,14 @@ def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[floa
 )
 @click.option(
     "--beta",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=3 / 48,
     show_default="3/48",
     help="Overlap of parts, as a fraction of the body height.",
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     help="Score from which a joint counts as found.  [default: what the poses were made with]",
 )
 @click.option("--canonical", type=click.Path(path_type=Path), help="Canonical poses.  [default: the shipped set]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,17 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ReidError as error:
             raise click.ClickException(str(error)) from None
+
+
+class FiniteRange(click.FloatRange):
+    """A `click.FloatRange` that refuses nan and inf, which compare as being in any range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType.convert`."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")

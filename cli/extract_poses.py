@@ -12,6 +12,7 @@ import click
 
 from .common import (
     EXIT_SKIPPED,
+    FiniteRange,
     json_option,
     overwrite_option,
     print_json,
@@ -55,7 +56,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     help="Score from which a joint counts as found.  [default: the estimator's, 0.3 for movenet]",
 )
 @click.option("--limit", type=click.IntRange(1), help="At most so many images of each split.  [default: all]")

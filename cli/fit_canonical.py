@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import json_option, print_json
+from .common import FiniteRange, json_option, print_json
 
 
 @click.command(short_help="Learn typical poses for filling gaps.")
@@ -22,10 +22,10 @@ from .common import json_option, print_json
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     help="Score from which a joint counts as found.  [default: what the poses were made with]",
 )
-@click.option("--seed", type=int, default=0, help="Seed of the clustering.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the clustering.")
 @json_option
 def fit_canonical(
     poses: Path, out: Path, count: int, split: Any, confidence: float | None, seed: int, as_json: bool

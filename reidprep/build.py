@@ -107,6 +107,8 @@ def build_shards(
     poses = PoseSet(poses_path)
     if not len(poses):
         raise ReidError(f"{poses_path}: holds no poses")
+    if source is None and not poses.source.exists():
+        raise ReidError(f"{poses.source}: the images are not there any more; say where they are by --source")
     source = source or poses.source
     dataset = poses.manifest.plan["dataset"]
     images = open_images(dataset["name"], source, dataset["options"])

@@ -150,7 +150,7 @@ def _plan(
         "dataset": {
             "name": dataset.name,
             "options": dict(dataset.options),
-            "splits": list(options.splits),
+            "splits": [split for split in SPLITS if split in options.splits],
             "limit": options.limit,
             "images": len(records),
             "records_sha256": hashlib.sha256(listing.encode("utf-8", "surrogatepass")).hexdigest(),
@@ -167,22 +167,29 @@ def _plan(
 
 
 def _estimate(batch: _Batch, source: ImageSource, estimator: PoseEstimator, on_error: OnError) -> _Estimated:
-    images: list[NDArray[np.uint8]] = []
+    waiting: list[NDArray[np.uint8]] = []
+    joints: list[NDArray[np.float32]] = []
+    measured: list[tuple[int, int, float, float, float]] = []
     kept: list[Record] = []
     skipped: list[dict[str, str]] = []
     for record in batch.records:
         try:
-            images.append(source.read(record.path))
-            kept.append(record)
+            image = source.read(record.path)
         except ImageError as error:
             if on_error == "fail":
                 raise ReidError(
                     f"{record.path}: {error}; repair or remove it, or use --on-error skip to go on without it"
                 ) from None
             skipped.append({"path": record.path, "reason": str(error)})
-    joints = estimator(images)
-    measured = [(image.shape[1], image.shape[0], *cv2.mean(image)[:3]) for image in images]
-    return _Estimated(batch.part, kept, joints, measured, skipped)
+            continue
+        kept.append(record)
+        measured.append((image.shape[1], image.shape[0], *cv2.mean(image)[:3]))
+        waiting.append(image)
+        if len(waiting) == estimator.batch_size:  # no more at once: images may be large
+            joints.append(estimator(waiting))
+            waiting = []
+    joints.append(estimator(waiting))
+    return _Estimated(batch.part, kept, np.concatenate(joints), measured, skipped)
 
 
 def _write_part(path: Path, pieces: Sequence[_Estimated], plan: dict[str, Any]) -> Part:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,12 @@ class Schema:
     version: int
 
 
-_TEMPORARY_SUFFIX = ".tmp"
+_TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")
 
 
 def is_temporary(name: str) -> bool:
     """Whether a file is what a killed `write_file` leaves behind."""
-    return name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX)
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def write_file(path: Path, data: bytes) -> str:
@@ -42,7 +44,7 @@ def write_file(path: Path, data: bytes) -> str:
     Raises:
         ReidError: the disk is full or the folder cannot be written to; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -51,9 +53,11 @@ def write_file(path: Path, data: bytes) -> str:
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system that went read-only
+            temporary.unlink(missing_ok=True)
         raise ReidError(
-            f"{path}: cannot be written ({error.strerror}); whole parts are kept, run the same command again to go on"
+            f"{path}: cannot be written ({error.strerror}); make room or choose another folder, "
+            "and run the command again"
         ) from None
     return hashlib.sha256(data).hexdigest()
 
@@ -82,14 +86,15 @@ def file_sha256(path: Path) -> str | None:
 def hdf5_bytes(schema: Schema, plan: Mapping[str, Any], columns: Mapping[str, Any]) -> bytes:
     """A whole HDF5 part file: one contiguous dataset per column, schema and plan as attributes.
 
-    Strings become fixed-length UTF-8. The file is made in memory: HDF5 itself does not survive a full
+    All strings are fixed-length UTF-8. The file is made in memory: HDF5 itself does not survive a full
     disk, a plain write does.
     """
     with h5py.File("part.h5", "w", driver="core", backing_store=False) as file:
-        file.attrs["schema"] = schema.name
         file.attrs["version"] = schema.version
-        file.attrs["tool"] = TOOL
-        file.attrs["plan"] = json.dumps(plan, ensure_ascii=False)
+        for name, text in (("schema", schema.name), ("tool", TOOL), ("plan", json.dumps(plan, ensure_ascii=False))):
+            # Fixed length: a flipped bit in the heap that holds others can keep HDF5 in a loop for ever.
+            data = text.encode()
+            file.attrs.create(name, data, dtype=h5py.string_dtype("utf-8", len(data)))
         for name, values in columns.items():
             if isinstance(values, np.ndarray):
                 file.create_dataset(name, data=values)
@@ -99,6 +104,10 @@ def hdf5_bytes(schema: Schema, plan: Mapping[str, Any], columns: Mapping[str, An
                 file.create_dataset(name, data=encoded, shape=len(encoded), dtype=h5py.string_dtype("utf-8", width))
         file.flush()
         return bytes(file.id.get_file_image())
+
+
+DAMAGE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
+"""What h5py raises on damaged files: a flipped bit can make a dataset a group, or a type another one."""
 
 
 def open_hdf5(path: Path, schema: Schema) -> h5py.File:
@@ -113,7 +122,12 @@ def open_hdf5(path: Path, schema: Schema) -> h5py.File:
         raise ReidError(f"{path}: the file is missing; make the directory again") from None
     except OSError as error:
         raise ReidError(f"{path}: not a readable HDF5 file ({error}); run 'reidprep verify'") from None
-    found = (file.attrs.get("schema"), file.attrs.get("version"))
+    try:
+        name = file.attrs.get("schema")
+        found = (name.decode() if isinstance(name, bytes) else name, file.attrs.get("version"))
+    except DAMAGE as error:
+        file.close()
+        raise ReidError(f"{path}: damaged HDF5 file ({error}); run 'reidprep verify'") from None
     if found != (schema.name, schema.version):
         file.close()
         raise ReidError(f"{path}: holds {found[0]} version {found[1]}, expected {schema.name} {schema.version}")

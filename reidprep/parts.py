@@ -46,16 +46,17 @@ class PartDirectory:
             present = sorted(entry.name for entry in path.iterdir())
         except OSError as error:
             raise ReidError(f"{path}: cannot be used as the output folder ({error.strerror})") from None
-        for name in [name for name in present if is_temporary(name)]:
-            (path / name).unlink(missing_ok=True)
-            present.remove(name)
+        leftovers = [name for name in present if is_temporary(name)]
+        foreign = [name for name in present if name not in leftovers]
         if MANIFEST in present:
             self.manifest = self._resume(fresh, overwrite)
-        elif present:
+        elif foreign:
             raise ReidError(
-                f"{path}: the folder is not empty and holds no {MANIFEST} (found {present[0]!r}); "
+                f"{path}: the folder is not empty and holds no {MANIFEST} (found {foreign[0]!r}); "
                 "choose an empty folder"
             )
+        for name in leftovers:
+            (path / name).unlink(missing_ok=True)
         self._save()
 
     def _resume(self, fresh: Manifest, overwrite: bool) -> Manifest:
@@ -118,9 +119,18 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
 
 
 def relative_source(source: Path, directory: Path) -> str:
-    """Where `source` lies as seen from `directory`, POSIX; absolute if there is no relative way."""
+    """Where `source` lies as seen from `directory`, POSIX; absolute if there is no relative way.
+
+    Raises:
+        ReidError: the path is not UTF-8.
+    """
     source, directory = source.resolve(), directory.resolve()
     try:
-        return Path(os.path.relpath(source, directory)).as_posix()
+        relative = Path(os.path.relpath(source, directory)).as_posix()
     except ValueError:
-        return source.as_posix()
+        relative = source.as_posix()
+    try:
+        relative.encode()
+    except UnicodeEncodeError:
+        raise ReidError(f"{relative!r}: this path is not UTF-8, so it cannot be written down; rename it") from None
+    return relative

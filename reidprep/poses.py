@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
-from reidprep.files import Schema, hdf5_bytes, open_hdf5, read_strings
-from reidprep.manifest import Manifest, read_manifest
+from reidprep.files import DAMAGE, Schema, file_sha256, hdf5_bytes, open_hdf5, read_strings
+from reidprep.manifest import Manifest, Part, read_manifest
 
 SCHEMA = Schema("reidprep.poses", 1)
 
@@ -81,7 +81,7 @@ def read_poses(path: Path) -> Poses:
         with open_hdf5(path, SCHEMA) as file:
             columns: dict[str, NDArray[Any]] = {name: read_strings(file[name]) for name in STRINGS}
             columns |= {name: file[name][:] for name in COLUMNS}
-    except (KeyError, OSError, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         raise ReidError(f"{path}: damaged pose file ({error}); run 'reidprep verify'") from None
     rows = len(columns["paths"])
     for name, (dtype, shape) in COLUMNS.items():
@@ -125,21 +125,38 @@ class PoseSet:
         """Where the images were when the poses were estimated."""
         return (self.path / self.manifest.source).resolve()
 
+    def _read_part(self, part: Part) -> Poses:
+        path = self.path / part.name
+        # Before HDF5 sees it: a damaged file may read as other numbers, or keep HDF5 in a loop.
+        if path.exists() and file_sha256(path) != part.sha256:
+            raise ReidError(
+                f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
+                "run the same extract-poses command again to make it anew"
+            )
+        return read_poses(path)
+
     def column(self, name: str) -> NDArray[Any]:
         """One column of `Poses` over all rows."""
-        columns = [getattr(read_poses(self.path / part.name), name) for part in self.manifest.parts]
+        columns = [getattr(self._read_part(part), name) for part in self.manifest.parts]
         if not columns:
             return np.zeros(0)
         return np.concatenate(columns)
 
     def read(self, rows: ArrayLike) -> Poses:
-        """The given rows (ascending), reading only the parts that hold them."""
+        """The given rows (ascending), reading only the parts that hold them.
+
+        Raises:
+            IndexError: a row that does not exist.
+            ReidError: a part is missing, or not the one that the manifest lists.
+        """
         wanted = np.asarray(rows, dtype=np.int64)
+        if ((wanted < 0) | (wanted >= len(self))).any():
+            raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)}")
         pieces: list[Poses] = []
         for part, start, stop in zip(self.manifest.parts, self._starts, self._starts[1:], strict=False):
             inside = wanted[(wanted >= start) & (wanted < stop)] - start
             if len(inside):
-                pieces.append(take(read_poses(self.path / part.name), inside))
+                pieces.append(take(self._read_part(part), inside))
         if sum(map(len, pieces)) != len(wanted):
             raise ReidError(f"{self.path}: part files hold fewer rows than the manifest says; run 'reidprep verify'")
         return concatenate(pieces)

@@ -12,6 +12,8 @@ from reidprep.canonical import load
 from reidprep.crops import crop_box
 from reidprep.datasets import open_dataset
 from reidprep.errors import ReidError
+from reidprep.estimators import create_estimator
+from reidprep.extract import ExtractOptions, extract_poses
 from reidprep.files import write_file
 from reidprep.manifest import read_manifest
 from reidprep.parts import PartDirectory
@@ -167,6 +169,15 @@ def test_images_that_vanish_or_change_are_left_out_and_listed(drawn: Path, drawn
 def test_a_wrong_source_is_an_error_not_thousands_of_skips(drawn_poses: Path, tmp_path: Path) -> None:
     with pytest.raises(ReidError, match="nowhere"):
         build_shards(drawn_poses, tmp_path / "s", source=tmp_path / "nowhere")
+
+
+def test_images_that_were_moved_are_asked_for(drawn: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(drawn, tmp_path / "images"))
+    extract_poses(open_dataset(source), tmp_path / "p", create_estimator(), ExtractOptions(limit=1))
+    moved = source.rename(tmp_path / "elsewhere")
+    with pytest.raises(ReidError, match=r"images: .*by --source"):
+        build_shards(tmp_path / "p", tmp_path / "s")
+    assert build_shards(tmp_path / "p", tmp_path / "s", source=moved).complete
 
 
 def test_changed_parameters_are_refused(drawn_poses: Path, tmp_path: Path) -> None:

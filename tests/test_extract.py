@@ -119,6 +119,45 @@ def test_splits_can_be_chosen(dataset: Dataset, tmp_path: Path) -> None:
     assert manifest.rows == sum(record.split == "query" for record in dataset.records)
 
 
+def test_the_order_of_the_splits_is_of_no_consequence(dataset: Dataset, tmp_path: Path) -> None:
+    for splits in (("train", "query"), ("query", "train", "query")):
+        extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(splits=splits))
+
+
+def test_no_more_images_than_a_batch_are_in_memory(dataset: Dataset, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    class Watching(Centre):
+        def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+            sizes.append(len(images))
+            return super().__call__(images)
+
+    extract_poses(dataset, tmp_path / "p", Watching())
+    assert max(sizes) == Watching.batch_size and sum(sizes) == len(dataset.records)
+
+
+@pytest.mark.parametrize("damage", ["changed", "swapped"])
+def test_poses_that_are_not_those_of_the_manifest_are_refused(dataset: Dataset, tmp_path: Path, damage: str) -> None:
+    extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4))
+    one, two = tmp_path / "p" / "part-00000.h5", tmp_path / "p" / "part-00001.h5"
+    data = bytearray(one.read_bytes())
+    if damage == "swapped":
+        one.write_bytes(two.read_bytes())
+    else:
+        data[-1] ^= 1
+        one.write_bytes(data)
+    poses = PoseSet(tmp_path / "p")
+    with pytest.raises(ReidError, match=r"part-00000\.h5: .*SHA-256 differs"):
+        poses.read([0])
+    assert len(poses.read([4])) == 1
+
+
+@pytest.mark.parametrize("row", [-1, 10**6])
+def test_rows_that_do_not_exist(drawn_poses: Path, row: int) -> None:
+    with pytest.raises(IndexError):
+        PoseSet(drawn_poses).read([0, row])
+
+
 def test_nothing_to_do_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ReidError, match="no image in the splits"):
         extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(splits=()))

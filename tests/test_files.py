@@ -1,3 +1,4 @@
+import json
 import resource
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from reidprep.errors import ReidError
-from reidprep.files import Schema, file_sha256, hdf5_bytes, is_temporary, open_hdf5, read_strings, write_file
+from reidprep.files import DAMAGE, Schema, file_sha256, hdf5_bytes, is_temporary, open_hdf5, read_strings, write_file
 
 SCHEMA = Schema("reidprep.test", 1)
 
@@ -50,6 +51,30 @@ def test_hdf5_round_trip_and_same_bytes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["values"][:], columns["values"])
 
 
+def test_hdf5_stores_nothing_of_variable_length(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(hdf5_bytes(SCHEMA, {"p": "\N{GREEK SMALL LETTER ALPHA}"}, {"names": ["a"]}))
+    with h5py.File(tmp_path / "a.h5") as file:
+        types = [file.attrs.get_id(name).dtype for name in file.attrs] + [file[name].dtype for name in file]
+        assert not [kind for kind in types if h5py.check_string_dtype(kind) and kind.kind == "O"]
+        assert json.loads(file.attrs["plan"].decode()) == {"p": "\N{GREEK SMALL LETTER ALPHA}"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flipped_bits_give_a_plain_error_or_nothing(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    whole = hdf5_bytes(SCHEMA, {}, {"names": ["a", "bc"], "values": np.arange(6.0)})
+    for _ in range(20):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(damaged), size=3):
+            damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "a.h5").write_bytes(damaged)
+        try:
+            with open_hdf5(tmp_path / "a.h5", SCHEMA) as file:
+                read_strings(file["names"]), file["values"][:]
+        except (ReidError, *DAMAGE):
+            pass
+
+
 def test_hdf5_without_rows(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(hdf5_bytes(SCHEMA, {}, {"names": [], "values": np.zeros((0, 2))}))
     with open_hdf5(tmp_path / "a.h5", SCHEMA) as file:
@@ -69,6 +94,8 @@ def test_open_hdf5_names_what_is_wrong(tmp_path: Path) -> None:
         open_hdf5(path, SCHEMA)
 
 
-@pytest.mark.parametrize(("name", "expected"), [(".a.h5.12.tmp", True), ("a.h5", False), (".hidden", False)])
+@pytest.mark.parametrize(
+    ("name", "expected"), [(".a.h5.12.tmp", True), ("a.h5", False), (".hidden", False), (".notes.tmp", False)]
+)
 def test_temporary_names(name: str, expected: bool) -> None:
     assert is_temporary(name) is expected

@@ -92,13 +92,24 @@ def test_bad_files_are_refused_with_the_reason(data: bytes, reason: str) -> None
         decode_image(data)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "GIF", "WEBP", "BMP"])
 @pytest.mark.parametrize("seed", range(20))
-def test_damaged_bytes_never_raise_anything_else(seed: int) -> None:
+def test_damaged_bytes_never_raise_anything_else(kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    data = np.frombuffer(JPEG, np.uint8).copy()
-    data[rng.integers(0, len(data), 30)] = rng.integers(0, 256, 30)
-    with contextlib.suppress(ImageError):
-        assert decode_image(data.tobytes()).shape[2] == 3
+    whole = np.frombuffer(encoded(Image.fromarray(picture(size=(64, 64))), kind), np.uint8)
+    for start in (0, max(0, len(whole) - 200)):  # a TIFF has its tags at the end
+        data = whole.copy()
+        data[start + rng.integers(0, min(200, len(data)), 5)] = rng.integers(0, 256, 5)
+        with contextlib.suppress(ImageError):
+            assert decode_image(data.tobytes()).shape[2] == 3
+
+
+def test_a_tiff_tag_of_the_wrong_type_is_a_bad_image() -> None:
+    data = bytearray(encoded(Image.fromarray(picture(size=(64, 64))), "TIFF"))
+    offsets = data.index(struct.pack("<HHI", 273, 4, 1))
+    data[offsets + 2] = 2  # StripOffsets as text: Pillow raises TypeError
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        decode_image(bytes(data))
 
 
 def test_jpeg_round_trip_keeps_channel_order() -> None:

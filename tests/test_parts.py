@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,20 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_files_of_others_that_look_temporary_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("")
+    (tmp_path / ".letter.12.tmp").write_text("unsaved changes of some editor")
+    with pytest.raises(ReidError, match="not empty"):
+        PartDirectory(tmp_path, SCHEMA, "../source", PLAN)
+    assert (tmp_path / ".letter.12.tmp").exists()
+
+
+def test_what_a_kill_before_the_first_manifest_leaves_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / f".{MANIFEST}.77.tmp").write_text("")
+    filled(tmp_path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.h5", "b.h5", MANIFEST]
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(ReidError, match="cannot be used as the output folder"):
@@ -108,3 +124,9 @@ def test_an_older_version_can_be_overwritten(tmp_path: Path) -> None:
 
 def test_source_is_relative(tmp_path: Path) -> None:
     assert relative_source(tmp_path / "data", tmp_path / "out" / "poses") == "../../data"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not text")
+def test_a_source_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReidError, match="not UTF-8"):
+        relative_source(tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "poses")

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from reidprep.build import build_shards
 from reidprep.errors import ReidError
 from reidprep.manifest import MANIFEST
 from reidprep.verify import Fault, verify
@@ -84,6 +85,15 @@ def test_strangers_and_unfinished_work(shards: Path) -> None:
     (shards / MANIFEST).write_text(json.dumps(content))
     reasons = [fault.reason for fault in verify(shards)]
     assert reasons == ["not complete; run the command again to finish", "is not in the manifest"]
+
+
+def test_a_shard_without_rows_is_no_fault(drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(drawn, tmp_path / "images"))
+    for image in (source / "query").iterdir():
+        image.unlink()
+    manifest = build_shards(drawn_poses, tmp_path / "out", source=source)
+    assert [part.rows for part in manifest.parts if part.name.startswith("query")] == [0]
+    assert verify(tmp_path / "out") == []
 
 
 def test_a_pose_file_with_a_wrong_column(poses: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from reidprep.datasets.base import Dataset
 from reidprep.datasets.folder import counted, quoted
@@ -21,7 +21,7 @@ def describe(dataset: Dataset) -> list[SplitCounts]:
     ]
 
 
-def evaluation_notes(records: Iterable[Record], separate_numbering: bool) -> list[str]:
+def evaluation_notes(records: Sequence[Record], separate_numbering: bool) -> list[str]:
     """Sentences on what makes an evaluation impossible or doubtful; empty if nothing does.
 
     Args:
@@ -35,7 +35,12 @@ def evaluation_notes(records: Iterable[Record], separate_numbering: bool) -> lis
             pids[record.split].add(record.pid)
             cameras[record.split][record.pid].add(record.camid)
     lost = {"train": "training", "query": "evaluation", "gallery": "evaluation"}
-    notes = [f"the {split} split is empty: no {lost[split]} possible" for split in SPLITS if not pids[split]]
+    present = {record.split for record in records}
+    notes = [
+        f"the {split} split {'holds only junk' if split in present else 'is empty'}: no {lost[split]} possible"
+        for split in SPLITS
+        if not pids[split]
+    ]
     if pids["query"] and pids["gallery"]:
         notes += _search_notes(cameras["query"], cameras["gallery"])
     both = pids["train"] & (pids["query"] | {pid for pid in pids["gallery"] if pid > 0})

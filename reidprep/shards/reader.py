@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError
-from reidprep.files import open_hdf5, read_strings
+from reidprep.files import DAMAGE, open_hdf5, read_strings
 from reidprep.jpeg import decode_jpeg
 from reidprep.manifest import Manifest, Part, read_manifest
 from reidprep.records import SPLITS
@@ -180,7 +180,7 @@ def open_shard(path: Path) -> _OpenShard:
             if columns[name].dtype != dtype or columns[name].shape != (rows, *shape):
                 raise KeyError(f"column {name} is {columns[name].dtype}{columns[name].shape}")
         return _OpenShard(file, file["images"], file["offsets"][:], file["crc32"][:], columns)
-    except (KeyError, OSError, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         file.close()
         raise ReidError(f"{path}: damaged shard ({error}); run 'reidprep verify'") from None
 

@@ -88,19 +88,22 @@ def generate(
         seed: 0 or more.
 
     Raises:
-        ReidError: `out` is not empty, or a number is out of range.
+        ReidError: `out` is not empty or cannot be written, or a number is out of range.
     """
     parameters = Parameters(identities, cameras, images_per_camera, seed)
     _check(out, parameters)
-    for folder in (TRAIN, QUERY, GALLERY):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    entries = []
-    for image in _images(parameters):
-        (out / image.path).write_bytes(encode_jpeg(image.drawing.image, image.quality))
-        entries.append(_entry(image))
     folders = (TRAIN, QUERY, GALLERY)
-    entries.sort(key=lambda entry: (folders.index(entry["path"].partition("/")[0]), entry["path"]))
-    (out / FILE_NAME).write_text(_document(parameters, entries), encoding="utf-8", newline="\n")
+    entries = []
+    try:
+        for folder in folders:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        for image in _images(parameters):
+            (out / image.path).write_bytes(encode_jpeg(image.drawing.image, image.quality))
+            entries.append(_entry(image))
+        entries.sort(key=lambda entry: (folders.index(entry["path"].partition("/")[0]), entry["path"]))
+        (out / FILE_NAME).write_text(_document(parameters, entries), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ReidError(f"{out}: cannot be written ({error.strerror}); choose another folder") from None
 
     def count(folder: str, pid: int | None = None) -> int:
         return sum(e["path"].startswith(f"{folder}/") and pid in (None, e["pid"]) for e in entries)

@@ -132,6 +132,9 @@ def test_errors_are_one_plain_sentence(
         ("--border", "1,2"),
         ("--border", "300,0,0"),
         ("--beta", "-1"),
+        ("--beta", "nan"),
+        ("--confidence", "nan"),
+        ("--confidence", "inf"),
     ],
 )
 def test_values_out_of_range_are_usage_errors(option: str, value: str, drawn_poses: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_describe() -> None:
         ([("query", 2, 1), ("gallery", 2, 2)], ["the train split is empty: no training possible"]),
         (
             [*TRAIN, ("query", 2, 1), ("gallery", -1, 2)],
-            ["the gallery split is empty: no evaluation possible"],
+            ["the gallery split holds only junk: no evaluation possible"],
         ),
         (
             [*TRAIN, ("query", 2, 1), ("query", 3, 1), ("gallery", 2, 2), ("gallery", 3, 1)],

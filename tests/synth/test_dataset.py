@@ -100,3 +100,9 @@ def test_refuses_impossible_numbers(tmp_path: Path, option: str, value: int) -> 
     with pytest.raises(ReidError, match="--" + option.replace("_", "-")):
         generate(tmp_path / "out", **{option: value})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_plain_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReidError, match="cannot be written"):
+        generate(tmp_path / "file" / "out", **SMALL)
