@@ -7,13 +7,14 @@ import click
 from reidprep import __version__
 
 from .common import CONTEXT, Group
+from .complexity import complexity
 from .score import score
 
 
 @click.group(cls=Group, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="reidtrain")
 def main() -> None:
-    """Evaluate person re-identification features with the field's protocols.
+    """Score person re-identification features, and measure the networks.
 
     \b
     Example:
@@ -21,4 +22,5 @@ def main() -> None:
     """
 
 
-main.add_command(score)
+for command in (score, complexity):
+    main.add_command(command)

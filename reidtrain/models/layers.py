@@ -1,0 +1,95 @@
+"""What both networks are built from: convolutions, the bottleneck, fully connected layers.
+
+`groups` counts equal networks that run side by side: their channels lie one after the other, every layer is
+grouped, and no channel of one network reaches another. Weights are stacked along their first dimension, so that
+slicing that dimension takes one network out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """Convolution that keeps the resolution at stride 1; channels are those of one group."""
+    padding = dilation * (kernel - 1) // 2
+    return nn.Conv2d(
+        groups * in_channels, groups * out_channels, kernel, stride, padding, dilation, groups=groups, bias=bias
+    )
+
+
+class Bottleneck(nn.Module):
+    """Residual unit of He et al. 2016: 1x1, 3x3 with the stride, 1x1, added to its input.
+
+    Attribute names are torchvision's. Channels are those of one group.
+    """
+
+    def __init__(
+        self, in_channels: int, width: int, out_channels: int, stride: int = 1, dilation: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv(in_channels, width, 1, groups=groups)
+        self.bn1 = nn.BatchNorm2d(groups * width)
+        self.conv2 = conv(width, width, 3, stride, dilation, groups)
+        self.bn2 = nn.BatchNorm2d(groups * width)
+        self.conv3 = conv(width, out_channels, 1, groups=groups)
+        self.bn3 = nn.BatchNorm2d(groups * out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Sequential | None = None
+        if stride > 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                conv(in_channels, out_channels, 1, stride, groups=groups), nn.BatchNorm2d(groups * out_channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, groups * in_channels, h, w) to (n, groups * out_channels, h / stride, w / stride)."""
+        identity = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x)).add_(identity)
+        out: Tensor = self.relu(x)
+        return out
+
+
+class GroupedLinear(nn.Module):
+    """A fully connected layer for each group.
+
+    `weight` is (groups, out_features, in_features), `bias` (groups, out_features).
+    """
+
+    def __init__(self, in_features: int, out_features: int, groups: int = 1) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.empty(groups, out_features, in_features).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(groups, out_features).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, groups, in_features) to (n, groups, out_features)."""
+        return torch.einsum("ngi,goi->ngo", x, self.weight) + self.bias
+
+
+def initialise(model: nn.Module) -> None:
+    """Initialise convolutions per group: He et al. 2015 by the fan-out where a batch norm follows, else unit gain.
+
+    Convolutions without a batch norm are those with a bias: the attention masks, whose sigmoid must not start
+    saturated.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            kernel = module.kernel_size[0] * module.kernel_size[1]
+            if module.bias is None:
+                nn.init.normal_(module.weight, std=math.sqrt(2 * module.groups / (kernel * module.out_channels)))
+            else:
+                nn.init.normal_(module.weight, std=math.sqrt(module.groups / (kernel * module.in_channels)))
+                nn.init.zeros_(module.bias)
