@@ -17,6 +17,9 @@ from reidprep.errors import ReidError
 EXIT_SKIPPED = 3
 """Exit status of a command that finished but had to leave images out."""
 
+TRAINING_MODULES = ("torch", "scipy")
+"""What the extra `train` brings."""
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -34,6 +37,12 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ReidError as error:
             raise click.ClickException(str(error)) from None
+        except ModuleNotFoundError as error:
+            if error.name not in TRAINING_MODULES:
+                raise
+            raise click.ClickException(
+                f"this needs {error.name}, which is not installed: pip install 'reidprep[train]'"
+            ) from None
 
 
 class FiniteRange(click.FloatRange):
