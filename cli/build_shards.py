@@ -23,8 +23,10 @@ from .common import (
 )
 
 
-def size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
+def size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
     """HEIGHTxWIDTH, with 8 to 4096 pixels a side."""
+    if value is None:
+        return None
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)
     if not match or not all(8 <= int(side) <= 4096 for side in match.groups()):
         raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH with sides of 8 to 4096 pixels, such as 384x192")
@@ -74,9 +76,9 @@ def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[floa
 @click.option("--whole-size", callback=size, metavar="HxW", default="384x192", help="Whole-body crop.")
 @click.option("--part-size", callback=size, metavar="HxW", default="96x192", help="Part crops.")
 @click.option("--with-image", is_flag=True, help="Also store the plain resized image.")
-@click.option("--image-size", callback=size, metavar="HxW", default="256x128", help="Its size.")
+@click.option("--image-size", callback=size, metavar="HxW", help="Its size.  [default: 256x128]")
 @click.option("--encoding", type=click.Choice(["jpeg", "raw"]), default="jpeg", help="How crops are stored.")
-@click.option("--quality", type=click.IntRange(1, 100), default=90, help="JPEG quality.")
+@click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.  [default: 90]")
 @click.option(
     "--border",
     callback=colour,
@@ -94,7 +96,8 @@ def build_shards(
     source: Path | None,
     canonical: Path | None,
     with_image: bool,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | None,
+    quality: int | None,
     shard_size: int | None,
     workers: int | None,
     overwrite: bool,
@@ -114,7 +117,16 @@ def build_shards(
     from reidprep.build import build_shards as run
     from reidprep.canonical import load
 
-    options = BuildOptions(image_size=image_size if with_image else None, samples_per_shard=shard_size, **shaping)
+    if image_size and not with_image:
+        raise click.UsageError("--image-size goes with --with-image")
+    if quality and shaping["encoding"] == "raw":
+        raise click.UsageError("--quality goes with --encoding jpeg")
+    options = BuildOptions(
+        image_size=(image_size or (256, 128)) if with_image else None,
+        quality=quality or 90,
+        samples_per_shard=shard_size,
+        **shaping,
+    )
     started = time.monotonic()
     with progress("build-shards") as report:
         manifest = run(

@@ -63,9 +63,7 @@ workers_option = click.option(
     default=None,
     help="Parallel workers.  [default: number of CPU cores]",
 )
-overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace what OUT holds if it was made with other parameters."
-)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Discard the parts that OUT holds and start anew.")
 
 
 def print_json(value: Any) -> None:
@@ -87,7 +85,7 @@ def print_skipped(skipped: list[Any], limit: int = 20) -> None:
 @contextmanager
 def progress(label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
     """Show done/total, rate and remaining time on standard error: a bar on a terminal, else a line now and then."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield _line_printer(label, unit)
         return
     from rich.console import Console

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .common import json_option, print_json, progress, workers_option
+from .common import EXIT_SKIPPED, json_option, print_json, progress, workers_option
 
 
 @click.command(short_help="Run the whole pipeline.")
@@ -56,3 +56,5 @@ def demo(out: Path, data: Path | None, limit: int | None, workers: int | None, a
         click.echo(f"poses, shards and preview are in {out}; look at {result.page}")
     if result.faults:
         sys.exit(1)
+    if result.skipped:
+        sys.exit(EXIT_SKIPPED)

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from reidprep.records import SPLITS
+
 from .common import (
     EXIT_SKIPPED,
     FiniteRange,
@@ -21,7 +23,6 @@ from .common import (
     workers_option,
 )
 
-SPLITS = ("train", "query", "gallery")
 ESTIMATORS = ("movenet",)
 DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
 

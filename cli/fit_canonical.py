@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from reidprep.records import SPLITS
+
 from .common import FiniteRange, json_option, print_json
 
 
@@ -16,7 +18,7 @@ from .common import FiniteRange, json_option, print_json
 @click.option("--count", type=click.IntRange(1, 4096), default=256, help="Number of typical poses.")
 @click.option(
     "--split",
-    type=click.Choice(["train", "query", "gallery"]),
+    type=click.Choice(SPLITS),
     default="train",
     help="Whose poses to learn from.",
 )
@@ -26,9 +28,10 @@ from .common import FiniteRange, json_option, print_json
     help="Score from which a joint counts as found.  [default: what the poses were made with]",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the clustering.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @json_option
 def fit_canonical(
-    poses: Path, out: Path, count: int, split: Any, confidence: float | None, seed: int, as_json: bool
+    poses: Path, out: Path, count: int, split: Any, confidence: float | None, seed: int, overwrite: bool, as_json: bool
 ) -> None:
     """Learn typical poses from the folder POSES and write them to the JSON file OUT.
 
@@ -39,7 +42,7 @@ def fit_canonical(
     """
     from reidprep.fit import fit_canonical as run
 
-    result = run(poses, out, split=split, count=count, confidence=confidence, seed=seed)
+    result = run(poses, out, split=split, count=count, confidence=confidence, seed=seed, overwrite=overwrite)
     if as_json:
         print_json({"out": str(out), "poses": len(result.poses), "provenance": dict(result.provenance)})
     else:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from .common import json_option, print_json, progress
+from reidprep.records import SPLITS
 
-SPLITS = ("train", "query", "gallery")
+from .common import json_option, print_json, progress
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:

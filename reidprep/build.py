@@ -29,8 +29,9 @@ from reidprep.shards.format import SCHEMA, image_shapes, shard_bytes
 from reidprep.shards.sample import Flag
 
 Size = tuple[int, int]
-# A part is put together in memory: about 60 MB of JPEG or of raw crops.
+# A shard is put together in memory: about 25 MB of JPEG or 70 MB of raw crops.
 SAMPLES_PER_SHARD = {"jpeg": 1024, "raw": 128}
+_PROBES = 16
 
 
 @dataclass(frozen=True)
@@ -110,27 +111,38 @@ def build_shards(
     if source is None and not poses.source.exists():
         raise ReidError(f"{poses.source}: the images are not there any more; say where they are by --source")
     source = source or poses.source
-    dataset = poses.manifest.plan["dataset"]
-    images = open_images(dataset["name"], source, dataset["options"])
+    images = open_images(poses.dataset["name"], source, poses.dataset["options"])
+    _check_source(source, images, poses)
     splits = poses.column("splits")
     plan = _plan(options, poses, canonical, splits)
-    directory = PartDirectory(out, SCHEMA, relative_source(source, out), plan, overwrite=overwrite)
-
-    tasks = [
-        _Task(f"{split}-{number:05d}.h5", split, rows, poses, images, canonical, out, plan)
-        for split in SPLITS
-        for number, rows in enumerate(_chunks(np.flatnonzero(splits == split), plan["samples_per_shard"]))
-    ]
-    missing = [task for task in tasks if task.name not in directory.present]
-    done = len(splits) - sum(len(task.rows) for task in missing)
-    progress(done, len(splits))
-    for part in _run(missing, workers):
-        directory.add(part)
-        done += part.rows + len(part.skipped)
+    with PartDirectory(out, SCHEMA, relative_source(source, out), plan, overwrite=overwrite) as directory:
+        tasks = [
+            _Task(f"{split}-{number:05d}.h5", split, rows, poses, images, canonical, out, plan)
+            for split in SPLITS
+            for number, rows in enumerate(_chunks(np.flatnonzero(splits == split), plan["samples_per_shard"]))
+        ]
+        missing = [task for task in tasks if task.name not in directory.present]
+        done = len(splits) - sum(len(task.rows) for task in missing)
         progress(done, len(splits))
+        for part in _run(missing, workers):
+            directory.add(part)
+            done += part.rows + len(part.skipped)
+            progress(done, len(splits))
 
-    directory.finish(_summary(directory.manifest, poses))
-    return directory.manifest
+        directory.finish(_summary(directory.manifest, poses))
+        return directory.manifest
+
+
+def _check_source(source: Path, images: ImageSource, poses: PoseSet) -> None:
+    """Raise if not one of some images spread over the dataset is there: better than leaving out all of them."""
+    reasons: list[str] = []
+    for path in poses.read(np.unique(np.linspace(0, len(poses) - 1, _PROBES).astype(np.int64))).paths:
+        try:
+            images.read(str(path))
+            return
+        except ImageError as error:
+            reasons.append(f"{path}: {error}")
+    raise ReidError(f"{source}: does not hold the images of the poses ({reasons[0]}); say where they are by --source")
 
 
 def _run(tasks: Sequence[_Task], workers: int) -> Iterator[Part]:

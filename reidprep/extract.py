@@ -96,39 +96,38 @@ def extract_poses(
     options = options or ExtractOptions()
     records = _selected(dataset, options)
     plan = _plan(dataset, estimator, options, records)
-    directory = PartDirectory(out, SCHEMA, relative_source(dataset.root, out), plan, overwrite=overwrite)
+    with PartDirectory(out, SCHEMA, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory:
+        size = options.rows_per_part
+        names = [f"part-{i:05d}.h5" for i in range(-(-len(records) // size))]
+        missing = [i for i, name in enumerate(names) if name not in directory.present]
+        done = len(records) - sum(len(records[i * size : (i + 1) * size]) for i in missing)
+        progress(done, len(records))
 
-    size = options.rows_per_part
-    names = [f"part-{i:05d}.h5" for i in range(-(-len(records) // size))]
-    missing = [i for i, name in enumerate(names) if name not in directory.present]
-    done = len(records) - sum(len(records[i * size : (i + 1) * size]) for i in missing)
-    progress(done, len(records))
+        step = -(-_LEAST_IMAGES_PER_CALL // estimator.batch_size) * estimator.batch_size
+        batches = (
+            _Batch(part, records[start : min(start + step, (part + 1) * size)])
+            for part in missing
+            for start in range(part * size, min((part + 1) * size, len(records)), step)
+        )
 
-    step = -(-_LEAST_IMAGES_PER_CALL // estimator.batch_size) * estimator.batch_size
-    batches = (
-        _Batch(part, records[start : min(start + step, (part + 1) * size)])
-        for part in missing
-        for start in range(part * size, min((part + 1) * size, len(records)), step)
-    )
+        def estimate(batch: _Batch) -> _Estimated:
+            return _estimate(batch, dataset.images, estimator, on_error)
 
-    def estimate(batch: _Batch) -> _Estimated:
-        return _estimate(batch, dataset.images, estimator, on_error)
+        with ThreadPoolExecutor(workers) as executor:
+            results = ordered_map(executor, estimate, batches, ahead=4 * workers)
 
-    with ThreadPoolExecutor(workers) as executor:
-        results = ordered_map(executor, estimate, batches, ahead=4 * workers)
+            def counted() -> Iterator[_Estimated]:
+                nonlocal done
+                for result in results:
+                    done += len(result.records) + len(result.skipped)
+                    progress(done, len(records))
+                    yield result
 
-        def counted() -> Iterator[_Estimated]:
-            nonlocal done
-            for result in results:
-                done += len(result.records) + len(result.skipped)
-                progress(done, len(records))
-                yield result
+            for part, pieces in groupby(counted(), key=lambda result: result.part):
+                directory.add(_write_part(out / names[part], list(pieces), plan))
 
-        for part, pieces in groupby(counted(), key=lambda result: result.part):
-            directory.add(_write_part(out / names[part], list(pieces), plan))
-
-    directory.finish(_summary(directory.manifest))
-    return directory.manifest
+        directory.finish(_summary(directory.manifest))
+        return directory.manifest
 
 
 def _selected(dataset: Dataset, options: ExtractOptions) -> list[Record]:

@@ -21,6 +21,7 @@ def fit_canonical(
     count: int,
     confidence: float | None = None,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> CanonicalPoses:
     """Learn a set of typical poses from the poses of one split and write it.
 
@@ -31,17 +32,18 @@ def fit_canonical(
         count: how many typical poses.
         confidence: score from which a joint counts as found, None for what the poses say.
         seed: of the clustering.
+        overwrite: replace the file if it exists.
 
     Raises:
-        ReidError: no poses in the split, too few complete ones, or `out` cannot be written.
+        ReidError: no poses in the split, too few complete ones, or `out` exists or cannot be written.
     """
+    if out.exists() and not overwrite:
+        raise ReidError(f"{out}: exists already; choose another file, or --overwrite")
     poses = PoseSet(poses_path)
     rows = np.flatnonzero(poses.column("splits") == split)
     if not len(rows):
         raise ReidError(f"{poses_path}: no poses in the split {split!r}")
     chosen = poses.read(rows)
-    dataset = poses.manifest.plan["dataset"]
-    estimator = poses.manifest.plan["estimator"]
     result = learn(
         chosen.joints,
         chosen.image_sizes,
@@ -49,13 +51,16 @@ def fit_canonical(
         count=count,
         rng=np.random.default_rng(seed),
         provenance={
-            "dataset": dataset["name"],
+            "dataset": poses.dataset["name"],
             "split": split,
             "seed": seed,
-            "estimator": estimator["name"],
-            "weights_sha256": estimator["weights_sha256"],
+            "estimator": poses.estimator["name"],
+            "weights_sha256": poses.estimator["weights_sha256"],
         },
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReidError(f"{out.parent}: cannot be made a folder ({error.strerror})") from None
     write_file(out, to_json(result))
     return result

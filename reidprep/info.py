@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reidprep.manifest import MANIFEST, read_manifest
+from reidprep.manifest import MANIFEST, Manifest, checked_fields, read_manifest
 from reidprep.poses import SCHEMA as POSES
 from reidprep.poses import PoseSet
 from reidprep.records import SPLITS, SplitCounts
@@ -22,6 +22,11 @@ def describe(path: Path) -> dict[str, Any]:
         ReidError: no readable manifest of a known version, or a damaged part.
     """
     manifest = read_manifest(path, POSES, SHARDS)
+    with checked_fields(path):
+        return _description(path, manifest)
+
+
+def _description(path: Path, manifest: Manifest) -> dict[str, Any]:
     is_poses = manifest.schema == POSES
     files = [MANIFEST, *(part.name for part in manifest.parts)]
     joints = manifest.summary.get("joints_found" if is_poses else "joints_filled", [])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def read_manifest(directory: Path, *schemas: Schema) -> Manifest:
         raise ReidError(f"{directory}: no {MANIFEST} here; expected a directory of {expected}") from None
     except (OSError, ValueError) as error:
         raise ReidError(f"{path}: cannot be read ({error}); make the directory again") from None
-    try:
+    with checked_fields(directory):
         schema = Schema(str(content["schema"]), int(content["version"]))
         if schema.name not in {known.name for known in schemas}:
             raise ReidError(f"{path}: holds {schema.name!r}, expected {expected}")
@@ -136,8 +137,21 @@ def read_manifest(directory: Path, *schemas: Schema) -> Manifest:
             summary=dict(content["summary"]),
             tool=str(content["tool"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReidError(f"{path}: not a valid manifest ({error!r}); make the directory again") from None
+
+
+@contextmanager
+def checked_fields(directory: Path) -> Iterator[None]:
+    """Turn what goes wrong while a manifest's fields are looked up into a plain error.
+
+    Raises:
+        ReidError: a field is missing or holds something else than it should.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReidError(
+            f"{directory / MANIFEST}: a field is missing or wrong ({error!r}); make the directory again"
+        ) from None
 
 
 def _plain_name(name: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,19 +19,23 @@ from reidprep.errors import ReidError
 from reidprep.files import Schema, file_sha256, is_temporary, write_file
 from reidprep.manifest import MANIFEST, Manifest, Part, read_manifest
 
+_PART = re.compile(r"(part|train|query|gallery)-[0-9]{5}\.h5")
+
 
 class PartDirectory:
-    """Fills a part directory, or goes on filling one that was interrupted.
+    """Fills a part directory, or goes on filling one that was interrupted. Use it in a `with` block.
+
+    Parts from which images had to be left out are made again on the next run: the images may be there by then.
 
     Args:
         path: the directory; made if missing.
         schema: kind of directory.
         source: see `Manifest.source`.
         plan: every parameter that shapes the parts; JSON values only.
-        overwrite: replace a directory made with another plan.
+        overwrite: discard the parts that are there.
 
     Raises:
-        ReidError: the directory holds something else, or parts made with another plan.
+        ReidError: the directory holds something else, or parts made with another plan, or another run is filling it.
     """
 
     def __init__(
@@ -39,32 +44,52 @@ class PartDirectory:
         self.path = path
         # What comes back from the file must compare equal to what was put in.
         plan = json.loads(json.dumps(plan))
-        fresh = Manifest(schema=schema, source=source, plan=plan)
-        self.manifest = fresh
+        self.manifest = Manifest(schema=schema, source=source, plan=plan)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            present = sorted(entry.name for entry in path.iterdir())
+            self._lock = _locked(path)
         except OSError as error:
             raise ReidError(f"{path}: cannot be used as the output folder ({error.strerror})") from None
+        try:
+            self.manifest = self._found(self.manifest, overwrite)
+            self._save()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> PartDirectory:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other runs use the directory."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _found(self, fresh: Manifest, overwrite: bool) -> Manifest:
+        """What to start from: nothing, or the whole parts of an earlier run."""
+        present = sorted(entry.name for entry in self.path.iterdir())
         leftovers = [name for name in present if is_temporary(name)]
-        foreign = [name for name in present if name not in leftovers]
-        if MANIFEST in present:
-            self.manifest = self._resume(fresh, overwrite)
-        elif foreign:
+        parts = [name for name in present if _PART.fullmatch(name)]
+        foreign = [name for name in present if name not in {MANIFEST, *leftovers, *parts}]
+        if MANIFEST not in present and (foreign or parts):
             raise ReidError(
-                f"{path}: the folder is not empty and holds no {MANIFEST} (found {foreign[0]!r}); "
+                f"{self.path}: the folder is not empty and holds no {MANIFEST} (found {(foreign or parts)[0]!r}); "
                 "choose an empty folder"
             )
+        if MANIFEST in present and not overwrite:
+            fresh = self._resumed(fresh)
+        elif MANIFEST in present:
+            self._check_replaceable(fresh.schema, foreign)
+            leftovers += parts
         for name in leftovers:
-            (path / name).unlink(missing_ok=True)
-        self._save()
+            (self.path / name).unlink(missing_ok=True)
+        return fresh
 
-    def _resume(self, fresh: Manifest, overwrite: bool) -> Manifest:
-        if overwrite:
-            old = read_manifest(self.path, Schema(fresh.schema.name, _version(self.path, fresh.schema)))
-            for part in old.parts:
-                (self.path / part.name).unlink(missing_ok=True)
-            return fresh
+    def _resumed(self, fresh: Manifest) -> Manifest:
         old = read_manifest(self.path, fresh.schema)
         if old.plan != fresh.plan:
             changed = ", ".join(_differences(old.plan, fresh.plan))
@@ -72,10 +97,26 @@ class PartDirectory:
                 f"{self.path}: was made with other parameters ({changed}); "
                 "choose another folder, or --overwrite to make it again"
             )
-        whole = tuple(part for part in old.parts if file_sha256(self.path / part.name) == part.sha256)
+        whole = tuple(
+            part for part in old.parts if not part.skipped and file_sha256(self.path / part.name) == part.sha256
+        )
         if old.complete and len(whole) == len(old.parts):
-            return old
-        return Manifest(schema=fresh.schema, source=fresh.source, plan=fresh.plan, parts=whole)
+            return replace(old, source=fresh.source)
+        return replace(fresh, parts=whole)
+
+    def _check_replaceable(self, schema: Schema, foreign: list[str]) -> None:
+        """Raise unless what is here is ours, of whatever version, or the ruin of it."""
+        try:
+            name = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))["schema"]
+        except (OSError, ValueError, KeyError, TypeError):
+            if foreign:
+                raise ReidError(
+                    f"{self.path}: {MANIFEST} cannot be read and there are other files (found {foreign[0]!r}); "
+                    "choose an empty folder"
+                ) from None
+            return
+        if name != schema.name:
+            raise ReidError(f"{self.path}: holds {name!r}, not {schema.name!r}; choose another folder")
 
     @property
     def present(self) -> set[str]:
@@ -97,14 +138,6 @@ class PartDirectory:
         write_file(self.path / MANIFEST, self.manifest.to_json().encode())
 
 
-def _version(directory: Path, schema: Schema) -> int:
-    """The version a manifest states, so that one of an older version can be overwritten."""
-    try:
-        return int(json.loads((directory / MANIFEST).read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return schema.version
-
-
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted names whose values differ, with both values where they are short."""
     found: list[str] = []
@@ -116,6 +149,24 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
             values = f" {before} -> {after}" if len(f"{before}{after}") < 60 else ""
             found.append(f"{prefix}{key}{values}")
     return found
+
+
+def _locked(path: Path) -> int | None:
+    """Keep other runs out of a directory until the handle is closed; the system closes it when a run is killed."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return None
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ReidError(f"{path}: another run is writing here; wait for it or choose another folder") from None
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return None
+    return handle
 
 
 def relative_source(source: Path, directory: Path) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import DAMAGE, Schema, file_sha256, hdf5_bytes, open_hdf5, read_strings
-from reidprep.manifest import Manifest, Part, read_manifest
+from reidprep.manifest import Manifest, Part, checked_fields, read_manifest
 
 SCHEMA = Schema("reidprep.poses", 1)
 
@@ -96,6 +96,13 @@ def read_poses(path: Path) -> Poses:
 class PoseSet:
     """Reads a complete pose directory, a part at a time.
 
+    Attributes:
+        path: the directory.
+        manifest: its manifest.
+        confidence: score from which a joint counts as found, on the estimator's scale.
+        estimator: what the poses were estimated with: name, weights_sha256, score_scale, device.
+        dataset: what was processed: name, options, splits, limit, images, records_sha256.
+
     Raises:
         ReidError: not a pose directory, or one whose extraction was not finished.
     """
@@ -105,15 +112,14 @@ class PoseSet:
         self.manifest: Manifest = read_manifest(path, SCHEMA)
         if not self.manifest.complete:
             raise ReidError(f"{path}: the poses are not complete; run the same extract-poses command again to finish")
+        with checked_fields(path):
+            self.confidence = float(self.manifest.plan["confidence"])
+            self.estimator = dict(self.manifest.plan["estimator"])
+            self.dataset = dict(self.manifest.plan["dataset"])
         self._starts = np.cumsum([0, *(part.rows for part in self.manifest.parts)])
 
     def __len__(self) -> int:
         return self.manifest.rows
-
-    @property
-    def confidence(self) -> float:
-        """Score from which a joint counts as found, on the estimator's scale."""
-        return float(self.manifest.plan["confidence"])
 
     @property
     def sha256(self) -> str:
@@ -133,7 +139,10 @@ class PoseSet:
                 f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
                 "run the same extract-poses command again to make it anew"
             )
-        return read_poses(path)
+        poses = read_poses(path)
+        for row in np.flatnonzero((poses.image_sizes < 1).any(axis=1)):
+            raise ReidError(f"{path}: row {row}: image size {poses.image_sizes[row].tolist()}; make the poses again")
+        return poses
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of `Poses` over all rows."""

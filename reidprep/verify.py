@@ -12,7 +12,7 @@ import numpy as np
 from reidprep import poses
 from reidprep.errors import ImageError, ReidError
 from reidprep.files import file_sha256
-from reidprep.manifest import MANIFEST, Manifest, Part, read_manifest
+from reidprep.manifest import MANIFEST, Manifest, Part, checked_fields, read_manifest
 from reidprep.poses import read_poses
 from reidprep.shards import format as shards
 from reidprep.shards.reader import open_shard, read_images
@@ -51,7 +51,7 @@ def verify(
     faults = [] if manifest.complete else [Fault(MANIFEST, None, "not complete; run the command again to finish")]
     check = _pose_faults if manifest.schema == poses.SCHEMA else _shard_faults
     done = 0
-    with ThreadPoolExecutor(workers) as executor:
+    with checked_fields(path), ThreadPoolExecutor(workers) as executor:
         for part in manifest.parts:
             faults += _part_faults(path / part.name, part, lambda file, part: check(file, part, manifest, executor))
             done += part.rows

@@ -20,6 +20,7 @@ from reidprep.parts import PartDirectory
 from reidprep.poses import SCHEMA, Poses, PoseSet, poses_bytes
 from reidprep.shards import Flag, ShardSet
 from reidprep.shards.format import image_shapes
+from reidprep.synth import generate
 
 RAW = BuildOptions(encoding="raw", image_size=(256, 128), samples_per_shard=10)
 
@@ -32,13 +33,13 @@ def with_joints(poses_path: Path, out: Path, change: object) -> Path:
     """A pose directory whose joints went through `change`."""
     poses = PoseSet(poses_path)
     manifest = poses.manifest
-    directory = PartDirectory(out, SCHEMA, str(poses.source), manifest.plan)
-    for part in manifest.parts:
-        content: Poses = poses.read(np.arange(len(poses)))
-        content = dataclasses.replace(content, joints=change(content.joints.copy()))  # type: ignore[operator]
-        data = poses_bytes(content, dict(manifest.plan))
-        directory.add(dataclasses.replace(part, sha256=write_file(out / part.name, data)))
-    directory.finish(manifest.summary)
+    with PartDirectory(out, SCHEMA, str(poses.source), manifest.plan) as directory:
+        for part in manifest.parts:
+            content: Poses = poses.read(np.arange(len(poses)))
+            content = dataclasses.replace(content, joints=change(content.joints.copy()))  # type: ignore[operator]
+            data = poses_bytes(content, dict(manifest.plan))
+            directory.add(dataclasses.replace(part, sha256=write_file(out / part.name, data)))
+        directory.finish(manifest.summary)
     return out
 
 
@@ -178,6 +179,15 @@ def test_images_that_were_moved_are_asked_for(drawn: Path, tmp_path: Path) -> No
     with pytest.raises(ReidError, match=r"images: .*by --source"):
         build_shards(tmp_path / "p", tmp_path / "s")
     assert build_shards(tmp_path / "p", tmp_path / "s", source=moved).complete
+
+
+def test_a_source_with_other_images_is_an_error_too(drawn_poses: Path, tmp_path: Path) -> None:
+    generate(tmp_path / "other", identities=2, cameras=2, images_per_camera=2, seed=9)
+    for image in list((tmp_path / "other").rglob("*.jpg")):
+        image.rename(image.with_name("9" + image.name[1:]))
+    with pytest.raises(ReidError, match=r"does not hold the images of the poses .*--source"):
+        build_shards(drawn_poses, tmp_path / "s", source=tmp_path / "other")
+    assert not (tmp_path / "s").exists()
 
 
 def test_changed_parameters_are_refused(drawn_poses: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -166,7 +167,6 @@ def test_nothing_to_do_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
 @pytest.fixture
 def damaged(drawn: Path, tmp_path: Path) -> Path:
     """The drawn dataset with one empty, one truncated and one text file among its training images."""
-    import shutil
 
     path = tmp_path / "damaged"
     shutil.copytree(drawn, path)
@@ -221,3 +221,19 @@ def test_incomplete_poses_are_refused(dataset: Dataset, tmp_path: Path) -> None:
         extract_poses(dataset, tmp_path / "p", Failing())
     with pytest.raises(ReidError, match="not complete; run the same extract-poses"):
         PoseSet(tmp_path / "p")
+
+
+def test_the_same_command_takes_in_mended_images(damaged: Path, drawn: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(damaged)
+    extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4))
+    with pytest.raises(ReidError, match="the file is empty"):
+        extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4), on_error="fail")
+    for record in dataset.records[:3]:
+        shutil.copy(drawn / record.path, damaged / record.path)
+    manifest = extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4))
+    assert manifest.skipped == [] and manifest.rows == len(dataset.records)
+    extract_poses(open_dataset(drawn), tmp_path / "undamaged", Centre(), ExtractOptions(rows_per_part=4))
+    mended, undamaged = contents(tmp_path / "p"), contents(tmp_path / "undamaged")
+    assert {name: mended[name] for name in mended if name.endswith(".h5")} == {
+        name: undamaged[name] for name in undamaged if name.endswith(".h5")
+    }

@@ -19,10 +19,10 @@ def add(directory: PartDirectory, name: str, data: bytes = b"data") -> None:
     directory.add(Part(name, 1, write_file(directory.path / name, data)))
 
 
-def filled(path: Path, names: tuple[str, ...] = ("a.h5", "b.h5")) -> PartDirectory:
-    directory = PartDirectory(path, SCHEMA, "../source", PLAN)
-    for name in names:
-        add(directory, name)
+def filled(path: Path, names: tuple[str, ...] = ("part-00000.h5", "part-00001.h5")) -> PartDirectory:
+    with PartDirectory(path, SCHEMA, "../source", PLAN) as directory:
+        for name in names:
+            add(directory, name)
     return directory
 
 
@@ -33,26 +33,28 @@ def test_a_finished_directory_reads_back(tmp_path: Path) -> None:
 
 
 def test_parts_are_listed_by_name_whatever_the_order(tmp_path: Path) -> None:
-    one = filled(tmp_path / "one", ("a.h5", "b.h5"))
-    two = filled(tmp_path / "two", ("b.h5", "a.h5"))
+    one = filled(tmp_path / "one", ("part-00000.h5", "part-00001.h5"))
+    two = filled(tmp_path / "two", ("part-00001.h5", "part-00000.h5"))
     assert one.manifest.to_json() == two.manifest.to_json()
 
 
 def test_resume_keeps_whole_parts_and_drops_damaged_ones(tmp_path: Path) -> None:
     filled(tmp_path)
-    (tmp_path / "b.h5").write_bytes(b"half")
-    (tmp_path / ".c.h5.77.tmp").write_bytes(b"leftover of a kill")
-    again = PartDirectory(tmp_path, SCHEMA, "../source", PLAN)
-    assert again.present == {"a.h5"}
-    assert not (tmp_path / ".c.h5.77.tmp").exists()
+    (tmp_path / "part-00001.h5").write_bytes(b"half")
+    (tmp_path / ".part-00002.h5.77.tmp").write_bytes(b"leftover of a kill")
+    with PartDirectory(tmp_path, SCHEMA, "../source", PLAN) as again:
+        pass
+    assert again.present == {"part-00000.h5"}
+    assert not (tmp_path / ".part-00002.h5.77.tmp").exists()
 
 
 def test_other_parameters_are_refused_and_named(tmp_path: Path) -> None:
     filled(tmp_path)
     with pytest.raises(ReidError, match=r"nested\.beta 0\.5 -> 0\.25"):
         PartDirectory(tmp_path, SCHEMA, "../source", {"size": [1, 2], "nested": {"beta": 0.25}})
-    replaced = PartDirectory(tmp_path, SCHEMA, "../source", {"size": [3]}, overwrite=True)
-    assert replaced.present == set() and not (tmp_path / "a.h5").exists()
+    with PartDirectory(tmp_path, SCHEMA, "../source", {"size": [3]}, overwrite=True) as replaced:
+        pass
+    assert replaced.present == set() and not (tmp_path / "part-00000.h5").exists()
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_files_of_others_that_look_temporary_are_kept(tmp_path: Path) -> None:
 def test_what_a_kill_before_the_first_manifest_leaves_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / f".{MANIFEST}.77.tmp").write_text("")
     filled(tmp_path)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.h5", "b.h5", MANIFEST]
+    assert {entry.name for entry in tmp_path.iterdir()} == {"part-00000.h5", "part-00001.h5", MANIFEST}
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -88,9 +90,9 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     [
         ({"version": 99}, "version 99 .* is not known"),
         ({"schema": "reidprep.shards"}, "holds 'reidprep.shards', expected test"),
-        ({"parts": [ESCAPING]}, "not a valid"),
-        ({"parts": None}, "not a valid"),
-        ({"plan": 7}, "not a valid"),
+        ({"parts": [ESCAPING]}, "a field is missing or wrong"),
+        ({"parts": None}, "a field is missing or wrong"),
+        ({"plan": 7}, "a field is missing or wrong"),
     ],
     ids=["version", "schema", "escaping name", "no parts", "plan"],
 )  # fmt: skip
@@ -105,7 +107,7 @@ def test_manifests_that_are_not_understood(tmp_path: Path, change: dict, message
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udce9"], ids=["empty", "cut", "list", "null", "not UTF-8"])
 def test_damaged_manifests(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ReidError, match=r"manifest\.json: (cannot be read|not a valid)"):
+    with pytest.raises(ReidError, match=r"manifest\.json: (cannot be read|a field is missing or wrong)"):
         read_manifest(tmp_path, SCHEMA)
 
 
@@ -119,7 +121,8 @@ def test_an_older_version_can_be_overwritten(tmp_path: Path) -> None:
     newer = Schema(SCHEMA.name, SCHEMA.version + 1)
     with pytest.raises(ReidError, match="version 2"):
         PartDirectory(tmp_path, newer, "../source", PLAN)
-    assert PartDirectory(tmp_path, newer, "../source", PLAN, overwrite=True).manifest.schema == newer
+    with PartDirectory(tmp_path, newer, "../source", PLAN, overwrite=True) as replaced:
+        assert replaced.manifest.schema == newer
 
 
 def test_source_is_relative(tmp_path: Path) -> None:
@@ -130,3 +133,54 @@ def test_source_is_relative(tmp_path: Path) -> None:
 def test_a_source_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReidError, match="not UTF-8"):
         relative_source(tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "poses")
+
+
+def test_a_second_run_is_kept_out_until_the_first_ends(tmp_path: Path) -> None:
+    with PartDirectory(tmp_path, SCHEMA, "", PLAN), pytest.raises(ReidError, match="another run is writing here"):
+        PartDirectory(tmp_path, SCHEMA, "", PLAN, overwrite=True)
+    PartDirectory(tmp_path, SCHEMA, "", PLAN).close()
+
+
+def test_parts_with_skipped_images_are_made_again(tmp_path: Path) -> None:
+    with PartDirectory(tmp_path, SCHEMA, "", PLAN) as directory:
+        add(directory, "part-00000.h5")
+        sha256 = write_file(tmp_path / "part-00001.h5", b"data")
+        directory.add(Part("part-00001.h5", 1, sha256, skipped=({"path": "x.jpg", "reason": "gone"},)))
+        directory.finish({})
+    with PartDirectory(tmp_path, SCHEMA, "", PLAN) as again:
+        assert again.present == {"part-00000.h5"} and not again.manifest.complete
+
+
+def test_overwriting_removes_parts_that_no_manifest_names(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "part-00007.h5").write_bytes(b"renamed just before a kill")
+    (tmp_path / "notes.txt").write_text("mine")
+    PartDirectory(tmp_path, SCHEMA, "", PLAN, overwrite=True).close()
+    assert {entry.name for entry in tmp_path.iterdir()} == {MANIFEST, "notes.txt"}
+
+
+def test_a_ruined_manifest_can_be_overwritten_if_nothing_else_is_there(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / MANIFEST).write_text("{")
+    with pytest.raises(ReidError, match="cannot be read"):
+        PartDirectory(tmp_path, SCHEMA, "", PLAN)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ReidError, match=r"other files \(found 'notes\.txt'\)"):
+        PartDirectory(tmp_path, SCHEMA, "", PLAN, overwrite=True)
+    (tmp_path / "notes.txt").unlink()
+    with PartDirectory(tmp_path, SCHEMA, "", PLAN, overwrite=True) as directory:
+        assert directory.present == set()
+
+
+def test_another_kind_of_directory_is_not_overwritten(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with pytest.raises(ReidError, match=r"holds 'reidprep\.test', not 'reidprep\.other'"):
+        PartDirectory(tmp_path, Schema("reidprep.other", 1), "", PLAN, overwrite=True)
+    assert (tmp_path / "part-00000.h5").exists()
+
+
+def test_a_moved_source_is_taken_up(tmp_path: Path) -> None:
+    with PartDirectory(tmp_path, SCHEMA, "../old", PLAN) as directory:
+        directory.finish({"rows": 0})
+    with PartDirectory(tmp_path, SCHEMA, "../new", PLAN) as again:
+        assert again.manifest.source == "../new" and again.manifest.complete

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ImageError, ReidError
 from reidprep.files import DAMAGE, open_hdf5, read_strings
 from reidprep.jpeg import decode_jpeg
-from reidprep.manifest import Manifest, Part, read_manifest
+from reidprep.manifest import Manifest, Part, checked_fields, read_manifest
 from reidprep.records import SPLITS
 from reidprep.shards.format import COLUMNS, SCHEMA, STRINGS, image_shapes
 from reidprep.shards.sample import Flag, Sample
@@ -43,6 +43,12 @@ class ShardSet:
 
     No file is open until a sample is read. Each process opens its own: the object may be pickled, and used
     in workers started by fork or spawn. Reading from several threads is safe.
+
+    Attributes:
+        path: the directory.
+        manifest: its manifest.
+        parts: the shards of this set.
+        train_labels: class index of each training identity, 0 to classes - 1 in the order of the ids.
     """
 
     def __init__(self, path: Path, manifest: Manifest, parts: tuple[Part, ...]) -> None:
@@ -50,7 +56,10 @@ class ShardSet:
         self.manifest = manifest
         self.parts = parts
         self._starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
-        self._shapes = image_shapes(manifest.plan)
+        with checked_fields(path):
+            self._shapes = image_shapes(manifest.plan)
+            self._encoding = str(manifest.plan["encoding"])
+            self.train_labels = {int(pid): label for pid, label in manifest.summary["train_labels"].items()}
         self._opened: OrderedDict[str, _OpenShard] = OrderedDict()
         self._lock = Lock()
         self._process = os.getpid()
@@ -73,7 +82,8 @@ class ShardSet:
         if split is not None and split not in SPLITS:
             raise ReidError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
         wanted = SPLITS if split is None else (split,)
-        parts = [part for name in wanted for part in manifest.parts if part.statistics["split"] == name]
+        with checked_fields(path):
+            parts = [part for name in wanted for part in manifest.parts if part.statistics["split"] == name]
         return cls(path, manifest, tuple(parts))
 
     def __len__(self) -> int:
@@ -125,11 +135,6 @@ class ShardSet:
         """Camera of every sample, without decoding any."""
         return self.column("camids")
 
-    @property
-    def train_labels(self) -> dict[int, int]:
-        """Class index of each training identity, 0 to classes - 1 in the order of the ids."""
-        return {int(pid): label for pid, label in self.manifest.summary["train_labels"].items()}
-
     def column(self, name: str) -> NDArray[Any]:
         """One column of docs/shards-format.md over all samples, such as `flags` or `boxes`."""
         if name not in (*STRINGS, *COLUMNS):
@@ -141,10 +146,6 @@ class ShardSet:
         """Close the files this process opened."""
         while self._opened:
             self._opened.popitem()[1].file.close()
-
-    @property
-    def _encoding(self) -> str:
-        return str(self.manifest.plan["encoding"])
 
     def _shard(self, name: str) -> _OpenShard:
         if self._process != os.getpid():

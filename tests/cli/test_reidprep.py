@@ -132,6 +132,7 @@ def test_errors_are_one_plain_sentence(
         ("--border", "1,2"),
         ("--border", "300,0,0"),
         ("--beta", "-1"),
+        ("--image-size", "64x32"),
         ("--beta", "nan"),
         ("--confidence", "nan"),
         ("--confidence", "inf"),

@@ -64,11 +64,12 @@ def make_shards(tmp_path: Path) -> MakeShards:
             "flags": aligned.flags,
         }
         data = shard_bytes(columns, [[encode_jpeg(crop, 90) for crop in crops]] * len(paths), plan)
-        directory = PartDirectory(tmp_path / name, SCHEMA, "gone", plan)
-        (tmp_path / name / "query-00000.h5").write_bytes(data)
-        directory.add(Part("query-00000.h5", len(paths), "0" * 64, statistics={"split": "query"}))
         flags = {flag.name: int((aligned.flags & flag > 0).sum()) for flag in Flag}
-        directory.finish({"joints_filled": aligned.filled.mean(axis=0).tolist(), "flags": flags})
+        filled = aligned.filled.mean(axis=0).tolist()
+        with PartDirectory(tmp_path / name, SCHEMA, "gone", plan) as directory:
+            (tmp_path / name / "query-00000.h5").write_bytes(data)
+            directory.add(Part("query-00000.h5", len(paths), "0" * 64, statistics={"split": "query"}))
+            directory.finish({"joints_filled": filled, "flags": flags, "train_labels": {}})
         return tmp_path / name
 
     return make

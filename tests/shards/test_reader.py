@@ -161,3 +161,13 @@ def test_unfinished_shards_are_refused(drawn_shards: Path, tmp_path: Path) -> No
     (path / MANIFEST).write_text(text.replace('"complete": true', '"complete": false'))
     with pytest.raises(ReidError, match="not complete; run the same build-shards"):
         ShardSet.open(path)
+
+
+@pytest.mark.parametrize("field", ["whole_size", "encoding", "train_labels", "split"])
+def test_a_manifest_without_a_field_is_a_plain_error(drawn_shards: Path, tmp_path: Path, field: str) -> None:
+    path = tmp_path / "shards"
+    shutil.copytree(drawn_shards, path)
+    text = (path / MANIFEST).read_text()
+    (path / MANIFEST).write_text(text.replace(f'"{field}"', f'"{field}_"'))
+    with pytest.raises(ReidError, match="a field is missing or wrong"):
+        ShardSet.open(path)
