@@ -154,3 +154,12 @@ def test_fit_canonical_writes_a_set_that_build_shards_takes(drawn_poses: Path, t
     assert result.exit_code == 0, result.output
     plan = json.loads(invoke("info", tmp_path / "s", "--json").stdout)["plan"]
     assert plan["border"] == [1, 2, 3] and plan["whole_size"] == [64, 32]
+
+
+def test_the_choices_offered_are_those_of_the_library() -> None:
+    from reid_cli.extract_poses import DATASETS, ESTIMATORS
+
+    from reidprep import datasets, estimators
+
+    assert set(DATASETS) == set(datasets.READERS)
+    assert set(ESTIMATORS) == set(estimators.ESTIMATORS)
