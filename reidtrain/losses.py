@@ -56,26 +56,13 @@ def attention_driven_loss(
     return branch_weight * torch.stack(branches).sum() + fused if branches else fused
 
 
-def attention_map(features: Tensor) -> Tensor:
-    """Self-attention map of a stage (Eq. 1): mean over channels of the squares, L2-normalised over the positions.
-
-    Args:
-        features: (n, channels, height, width) output of the stage.
-
-    Returns:
-        (n, height, width), each map of length 1; zero where the features are all zero.
-    """
-    squares = _precise(features).square().mean(dim=1)
-    return F.normalize(squares.flatten(1), dim=1).view_as(squares)
-
-
 def sac_loss(stage4: Tensor, stage5: Tensor, stage6: Tensor) -> Tensor:
     """Self-attention constraint (Eq. 2): ||a6 - a5||^2 + ||a6 - a4||^2, mean over the images.
 
     The gradient flows into all three maps.
 
     Args:
-        stage4: (n, height, width) attention map of stage 4, see `attention_map`.
+        stage4: (n, height, width) attention map of stage 4, see `reidtrain.models.attention_map`.
         stage5: the same of stage 5.
         stage6: the same of stage 6.
     """

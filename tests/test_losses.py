@@ -6,12 +6,12 @@ torch = pytest.importorskip("torch")
 
 from reidtrain.losses import (  # noqa: E402
     attention_driven_loss,
-    attention_map,
     cross_entropy,
     quadruplet_hard_loss,
     sac_loss,
     triplet_hard_loss,
 )
+from reidtrain.models import attention_map  # noqa: E402
 
 RANKING_LOSSES = [triplet_hard_loss, quadruplet_hard_loss]
 

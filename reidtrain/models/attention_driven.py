@@ -203,6 +203,11 @@ class AttentionDrivenNet(nn.Module):
             self.fused_classifier = nn.Linear(128 * count, classes)
         initialise(self)
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The crops of a batch that `forward` takes, by name."""
+        return (*(["whole"] if self.whole is not None else []), *(["parts"] if self.parts is not None else []))
+
     def forward(
         self, whole: Tensor | None = None, parts: Tensor | None = None, attention_maps: bool = False
     ) -> AttentionDrivenOutput:

@@ -66,7 +66,8 @@ def attention_map(features: Tensor) -> Tensor:
 
     A map of zeros stays one of zeros.
     """
-    squares = features.square().mean(1)
+    # Squares overflow half precision, so autocast must not reach them.
+    squares = (features if features.dtype == torch.float64 else features.float()).square().mean(1)
     return F.normalize(squares.flatten(1), dim=1).view_as(squares)
 
 
@@ -89,9 +90,14 @@ class SelfAttentionNet(ResNetStages):
         self.classifier = nn.Linear(FEATURES, classes)
         initialise(self)
 
-    def forward(self, images: Tensor) -> SelfAttentionOutput:
-        """(n, 3, 256, 128) images to logits, features and attention maps."""
-        stages = list(self.stages_4_and_5(images))
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The crops of a batch that `forward` takes, by name."""
+        return ("image",)
+
+    def forward(self, image: Tensor) -> SelfAttentionOutput:
+        """(n, 3, 256, 128) plain images to logits, features and attention maps."""
+        stages = list(self.stages_4_and_5(image))
         if self.layer5 is not None:
             stages.append(self.layer5(stages[-1]))
         # The mean of a concatenation is the concatenation of the means, without a copy of the feature maps.
