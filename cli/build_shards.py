@@ -77,8 +77,15 @@ def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[floa
 @click.option("--part-size", callback=size, metavar="HxW", default="96x192", help="Part crops.")
 @click.option("--with-image", is_flag=True, help="Also store the plain resized image.")
 @click.option("--image-size", callback=size, metavar="HxW", help="Its size.  [default: 256x128]")
+@click.option(
+    "--scale",
+    type=click.Choice(["source", "full"]),
+    default="source",
+    help="full: store crops at these sizes; source: no larger than the source images can fill, training then "
+    "finishes the resize.",
+)
 @click.option("--encoding", type=click.Choice(["jpeg", "raw"]), default="jpeg", help="How crops are stored.")
-@click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.  [default: 90]")
+@click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.  [default: 95 at source scale, 90 at full]")
 @click.option(
     "--border",
     callback=colour,
@@ -123,7 +130,7 @@ def build_shards(
         raise click.UsageError("--quality goes with --encoding jpeg")
     options = BuildOptions(
         image_size=(image_size or (256, 128)) if with_image else None,
-        quality=quality or 90,
+        quality=quality,
         samples_per_shard=shard_size,
         **shaping,
     )

@@ -17,7 +17,7 @@ from reidprep.errors import ReidError
 EXIT_SKIPPED = 3
 """Exit status of a command that finished but had to leave images out."""
 
-TRAINING_MODULES = ("torch", "scipy")
+TRAINING_MODULES = ("torch", "lightning", "tensorboard", "pydantic", "yaml", "matplotlib", "scipy")
 """What the extra `train` brings."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}

@@ -6,21 +6,27 @@ import click
 
 from reidprep import __version__
 
+from .ablate import ablate
+from .attention import attention
 from .common import CONTEXT, Group
 from .complexity import complexity
+from .fit import fit
+from .pretrain import pretrain
+from .rank import rank
+from .recipes import recipes
 from .score import score
 
 
 @click.group(cls=Group, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="reidtrain")
 def main() -> None:
-    """Score person re-identification features, and measure the networks.
+    """Train person re-identification networks from shards, and score them.
 
     \b
     Example:
-      reidtrain score features.npz --protocol market1501
+      reidtrain fit shards --out run --recipe attention-driven-market1501
     """
 
 
-for command in (score, complexity):
+for command in (pretrain, fit, recipes, ablate, score, rank, attention, complexity):
     main.add_command(command)

@@ -25,13 +25,17 @@ from reidprep.parts import PartDirectory, relative_source
 from reidprep.pipeline import ordered_map, single_threaded, worker_processes
 from reidprep.poses import Poses, PoseSet, take
 from reidprep.records import SPLITS
-from reidprep.shards.format import SCHEMA, image_shapes, shard_bytes
+from reidprep.scale import Scale, scaled_sizes
+from reidprep.shards.format import SCHEMA, Size, full_sizes, image_shapes, shard_bytes
 from reidprep.shards.sample import Flag
 
-Size = tuple[int, int]
 # A shard is put together in memory: about 25 MB of JPEG or 70 MB of raw crops.
 SAMPLES_PER_SHARD = {"jpeg": 1024, "raw": 128}
+# Enlarged crops have little detail to lose.
+QUALITY: dict[Scale, int] = {"source": 95, "full": 90}
 _PROBES = 16
+# Poses, spread over the dataset, from which the stored sizes are chosen.
+_SIZED = 4096
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,13 @@ class BuildOptions:
         alignment: `pose` for Eq. 1-2 boxes, `strips` for the papers' baseline.
         beta: overlap of neighbouring parts as a fraction of the body height.
         confidence: score from which a joint counts as found, None for what the poses say.
-        whole_size: height and width of the whole-body crop.
-        part_size: height and width of a part crop.
-        image_size: height and width of the plain resized image, None to leave it out.
+        whole_size: height and width of the whole-body crop, as the network takes it.
+        part_size: the same of a part crop.
+        image_size: the same of the plain resized image, None to leave it out.
+        scale: `source` stores crops no larger than the source images can fill (`reidprep.scale`), `full` at the
+            sizes above.
         encoding: `jpeg` or `raw`.
-        quality: JPEG quality, 1 to 100.
+        quality: JPEG quality, 1 to 100, None for what suits the scale.
         border: colour (red, green, blue) outside the image, None for the mean of the training images.
         samples_per_shard: samples per file, None for what suits the encoding.
     """
@@ -57,8 +63,9 @@ class BuildOptions:
     whole_size: Size = (384, 192)
     part_size: Size = (96, 192)
     image_size: Size | None = None
+    scale: Scale = "source"
     encoding: Literal["jpeg", "raw"] = "jpeg"
-    quality: int = 90
+    quality: int | None = None
     border: tuple[float, float, float] | None = None
     samples_per_shard: int | None = None
 
@@ -136,13 +143,18 @@ def build_shards(
 def _check_source(source: Path, images: ImageSource, poses: PoseSet) -> None:
     """Raise if not one of some images spread over the dataset is there: better than leaving out all of them."""
     reasons: list[str] = []
-    for path in poses.read(np.unique(np.linspace(0, len(poses) - 1, _PROBES).astype(np.int64))).paths:
+    for path in poses.read(_spread(len(poses), _PROBES)).paths:
         try:
             images.read(str(path))
             return
         except ImageError as error:
             reasons.append(f"{path}: {error}")
     raise ReidError(f"{source}: does not hold the images of the poses ({reasons[0]}); say where they are by --source")
+
+
+def _spread(rows: int, count: int) -> NDArray[np.int64]:
+    """At most `count` different rows, evenly spread."""
+    return np.unique(np.linspace(0, rows - 1, count).astype(np.int64))
 
 
 def _run(tasks: Sequence[_Task], workers: int) -> Iterator[Part]:
@@ -166,7 +178,8 @@ def _plan(
         means = poses.column("channel_means")
         train = means[splits == "train"]
         border = tuple(np.round((train if len(train) else means).mean(axis=0, dtype=np.float64), 2).tolist())
-    return {
+    quality = QUALITY[options.scale] if options.quality is None else options.quality
+    plan: dict[str, Any] = {
         "poses": {
             "tool": poses.manifest.tool,
             "sha256": poses.sha256,
@@ -179,11 +192,27 @@ def _plan(
         "whole_size": list(options.whole_size),
         "part_size": list(options.part_size),
         "image_size": list(options.image_size) if options.image_size else None,
+        "scale": options.scale,
         "encoding": options.encoding,
-        "quality": options.quality if options.encoding == "jpeg" else None,
+        "quality": quality if options.encoding == "jpeg" else None,
         "border": list(border),
         "samples_per_shard": options.samples_per_shard or SAMPLES_PER_SHARD[options.encoding],
     }
+    plan["stored_sizes"] = _stored_sizes(plan, poses, canonical)
+    return plan
+
+
+def _stored_sizes(plan: Mapping[str, Any], poses: PoseSet, canonical: CanonicalPoses) -> dict[str, list[int]]:
+    some = poses.read(_spread(len(poses), _SIZED))
+    with single_threaded():
+        boxes = _aligned(some, canonical, plan).boxes
+    sizes = scaled_sizes(full_sizes(plan), plan["scale"], boxes, some.image_sizes)
+    return {view: list(size) for view, size in sizes.items()}
+
+
+def _aligned(poses: Poses, canonical: CanonicalPoses, plan: Mapping[str, Any]) -> Alignment:
+    chosen = {name: plan[name] for name in ("alignment", "beta", "confidence")}
+    return align(poses.joints, poses.image_sizes, canonical, **chosen)
 
 
 def _build_shard(task: _Task) -> Part:
@@ -194,12 +223,7 @@ def _build_shard(task: _Task) -> Part:
     kept: list[int] = []
     skipped: list[dict[str, str]] = []
     encoded: list[list[bytes]] = []
-    aligned = align(
-        poses.joints,
-        poses.image_sizes,
-        task.canonical,
-        **{name: plan[name] for name in ("alignment", "beta", "confidence")},
-    )
+    aligned = _aligned(poses, task.canonical, plan)
     for row, path in enumerate(poses.paths):
         try:
             image = task.images.read(str(path))

@@ -47,7 +47,7 @@ class PartDirectory:
         self.manifest = Manifest(schema=schema, source=source, plan=plan)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(path)
+            self._lock = lock_directory(path)
         except OSError as error:
             raise ReidError(f"{path}: cannot be used as the output folder ({error.strerror})") from None
         try:
@@ -151,7 +151,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
     return found
 
 
-def _locked(path: Path) -> int | None:
+def lock_directory(path: Path) -> int | None:
     """Keep other runs out of a directory until the handle is closed; the system closes it when a run is killed."""
     try:
         import fcntl

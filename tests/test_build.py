@@ -19,7 +19,7 @@ from reidprep.manifest import read_manifest
 from reidprep.parts import PartDirectory
 from reidprep.poses import SCHEMA, Poses, PoseSet, poses_bytes
 from reidprep.shards import Flag, ShardSet
-from reidprep.shards.format import image_shapes
+from reidprep.shards.format import full_sizes, image_shapes, stored_sizes
 from reidprep.synth import generate
 
 RAW = BuildOptions(encoding="raw", image_size=(256, 128), samples_per_shard=10)
@@ -43,10 +43,11 @@ def with_joints(poses_path: Path, out: Path, change: object) -> Path:
     return out
 
 
-def test_a_sample_is_what_the_pure_functions_give(drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
-    manifest = build_shards(drawn_poses, tmp_path / "s", RAW)
+@pytest.mark.parametrize("scale", ["source", "full"])
+def test_a_sample_is_what_the_pure_functions_give(scale: str, drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
+    manifest = build_shards(drawn_poses, tmp_path / "s", dataclasses.replace(RAW, scale=scale))
     shards, poses, source = ShardSet.open(tmp_path / "s"), PoseSet(drawn_poses), open_dataset(drawn).images
-    border = manifest.plan["border"]
+    border, sizes = manifest.plan["border"], shards.stored_sizes
     for row in (0, 7, len(shards) - 1):
         sample = shards[row]
         one = poses.read([row])
@@ -55,11 +56,11 @@ def test_a_sample_is_what_the_pure_functions_give(drawn: Path, drawn_poses: Path
         np.testing.assert_array_equal(sample.joints, one.joints[0])
         np.testing.assert_allclose(sample.joints_filled, aligned.joints[0], atol=1e-3)
         image = source.read(sample.path)
-        np.testing.assert_array_equal(sample.whole, crop_box(image, sample.boxes[0], (384, 192), border))
+        np.testing.assert_array_equal(sample.whole, crop_box(image, sample.boxes[0], sizes["whole"], border))
         for part, box in zip(sample.parts, sample.boxes[1:], strict=True):
-            np.testing.assert_array_equal(part, crop_box(image, box, (96, 192), border))
+            np.testing.assert_array_equal(part, crop_box(image, box, sizes["parts"], border))
         height, width = image.shape[:2]
-        np.testing.assert_array_equal(sample.image, crop_box(image, (0, 0, width, height), (256, 128), border))
+        np.testing.assert_array_equal(sample.image, crop_box(image, (0, 0, width, height), sizes["image"], border))
 
 
 def test_jpeg_is_close_to_raw(drawn_poses: Path, tmp_path: Path) -> None:
@@ -116,9 +117,31 @@ def test_strips_are_the_whole_image_and_quarters(drawn_poses: Path, tmp_path: Pa
 
 
 def test_other_sizes(drawn_poses: Path, tmp_path: Path) -> None:
-    build_shards(drawn_poses, tmp_path / "s", BuildOptions(whole_size=(128, 64), part_size=(32, 80)))
+    build_shards(drawn_poses, tmp_path / "s", BuildOptions(whole_size=(128, 64), part_size=(32, 80), scale="full"))
     sample = ShardSet.open(tmp_path / "s")[0]
     assert sample.whole.shape == (128, 64, 3) and sample.parts.shape == (4, 32, 80, 3)
+
+
+def test_stored_sizes_follow_the_source_images(drawn_poses: Path, tmp_path: Path) -> None:
+    """Drawn images are 128x64, of which bodies fill about 120x60; see test_scale.py for the rule."""
+    options = BuildOptions(whole_size=(64, 32), image_size=(512, 256))
+    manifest = build_shards(drawn_poses, tmp_path / "s", options)
+    shards = ShardSet.open(tmp_path / "s")
+    assert shards.full_sizes == {"whole": (64, 32), "parts": (96, 192), "image": (512, 256)}
+    assert shards.stored_sizes["whole"] == (64, 32)  # the source has more than was asked for
+    assert shards.stored_sizes["image"] == (128, 64)  # and here just as much as that
+    assert shards.stored_sizes["parts"] < (96, 192)
+    assert manifest.plan["scale"] == "source"
+    sample = shards[0]
+    for view, size in shards.stored_sizes.items():
+        assert getattr(sample, view).shape[-3:-1] == size
+
+
+@pytest.mark.parametrize(("scale", "quality"), [("source", 95), ("full", 90)])
+def test_quality_suits_the_scale(scale: str, quality: int, drawn_poses: Path, tmp_path: Path) -> None:
+    plan = build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale=scale)).plan
+    assert plan["quality"] == quality
+    assert (stored_sizes(plan) == full_sizes(plan)) == (scale == "full")
 
 
 @pytest.mark.parametrize(
@@ -194,5 +217,7 @@ def test_changed_parameters_are_refused(drawn_poses: Path, tmp_path: Path) -> No
     build_shards(drawn_poses, tmp_path / "s")
     with pytest.raises(ReidError, match=r"beta 0\.0625 -> 0\.1"):
         build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1))
+    with pytest.raises(ReidError, match=r"scale source -> full.*stored_sizes"):
+        build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale="full"))
     build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1), overwrite=True)
     assert read_manifest(tmp_path / "s", ShardSet.open(tmp_path / "s").manifest.schema).plan["beta"] == 0.1

@@ -22,6 +22,19 @@ def sheet_name(number: int) -> str:
     return f"sheet-{number:03d}.png"
 
 
+def check(out: Path) -> None:
+    """Make sure, before long work, that `claim` will accept the folder; changes nothing.
+
+    Raises:
+        ReidError: the folder holds something else, or cannot be read.
+    """
+    try:
+        if out.exists():
+            _earlier(out)
+    except OSError as error:
+        raise _unusable(out, error) from None
+
+
 def claim(out: Path, names: Sequence[str]) -> None:
     """Make the folder, or remove an earlier preview from it, and enter the files to come in its marker.
 
@@ -37,23 +50,35 @@ def claim(out: Path, names: Sequence[str]) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        present = sorted(entry.name for entry in out.iterdir() if not is_temporary(entry.name))
-        earlier = _listed(out) if MARKER in present else []
-        if present and MARKER not in present:
-            raise ReidError(
-                f"{out}: the folder is not empty and holds no earlier preview (found {present[0]!r}); "
-                "choose an empty folder"
-            )
-        in_the_way = sorted(set(names) & set(present) - set(earlier))
+        earlier = _earlier(out)
+        present = {entry.name for entry in out.iterdir()}
+        in_the_way = sorted(present & set(names) - set(earlier))
         if in_the_way:
             raise ReidError(f"{out / in_the_way[0]}: was not made by the earlier preview; move it away")
         for entry in list(out.iterdir()):
             if entry.name in earlier or is_temporary(entry.name):
                 entry.unlink()
     except OSError as error:
-        raise ReidError(f"{out}: cannot be used as the output folder ({error.strerror})") from None
+        raise _unusable(out, error) from None
     marker = {"schema": _SCHEMA, "version": 1, "tool": TOOL, "files": list(names)}
     write_file(out / MARKER, (json.dumps(marker, indent=1) + "\n").encode())
+
+
+def _unusable(out: Path, error: OSError) -> ReidError:
+    return ReidError(f"{out}: cannot be used as the output folder ({error.strerror})")
+
+
+def _earlier(out: Path) -> list[str]:
+    """Names of the files of an earlier preview in a folder that holds one, or nothing."""
+    present = sorted(entry.name for entry in out.iterdir() if not is_temporary(entry.name))
+    if MARKER in present:
+        return _listed(out)
+    if present:
+        raise ReidError(
+            f"{out}: the folder is not empty and holds no earlier preview (found {present[0]!r}); "
+            "choose an empty folder"
+        )
+    return []
 
 
 def _listed(out: Path) -> list[str]:

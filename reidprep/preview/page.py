@@ -18,6 +18,24 @@ from reidprep.shards import ShardSet
 from reidprep.skeleton import JOINTS
 
 
+def document(title: str, style: str, body: str) -> str:
+    """A whole HTML document that loads nothing and runs nothing; `title` is text, the others are as they are."""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{escape(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
 def page(shards: ShardSet, what: str, cards: Sequence[str]) -> str:
     """The whole document.
 
@@ -33,17 +51,7 @@ def page(shards: ShardSet, what: str, cards: Sequence[str]) -> str:
         f'<label><input type="checkbox" id="show-{layer}" checked> {layer}</label>'
         for layer in ("boxes", "limbs", "joints")
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <h1>{escape(title)}</h1>
 <p>{escape(what)}</p>
 <div class="facts">
@@ -55,10 +63,8 @@ def page(shards: ShardSet, what: str, cards: Sequence[str]) -> str:
 <div class="legend">{_legend()}<span class="toggles">{toggles}</span></div>
 <main>
 {"".join(cards)}</main>
-<footer>Written by {escape(TOOL)}. Point at a joint for its name and score.</footer>
-</body>
-</html>
-"""
+<footer>Written by {escape(TOOL)}. Point at a joint for its name and score.</footer>"""
+    return document(title, STYLE, body)
 
 
 def card(shown: Shown) -> str:

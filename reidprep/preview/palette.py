@@ -12,6 +12,12 @@ GROUND: Colour = (43, 47, 54)
 HALO: Colour = (0, 0, 0)
 """Under lines and joints, so that they stand out from any clothing."""
 
+PAPER: Colour = (255, 255, 255)
+INK: Colour = (28, 30, 34)
+FAINT: Colour = (92, 97, 105)
+ALERT: Colour = (176, 32, 32)
+RULE: Colour = (218, 221, 226)
+
 MEASURED: Colour = (255, 255, 255)
 ESTIMATED: Colour = (255, 92, 202)
 FRAME: Colour = (140, 146, 156)

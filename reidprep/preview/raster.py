@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from reidprep.crops import crop_box
-from reidprep.preview.palette import ESTIMATED, FRAME, GROUND, HALO, MEASURED, Colour
+from reidprep.preview.palette import ESTIMATED, FRAME, GROUND, HALO, INK, MEASURED, Colour
 from reidprep.preview.scene import HEIGHT, VIEW_WIDTH, WIDTH, Joint, Rectangle, Scene
 
 # Lines are drawn enlarged and then averaged down: OpenCV's line widths are whole pixels.
@@ -23,6 +24,41 @@ _PAD = 5
 def font(size: int) -> Any:
     """The font that comes with Pillow; the same on every machine."""
     return ImageFont.load_default(size)
+
+
+def fitted(image: NDArray[np.uint8], width: int, height: int) -> Image.Image:
+    """The image as large as fits, in its own proportions, on the ground colour."""
+    rows, columns = image.shape[:2]
+    scale = min(width / columns, height / rows)
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    result = Image.new("RGB", (width, height), GROUND)
+    result.paste(Image.fromarray(np.asarray(resized, np.uint8)), ((width - size[0]) // 2, (height - size[1]) // 2))
+    return result
+
+
+def shorten(text: str, size: int, width: float) -> str:
+    """One printable line that fits `width` pixels; what is cut comes out of the middle, as file names end tellingly."""
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    kept = len(text)
+    result = text
+    while kept > 2 and font(size).getlength(result) > width:
+        kept -= 1
+        result = f"{text[: kept // 2]}...{text[len(text) - (kept + 1) // 2 :]}"
+    return result
+
+
+def legend_text(draw: ImageDraw.ImageDraw, x: int, y: int, text: str) -> int:
+    """Write an entry of a legend, y its middle; returns where the next one starts."""
+    draw.text((x, y), text, INK, font(13), anchor="lm")
+    return x + round(float(font(13).getlength(text))) + 18
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as the bytes of a PNG file."""
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
 
 
 def draw_scene(scene: Scene) -> NDArray[np.uint8]:

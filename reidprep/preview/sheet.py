@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from reidprep.preview import scene
-from reidprep.preview.palette import BOX_COLOURS, BOX_NAMES, GROUND, LIMB_COLOURS, MEASURED, Colour
-from reidprep.preview.raster import Pen, draw_scene, font
+from reidprep.preview.palette import (
+    ALERT,
+    BOX_COLOURS,
+    BOX_NAMES,
+    FAINT,
+    GROUND,
+    INK,
+    LIMB_COLOURS,
+    MEASURED,
+    PAPER,
+    RULE,
+    Colour,
+)
+from reidprep.preview.raster import Pen, draw_scene, fitted, font, legend_text, png, shorten
 from reidprep.preview.shown import Shown, facts, flag_names, source_title
 
 COLUMNS = 2
-_PAPER: Colour = (255, 255, 255)
-_INK: Colour = (28, 30, 34)
-_FAINT: Colour = (92, 97, 105)
-_ALERT: Colour = (176, 32, 32)
-_RULE: Colour = (218, 221, 226)
 
 _GAP = 8
 _TITLE = 16
@@ -45,38 +49,31 @@ def draw_sheet(samples: Sequence[Shown], title: str) -> bytes:
     rows = -(-len(samples) // columns)
     width = max(1, columns) * (_CARD_WIDTH + _MARGIN) + _MARGIN
     height = _HEADER + rows * (_CARD_HEIGHT + _MARGIN)
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    sheet = Image.new("RGB", (width, height), PAPER)
     _header(sheet, title)
     for i, shown in enumerate(samples):
         x = _MARGIN + (i % columns) * (_CARD_WIDTH + _MARGIN)
         y = _HEADER + (i // columns) * (_CARD_HEIGHT + _MARGIN)
         _card(sheet, shown, x, y)
-    data = io.BytesIO()
-    sheet.save(data, "PNG")
-    return data.getvalue()
+    return png(sheet)
 
 
 def _header(sheet: Image.Image, title: str) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 20), shorten(title, 17, sheet.width - 2 * _MARGIN), _INK, font(17), anchor="lm")
+    draw.text((_MARGIN, 20), shorten(title, 17, sheet.width - 2 * _MARGIN), INK, font(17), anchor="lm")
     x, y = _MARGIN, 48
     for filled, name in ((False, "measured joint"), (True, "estimated joint")):
         swatch = np.full((18, 22, 3), GROUND, dtype=np.uint8)
         pen = Pen(swatch)
         pen.joint(scene.Joint("", 11, 9, filled, 1.0))
         sheet.paste(Image.fromarray(pen.result()), (x, y - 9))
-        x = _legend_text(draw, x + 27, y, name)
+        x = legend_text(draw, x + 27, y, name)
     limbs = [(colour, 3, f"{side} limb") for side, colour in LIMB_COLOURS.items()]
     for colour, thickness, name in (*limbs, (MEASURED, 1, "thin: an end is estimated")):
         draw.rectangle((x, y - 9, x + 21, y + 8), GROUND)
         draw.line((x + 3, y, x + 18, y), colour, thickness)
-        x = _legend_text(draw, x + 27, y, name)
-    draw.line((_MARGIN, _HEADER - 10, sheet.width - _MARGIN, _HEADER - 10), _RULE)
-
-
-def _legend_text(draw: ImageDraw.ImageDraw, x: int, y: int, text: str) -> int:
-    draw.text((x, y), text, _INK, font(13), anchor="lm")
-    return x + round(float(font(13).getlength(text))) + 18
+        x = legend_text(draw, x + 27, y, name)
+    draw.line((_MARGIN, _HEADER - 10, sheet.width - _MARGIN, _HEADER - 10), RULE)
 
 
 def _card(sheet: Image.Image, shown: Shown, x: int, y: int) -> None:
@@ -85,45 +82,23 @@ def _card(sheet: Image.Image, shown: Shown, x: int, y: int) -> None:
 
     def titled(text: str, left: int, top: int, colour: Colour | None = None) -> None:
         if colour is not None:
-            draw.rectangle((left, top + 2, left + 9, top + _TITLE - 5), colour, _FAINT)
+            draw.rectangle((left, top + 2, left + 9, top + _TITLE - 5), colour, FAINT)
             left += 15
-        draw.text((left, top + _TITLE // 2 - 1), text, _FAINT, font(12), anchor="lm")
+        draw.text((left, top + _TITLE // 2 - 1), text, FAINT, font(12), anchor="lm")
 
     titled(source_title(shown), x, y)
     sheet.paste(Image.fromarray(draw_scene(scene.compose(sample, shown.source))), (x, y + _TITLE))
     left = x + scene.WIDTH + _GAP
     titled(BOX_NAMES[0], left, y, BOX_COLOURS[0])
-    sheet.paste(_fitted(sample.whole, _WHOLE_WIDTH, scene.HEIGHT), (left, y + _TITLE))
+    sheet.paste(fitted(sample.whole, _WHOLE_WIDTH, scene.HEIGHT), (left, y + _TITLE))
     left += _WHOLE_WIDTH + _GAP
     for i, part in enumerate(sample.parts):
         top = y + i * (_TITLE + _PART_HEIGHT + 4)
         titled(BOX_NAMES[1 + i], left, top, BOX_COLOURS[1 + i])
-        sheet.paste(_fitted(part, _PART_WIDTH, _PART_HEIGHT), (left, top + _TITLE))
+        sheet.paste(fitted(part, _PART_WIDTH, _PART_HEIGHT), (left, top + _TITLE))
 
     bottom = y + _TITLE + scene.HEIGHT + 12
-    draw.text((x, bottom), shorten(sample.path, 14, _CARD_WIDTH), _INK, font(14), anchor="lm")
-    draw.text((x, bottom + 18), ", ".join(facts(shown)), _FAINT, font(13), anchor="lm")
+    draw.text((x, bottom), shorten(sample.path, 14, _CARD_WIDTH), INK, font(14), anchor="lm")
+    draw.text((x, bottom + 18), ", ".join(facts(shown)), FAINT, font(13), anchor="lm")
     remarks = [*flag_names(sample.flags), *([shown.problem] if shown.problem else [])]
-    draw.text((x, bottom + 36), shorten(", ".join(remarks), 13, _CARD_WIDTH), _ALERT, font(13), anchor="lm")
-
-
-def _fitted(image: NDArray[np.uint8], width: int, height: int) -> Image.Image:
-    """The image as large as fits, in its own proportions, on the ground colour."""
-    rows, columns = image.shape[:2]
-    scale = min(width / columns, height / rows)
-    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    result = Image.new("RGB", (width, height), GROUND)
-    result.paste(Image.fromarray(np.asarray(resized, np.uint8)), ((width - size[0]) // 2, (height - size[1]) // 2))
-    return result
-
-
-def shorten(text: str, size: int, width: float) -> str:
-    """One printable line that fits `width` pixels; what is cut comes out of the middle, as file names end tellingly."""
-    text = "".join(character if character.isprintable() else "?" for character in text)
-    kept = len(text)
-    result = text
-    while kept > 2 and font(size).getlength(result) > width:
-        kept -= 1
-        result = f"{text[: kept // 2]}...{text[len(text) - (kept + 1) // 2 :]}"
-    return result
+    draw.text((x, bottom + 36), shorten(", ".join(remarks), 13, _CARD_WIDTH), ALERT, font(13), anchor="lm")

@@ -1,10 +1,10 @@
-"""The page's style sheet."""
+"""Style sheets of the pages."""
 
 from __future__ import annotations
 
 from reidprep.preview.palette import ESTIMATED, GROUND, css
 
-STYLE = f"""
+THEME = f"""
 :root {{
   color-scheme: light dark;
   --paper: #fff; --ink: #1c1e22; --faint: #5c6169; --rule: #dadde2; --card: #f4f5f7; --alert: #a31f1f; --bar: #b8338f;
@@ -21,6 +21,10 @@ h1 {{ font-size: 22px; margin: 0; }}
 h2 {{ font-size: 13px; margin: 12px 0 4px; color: var(--faint); }}
 h3 {{ font-size: 14px; margin: 8px 0 0; overflow-wrap: anywhere; }}
 p {{ margin: 2px 0; }}
+"""
+"""Colours, light or dark as the browser is set, and text; for any page."""
+
+STYLE = f"""{THEME.rstrip()}
 .facts {{ display: flex; flex-wrap: wrap; gap: 8px 48px; align-items: flex-start; }}
 table {{ border-collapse: collapse; font-size: 13px; }}
 th, td {{ padding: 1px 14px 1px 0; text-align: left; vertical-align: top; font-weight: normal; }}
@@ -59,3 +63,4 @@ body:has(#show-boxes:not(:checked)) .boxes,
 body:has(#show-limbs:not(:checked)) .limbs,
 body:has(#show-joints:not(:checked)) .joints {{ display: none; }}
 """
+"""The page of a preview."""

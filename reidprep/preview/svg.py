@@ -19,9 +19,9 @@ JPEG_QUALITY = 90
 _MAX_SIDE = 2 * HEIGHT
 
 
-def data_uri(image: NDArray[np.uint8]) -> str:
-    """The image (h, w, 3) uint8 RGB as a JPEG in a data URI."""
-    shrink = _MAX_SIDE / max(image.shape[:2])
+def data_uri(image: NDArray[np.uint8], max_side: int = _MAX_SIDE) -> str:
+    """The image (h, w, 3) uint8 RGB as a JPEG in a data URI, no side longer than `max_side`."""
+    shrink = max_side / max(image.shape[:2])
     if shrink < 1:
         height, width = (max(1, round(side * shrink)) for side in image.shape[:2])
         image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

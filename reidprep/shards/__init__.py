@@ -5,9 +5,10 @@ Reading needs only h5py, NumPy and OpenCV:
     shards = ShardSet.open("shards", split="train")
     sample = shards[0]
     sample.whole, sample.parts, sample.pid
+    shards.pixels(0, ["image"])  # decodes nothing else
 """
 
 from reidprep.shards.reader import ShardSet
-from reidprep.shards.sample import Flag, Sample
+from reidprep.shards.sample import VIEWS, Flag, Sample, View
 
-__all__ = ["Flag", "Sample", "ShardSet"]
+__all__ = ["VIEWS", "Flag", "Sample", "ShardSet", "View"]

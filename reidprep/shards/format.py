@@ -14,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.files import Schema, hdf5_bytes
+from reidprep.shards.sample import VIEWS, View
 from reidprep.skeleton import PARTS
+
+Size = tuple[int, int]
+"""Height and width."""
 
 SCHEMA = Schema("reidprep.shards", 1)
 ENCODINGS = ("jpeg", "raw")
@@ -34,14 +38,35 @@ COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "flags": (np.int32, ()),
 }
 
+# Where a view's images are among those of a sample.
+POSITIONS: dict[View, range] = {
+    "whole": range(1),
+    "parts": range(1, 1 + len(PARTS)),
+    "image": range(1 + len(PARTS), 2 + len(PARTS)),
+}
+
+
+def full_sizes(plan: Mapping[str, Any]) -> dict[View, Size]:
+    """Size that each view was asked for at, which is the network's; without those that are not stored."""
+    sizes = {"whole": plan["whole_size"], "parts": plan["part_size"], "image": plan["image_size"]}
+    return {view: _size(sizes[view]) for view in VIEWS if sizes[view] is not None}
+
+
+def stored_sizes(plan: Mapping[str, Any]) -> dict[View, Size]:
+    """Size at which each view is stored; without those that are not."""
+    full = full_sizes(plan)
+    stored = plan.get("stored_sizes")  # not there in shards of before there was a choice
+    return full if stored is None else {view: _size(stored[view]) for view in full}
+
+
+def _size(pair: Sequence[int]) -> Size:
+    height, width = pair
+    return int(height), int(width)
+
 
 def image_shapes(plan: Mapping[str, Any]) -> list[tuple[int, int, int]]:
     """Shapes of a sample's images, in the order they are stored."""
-    whole, part = tuple(plan["whole_size"]), tuple(plan["part_size"])
-    sizes = [whole] + [part] * len(PARTS)
-    if plan["image_size"] is not None:
-        sizes.append(tuple(plan["image_size"]))
-    return [(height, width, 3) for height, width in sizes]
+    return [(*size, 3) for view, size in stored_sizes(plan).items() for _ in POSITIONS[view]]
 
 
 def shard_bytes(

@@ -6,6 +6,7 @@ import os
 import zlib
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -20,8 +21,17 @@ from reidprep.files import DAMAGE, open_hdf5, read_strings
 from reidprep.jpeg import decode_jpeg
 from reidprep.manifest import Manifest, Part, checked_fields, read_manifest
 from reidprep.records import SPLITS
-from reidprep.shards.format import COLUMNS, SCHEMA, STRINGS, image_shapes
-from reidprep.shards.sample import Flag, Sample
+from reidprep.shards.format import (
+    COLUMNS,
+    POSITIONS,
+    SCHEMA,
+    STRINGS,
+    Size,
+    full_sizes,
+    image_shapes,
+    stored_sizes,
+)
+from reidprep.shards.sample import VIEWS, Flag, Sample, View
 
 # Open files per process; least recently used ones are closed beyond that.
 MAX_OPEN_FILES = 64
@@ -48,8 +58,14 @@ class ShardSet:
         path: the directory.
         manifest: its manifest.
         parts: the shards of this set.
+        full_sizes: height and width that each view was asked for at: what a network takes.
+        stored_sizes: height and width at which each view is stored, and read: at most the full size, and less where
+            the source images cannot fill it. Both are without the views that the shards do not hold.
         train_labels: class index of each training identity, 0 to classes - 1 in the order of the ids.
     """
+
+    full_sizes: dict[View, Size]
+    stored_sizes: dict[View, Size]
 
     def __init__(self, path: Path, manifest: Manifest, parts: tuple[Part, ...]) -> None:
         self.path = path
@@ -58,8 +74,9 @@ class ShardSet:
         self._starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
         with checked_fields(path):
             self._shapes = image_shapes(manifest.plan)
+            self.full_sizes, self.stored_sizes = full_sizes(manifest.plan), stored_sizes(manifest.plan)
             self._encoding = str(manifest.plan["encoding"])
-            self.train_labels = {int(pid): label for pid, label in manifest.summary["train_labels"].items()}
+            self.train_labels = {int(pid): int(label) for pid, label in manifest.summary["train_labels"].items()}
         self._opened: OrderedDict[str, _OpenShard] = OrderedDict()
         self._lock = Lock()
         self._process = os.getpid()
@@ -96,22 +113,13 @@ class ShardSet:
             IndexError: out of range.
             ReidError: the file is missing or the sample damaged; names file and row.
         """
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        index = int(index) % len(self)
-        number = bisect_right(self._starts, index) - 1
-        row = index - self._starts[number]
-        name = self.parts[number].name
-        shard = self._shard(name)
-        try:
-            whole, *others = read_images(shard.images, shard.offsets, shard.crc32, row, self._shapes, self._encoding)
-        except (ImageError, OSError) as error:
-            raise ReidError(f"{self.path / name}: row {row}: {error}; run 'reidprep verify'") from None
+        shard, row = self._locate(index)
+        images = self.pixels(index, tuple(self.stored_sizes))
         column = {key: values[row] for key, values in shard.columns.items()}
         return Sample(
-            whole=whole,
-            parts=np.stack(others[:4]),
-            image=others[4] if len(others) > 4 else None,
+            whole=images["whole"],
+            parts=images["parts"],
+            image=images.get("image"),
             pid=int(column["pids"]),
             camid=int(column["camids"]),
             path=str(column["paths"]),
@@ -124,6 +132,40 @@ class ShardSet:
             residual=float(column["residuals"]),
             flags=Flag(int(column["flags"])),
         )
+
+    def pixels(self, index: int, views: Sequence[View]) -> dict[View, NDArray[np.uint8]]:
+        """Read one sample, and decode only the views asked for.
+
+        Args:
+            index: the sample.
+            views: which; see `Sample` for their shapes.
+
+        Raises:
+            IndexError: out of range.
+            ReidError: the file is missing or the sample damaged; names file and row. Or a view the shards do not hold.
+        """
+        if missing := [view for view in views if view not in self.stored_sizes]:
+            known = "; build the shards --with-image" if missing[0] in VIEWS else f"; choose from {', '.join(VIEWS)}"
+            raise ReidError(f"{self.path}: holds no view {missing[0]!r}{known}")
+        shard, row = self._locate(index)
+        wanted = [position for view in views for position in POSITIONS[view]]
+        try:
+            images = read_images(shard.images, shard.offsets, shard.crc32, row, self._shapes, self._encoding, wanted)
+        except (ImageError, OSError) as error:
+            raise ReidError(f"{shard.file.filename}: row {row}: {error}; run 'reidprep verify'") from None
+        decoded = iter(images)
+        return {
+            view: np.stack([next(decoded) for _ in POSITIONS[view]]) if view == "parts" else next(decoded)
+            for view in views
+        }
+
+    def _locate(self, index: int) -> tuple[_OpenShard, int]:
+        """The file that holds a sample, and its row there."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        index = int(index) % len(self)
+        number = bisect_right(self._starts, index) - 1
+        return self._shard(self.parts[number].name), index - self._starts[number]
 
     @property
     def pids(self) -> NDArray[np.int64]:
@@ -191,10 +233,11 @@ def read_images(
     offsets: NDArray[np.uint64],
     crc32: NDArray[np.uint32],
     row: int,
-    shapes: list[tuple[int, int, int]],
+    shapes: Sequence[tuple[int, int, int]],
     encoding: str,
+    wanted: Iterable[int] | None = None,
 ) -> list[NDArray[np.uint8]]:
-    """Read the images of one row with a single read, check and decode them.
+    """Read the images of one row with a single read, check all of them, and decode those wanted, None for all.
 
     Raises:
         ImageError: the bytes do not match their checksum, or are no image of the right shape.
@@ -203,9 +246,10 @@ def read_images(
     data = images[bounds[0] : bounds[-1]]
     if zlib.crc32(data) != crc32[row]:
         raise ImageError("the stored images do not match their checksum")
+    starts = (bounds - bounds[0]).tolist()
     decoded = []
-    for start, stop, shape in zip(bounds[:-1] - bounds[0], bounds[1:] - bounds[0], shapes, strict=True):
-        encoded = data[start:stop]
+    for position in range(len(shapes)) if wanted is None else wanted:
+        encoded, shape = data[starts[position] : starts[position + 1]], shapes[position]
         if encoding == "raw" and encoded.size != np.prod(shape):
             raise ImageError(f"{encoded.size} bytes for a raw image of shape {shape}")
         image = encoded.reshape(shape) if encoding == "raw" else decode_jpeg(encoded)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+View = Literal["whole", "parts", "image"]
+"""What a sample shows: the aligned whole body, its four parts, or the plain resized image."""
+VIEWS: tuple[View, ...] = get_args(View)
 
 
 class Flag(IntFlag):
@@ -24,12 +29,12 @@ class Flag(IntFlag):
 
 @dataclass(frozen=True)
 class Sample:
-    """One person image, aligned.
+    """One person image, aligned; heights and widths are `ShardSet.stored_sizes`.
 
     Attributes:
-        whole: (384, 192, 3) uint8 RGB, the whole-body crop (other sizes if so built).
-        parts: (4, 96, 192, 3) uint8 RGB: head, upper body, upper leg, lower leg.
-        image: (256, 128, 3) uint8 RGB, the plain resized image, or None if the shards were built without.
+        whole: (height, width, 3) uint8 RGB, the whole-body crop.
+        parts: (4, height, width, 3) uint8 RGB: head, upper body, upper leg, lower leg.
+        image: (height, width, 3) uint8 RGB, the plain resized image, or None if the shards were built without.
         pid: person id, -1 for junk.
         camid: camera number.
         path: relative POSIX path of the source image.

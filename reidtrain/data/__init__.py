@@ -1,6 +1,7 @@
 """From shards to batches on the training device (docs/losses-and-data.md)."""
 
-from reidtrain.data.dataset import Batch, Item, ShardDataset, View, collate
+from reidprep.shards import View
+from reidtrain.data.dataset import Batch, Item, ShardDataset, collate
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
 from reidtrain.data.transforms import Augmentation, ChannelMeans, Preprocessor
 

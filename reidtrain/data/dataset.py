@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,12 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from reidprep.errors import ReidError
-from reidprep.shards import ShardSet
+from reidprep.shards import VIEWS, ShardSet, View
 
-View = Literal["whole", "parts", "image"]
-"""What a sample shows: the aligned whole body, its four parts, or the plain resized image."""
-
-VIEWS: tuple[View, ...] = get_args(View)
 NO_LABEL = -1
 """Label of an identity that is not trained on."""
 
@@ -89,11 +84,12 @@ class Batch:
 class ShardDataset(Dataset[Item]):
     """The samples of a `ShardSet`, for a DataLoader with `collate`.
 
-    Workers may be started by fork or spawn; each opens the files itself.
+    Workers may be started by fork or spawn; each opens the files itself. Views have the size they are stored at;
+    `Preprocessor` brings them to the network's.
 
     Args:
         shards: the samples, of one split or all.
-        views: what to return of each.
+        views: what to decode and return of each.
 
     Raises:
         ReidError: no sample, an unknown view, or one the shards were built without.
@@ -104,7 +100,7 @@ class ShardDataset(Dataset[Item]):
             raise ReidError(f"unknown view {unknown[0]!r}; choose from {', '.join(VIEWS)}")
         if not len(shards):
             raise ReidError(f"{shards.path}: no sample in this split; check the split, or build shards that have it")
-        if "image" in views and shards.manifest.plan["image_size"] is None:
+        if "image" in views and "image" not in shards.stored_sizes:
             raise ReidError(
                 f"{shards.path}: the shards hold no plain images, which this model is trained on; "
                 "build them with --with-image"
@@ -112,11 +108,15 @@ class ShardDataset(Dataset[Item]):
         self.shards = shards
         self.views = tuple(views)
         self._labels = shards.train_labels
+        self._pids, self._camids = shards.pids, shards.camids
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """(samples,) class indices, -1 for identities that are not trained on; decodes no image."""
-        return np.array([self._labels.get(int(pid), NO_LABEL) for pid in self.shards.pids], dtype=np.int64)
+        return np.array([self._label(pid) for pid in self._pids], dtype=np.int64)
+
+    def _label(self, pid: int) -> int:
+        return self._labels.get(int(pid), NO_LABEL)
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -128,15 +128,15 @@ class ShardDataset(Dataset[Item]):
             IndexError: out of range.
             ReidError: the file is missing or the sample damaged; names file and row.
         """
-        sample = self.shards[index]
-        pixels = {view: torch.from_numpy(getattr(sample, view)) for view in self.views}
+        pixels = {view: torch.from_numpy(images) for view, images in self.shards.pixels(index, self.views).items()}
+        pid = int(self._pids[index])
         return Item(
             whole=pixels.get("whole"),
             parts=pixels.get("parts"),
             image=pixels.get("image"),
-            label=self._labels.get(sample.pid, NO_LABEL),
-            pid=sample.pid,
-            camid=sample.camid,
+            label=self._label(pid),
+            pid=pid,
+            camid=int(self._camids[index]),
             index=int(index) % len(self),
         )
 

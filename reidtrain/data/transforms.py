@@ -6,7 +6,7 @@ The papers' recipe is channel-mean subtraction alone; every augmentation is off 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reidprep.errors import ReidError
-from reidprep.shards import ShardSet
-from reidtrain.data.dataset import VIEWS, Batch
+from reidprep.shards import VIEWS, ShardSet
+from reidtrain.data.dataset import Batch
 
 _ERASED_AREA = (0.02, 0.4)
 _ERASED_ASPECT = 0.3
@@ -88,22 +88,32 @@ class ChannelMeans:
 class Preprocessor(nn.Module):
     """Turn a uint8 batch into (value - channel mean) / divisor, float32, with random changes if switched on.
 
-    The order is: colour jitter, mean subtraction, flip, pad-and-crop, erasing. The means are buffers: they follow the
-    module to its device and into the state dict, so that a model keeps those it was trained with.
+    As with other modules, `eval()` switches the random changes off.
+
+    The order is: resize, colour jitter, mean subtraction, flip, pad-and-crop, erasing. The means are buffers: they
+    follow the module to its device and into the state dict, so that a model keeps those it was trained with.
 
     Args:
         means: of the training images.
         augmentation: what to change at random; nothing by default.
         divisor: 255 leaves a range of at most 1; about 57 fits weights trained on ImageNet by torchvision, which
             divide by 255 and then by standard deviations near 0.225.
+        sizes: height and width of the network's input for each view, a part's for `parts`; views without stay as they
+            are stored.
     """
 
     def __init__(
-        self, means: ChannelMeans, augmentation: Augmentation | None = None, *, divisor: float = 255.0
+        self,
+        means: ChannelMeans,
+        augmentation: Augmentation | None = None,
+        *,
+        divisor: float = 255.0,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
         self.augmentation = augmentation or Augmentation()
         self.divisor = divisor
+        self.sizes = dict(sizes or {})
         for view in VIEWS:
             mean = getattr(means, view)
             self.register_buffer(f"{view}_mean", None if mean is None else torch.tensor(mean)[..., None, None])
@@ -119,7 +129,10 @@ class Preprocessor(nn.Module):
         Raises:
             ValueError: an active augmentation without a generator.
         """
-        if not self.augmentation.active:
+        # First, while pixels are uint8, which is what a CPU resizes fast. What follows moves and cuts by whole pixels
+        # of the network's input.
+        batch = _on_views(batch, lambda view, images: resize(images, self.sizes.get(view)))
+        if not (self.training and self.augmentation.active):
             return _on_views(batch, self._subtract_mean)
         if generator is None:
             raise ValueError("augmentation needs a generator")
@@ -172,6 +185,32 @@ def grey(images: Tensor) -> Tensor:
     """(..., 1, height, width) luma, ITU-R BT.601, of (..., 3, height, width) RGB images."""
     red, green, blue = images.unbind(dim=-3)
     return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(-3)
+
+
+def resize(images: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """Bring uint8 images to another height and width, all of them in one call; None leaves them as they are.
+
+    Bilinear, averaging over all that a pixel covers where a side shrinks. Channels-last memory stays so.
+
+    Args:
+        images: (..., 3, height, width) uint8.
+        size: height and width.
+
+    Returns:
+        float32, or uint8 on a CPU: rounded as crops stored at full size are, and over ten times as fast.
+    """
+    height, width = images.shape[-2:]
+    if size is None or tuple(size) == (height, width):
+        return images
+    flat = images.flatten(0, -4)
+    resized = F.interpolate(
+        flat if flat.device.type == "cpu" else flat.float(),
+        tuple(size),
+        mode="bilinear",
+        align_corners=False,
+        antialias=size[0] < height or size[1] < width,
+    )
+    return resized.view(*images.shape[:-2], *size)
 
 
 def flip(images: Tensor, flipped: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from reidprep.errors import ReidError
+from reidprep.shards import View
 from reidprep.skeleton import PARTS
 
 from .fusion import LEARNT_FUSIONS, Fusion
@@ -63,6 +64,12 @@ class AttentionDrivenConfig:
     def parts(self) -> tuple[str, ...]:
         """The part branches."""
         return tuple(name for name in self.branches if name != "whole")
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The crops of a batch that `forward` takes, by name."""
+        given: dict[View, bool] = {"whole": "whole" in self.branches, "parts": bool(self.parts)}
+        return tuple(view for view, needed in given.items() if needed)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -204,9 +211,9 @@ class AttentionDrivenNet(nn.Module):
         initialise(self)
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The crops of a batch that `forward` takes, by name."""
-        return (*(["whole"] if self.whole is not None else []), *(["parts"] if self.parts is not None else []))
+    def views(self) -> tuple[View, ...]:
+        """See the configuration."""
+        return self.config.views
 
     def forward(
         self, whole: Tensor | None = None, parts: Tensor | None = None, attention_maps: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import Bottleneck, initialise
+from .layers import Bottleneck, conv, initialise
 
 
 def stage(in_channels: int, width: int, units: int, stride: int, dilations: tuple[int, int] = (1, 1)) -> nn.Sequential:
@@ -26,14 +26,17 @@ class ResNetStages(nn.Module):
     With dilation, stages 4 and 5 keep the resolution of stage 3. Every 3x3 convolution that came after a removed
     stride is dilated by it, 2 in stage 4 and 4 in stage 5, so receptive fields and pre-trained weights stay valid; the
     first unit of a stage still sees its predecessor's spacing.
+
+    With small images, stage 1 keeps the resolution: a 3x3 convolution of stride 1 and no pooling, as He et al. begin
+    their networks for CIFAR (section 4.2). All later resolutions are four times as high, to 1/8, or 1/2 with dilation.
     """
 
-    def __init__(self, dilation: bool = False) -> None:
+    def __init__(self, dilation: bool = False, small_images: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.conv1 = conv(3, 64, 3) if small_images else conv(3, 64, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.maxpool = nn.Identity() if small_images else nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = stage(64, 64, 3, stride=1)
         self.layer2 = stage(256, 128, 4, stride=2)
         if dilation:
@@ -44,7 +47,10 @@ class ResNetStages(nn.Module):
             self.layer4 = stage(1024, 512, 3, stride=2)
 
     def stages_4_and_5(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, 3, h, w) images to (n, 1024, h / 16, w / 16) and (n, 2048, h / 32, w / 32); 1/8 with dilation."""
+        """(n, 3, h, w) images to (n, 1024, h / 16, w / 16) and (n, 2048, h / 32, w / 32); 1/8 with dilation.
+
+        Four times that with small images.
+        """
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         stage4 = self.layer3(self.layer2(self.layer1(x)))
         return stage4, self.layer4(stage4)

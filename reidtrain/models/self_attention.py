@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reidprep.errors import ReidError
+from reidprep.shards import View
 
 from .layers import initialise
 from .resnet import ResNetStages, stage
@@ -25,6 +26,8 @@ class SelfAttentionConfig:
         dilation: DIL: stages 4 and 5 keep the resolution of stage 3.
         stage6: a stage like stage 5 with half its channels at the end, against gridding artifacts.
         multi_level: Multi: pool the concatenated stages 4, 5 and, where there is one, 6, instead of the last alone.
+        small_images: stage 1 for images such as CIFAR's, 32x32: a 3x3 convolution of stride 1 and no pooling, so that
+            the last stages see 4x4 positions, or 16x16 with dilation, and not one or 4x4.
 
     Raises:
         ReidError: multi-level features without dilation.
@@ -33,6 +36,7 @@ class SelfAttentionConfig:
     dilation: bool = True
     stage6: bool = True
     multi_level: bool = True
+    small_images: bool = False
 
     def __post_init__(self) -> None:
         if self.multi_level and not self.dilation:
@@ -40,6 +44,11 @@ class SelfAttentionConfig:
                 "multi_level: stages differ in resolution and cannot be concatenated without dilation; "
                 "set dilation=true or multi_level=false"
             )
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The crops of a batch that `forward` takes, by name."""
+        return ("image",)
 
 
 class SelfAttentionOutput(NamedTuple):
@@ -78,7 +87,7 @@ class SelfAttentionNet(ResNetStages):
     """
 
     def __init__(self, config: SelfAttentionConfig, classes: int) -> None:
-        super().__init__(config.dilation)
+        super().__init__(config.dilation, config.small_images)
         self.config = config
         self.layer5: nn.Sequential | None = None
         channels = [1024, 2048]
@@ -91,9 +100,9 @@ class SelfAttentionNet(ResNetStages):
         initialise(self)
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The crops of a batch that `forward` takes, by name."""
-        return ("image",)
+    def views(self) -> tuple[View, ...]:
+        """See the configuration."""
+        return self.config.views
 
     def forward(self, image: Tensor) -> SelfAttentionOutput:
         """(n, 3, 256, 128) plain images to logits, features and attention maps."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from reidprep.errors import ReidError
+
+from .attention_driven import AttentionDrivenNet
+
+CHECKPOINT_KEY = "reidtrain"
+"""Under which a checkpoint of this toolkit says what its weights are."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +51,42 @@ def layers(names: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
 
 
-def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """State dict of a file made by `torch.save`, without unpickling anything but tensors.
+def read_weights(path: Path, prefix: str = "", model: nn.Module | None = None) -> dict[str, Tensor]:
+    """State dict of a file made by `torch.save`, without unpickling anything but plain values.
 
     Args:
         path: a state dict, or a checkpoint with one under `state_dict`.
-        prefix: keep the names that start with it, and take it off.
+        prefix: keep the names that start with it, and take it off; checkpoints of this toolkit have their own.
+        model: the network the weights are for. Part branches of a checkpoint of this toolkit are then matched to its
+            by name; see `adapt_parts`.
 
     Raises:
         ReidError: the file is missing, no such file, or holds something else.
     """
+    content = _loaded(path)
+    about = content.get(CHECKPOINT_KEY)
+    state = content["state_dict"] if isinstance(content.get("state_dict"), Mapping) else content
+    prefix = prefix if about is None else "model."
+    tensors = {
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        if isinstance(name, str) and name.startswith(prefix) and isinstance(value, Tensor)
+    }
+    if not tensors:
+        raise ReidError(f"{path} holds no tensors{f' under {prefix!r}' if prefix else ''}; it is not a state dict")
+    if about is None or not isinstance(model, AttentionDrivenNet):
+        return tensors
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        return adapt_parts(tensors, about["recipe"]["model"]["branches"], model.config.branches)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise ReidError(
+            f"{path} does not say which branches its weights are of; give a checkpoint of an attention-driven network"
+        ) from None
+
+
+def _loaded(path: Path) -> Mapping[Any, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ReidError(f"{path} does not exist") from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
@@ -65,18 +94,9 @@ def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
             f"{path} cannot be read as weights ({str(error).splitlines()[0] if str(error) else 'damaged'}); "
             "give a state dict saved by torch.save"
         ) from None
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
     if not isinstance(content, Mapping):
         raise ReidError(f"{path} holds {type(content).__name__}, not a state dict")
-    tensors = {
-        name.removeprefix(prefix): value
-        for name, value in content.items()
-        if isinstance(name, str) and name.startswith(prefix) and isinstance(value, Tensor)
-    }
-    if not tensors:
-        raise ReidError(f"{path} holds no tensors{f' under {prefix!r}' if prefix else ''}; it is not a state dict")
-    return tensors
+    return content
 
 
 def load_matching(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
@@ -103,3 +123,41 @@ def load_matching(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
         )
     model.load_state_dict({name: state_dict[name] for name in loaded}, strict=False)
     return report
+
+
+_STACKED_BY_PART = ("parts.", "part_classifiers.", "fusion.importance.")
+_MIXED_PARTS = ("fusion.fc.", "fused_classifier.")
+
+
+def adapt_parts(
+    state_dict: Mapping[str, Tensor], from_branches: Sequence[str], to_branches: Sequence[str]
+) -> dict[str, Tensor]:
+    """Weights of an `AttentionDrivenNet` for one with other branches; shapes alone would not tell parts apart.
+
+    The part branches are stacked along the first dimension (see `layers`), so those of a subset are slices. Layers that
+    mix parts, the FC fusion and the fused classifier, cannot be taken apart: they are left out unless the parts are
+    the same. So are all part branches if one is wanted that the weights lack.
+
+    Args:
+        state_dict: of the network with `from_branches`.
+        from_branches: branches of the weights, see `BRANCHES`.
+        to_branches: branches of the network to load them into.
+
+    Returns:
+        What there is of the network's state dict; the whole-body branch and the first convolution are passed on.
+    """
+    from_parts, to_parts = ([name for name in names if name != "whole"] for names in (from_branches, to_branches))
+    if from_parts == to_parts or not to_parts:
+        return dict(state_dict)
+    left_out = _MIXED_PARTS if set(to_parts) <= set(from_parts) else (*_MIXED_PARTS, *_STACKED_BY_PART)
+    chosen = [from_parts.index(name) for name in to_parts if name in from_parts]
+    return {
+        name: _chosen(value, len(from_parts), chosen) if name.startswith(_STACKED_BY_PART) else value
+        for name, value in state_dict.items()
+        if not name.startswith(left_out)
+    }
+
+
+def _chosen(stacked: Tensor, count: int, chosen: list[int]) -> Tensor:
+    """Some of `count` equal pieces along the first dimension; a counter of batches has none and serves all."""
+    return stacked if not stacked.ndim else stacked.reshape(count, -1, *stacked.shape[1:])[chosen].flatten(0, 1)

@@ -150,10 +150,12 @@ def test_fit_canonical_writes_a_set_that_build_shards_takes(drawn_poses: Path, t
     result = invoke(
         "build-shards", drawn_poses, tmp_path / "s", "--canonical", tmp_path / "c.json", "--workers", 1,
         "--border", "1,2,3", "--encoding", "raw", "--whole-size", "64x32", "--part-size", "16x32",
+        "--scale", "full",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     plan = json.loads(invoke("info", tmp_path / "s", "--json").stdout)["plan"]
     assert plan["border"] == [1, 2, 3] and plan["whole_size"] == [64, 32]
+    assert plan["scale"] == "full" and plan["stored_sizes"] == {"whole": [64, 32], "parts": [16, 32]}
 
 
 def test_the_choices_offered_are_those_of_the_library() -> None:

@@ -60,9 +60,10 @@ def test_batches_hold_the_samples(shards, start):
 def test_shapes_and_memory(shards):
     dataset = ShardDataset(shards, ALL)
     batch = collate([dataset[0], dataset[1]])
-    assert batch.whole.shape == (2, 3, 384, 192)
-    assert batch.parts.shape == (2, 4, 3, 96, 192)
-    assert batch.image.shape == (2, 3, 256, 128)
+    sizes = shards.stored_sizes
+    assert batch.whole.shape == (2, 3, *sizes["whole"])
+    assert batch.parts.shape == (2, 4, 3, *sizes["parts"])
+    assert batch.image.shape == (2, 3, *sizes["image"])
     assert batch.whole.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -71,7 +72,7 @@ def test_views_that_are_not_asked_for_are_none(shards):
     assert batch.whole is None
     assert batch.parts is None
     assert batch.to("cpu").whole is None
-    assert batch.image.shape == (1, 3, 256, 128)
+    assert batch.image.shape == (1, 3, *shards.stored_sizes["image"])
 
 
 def test_labels(drawn_shards, shards):

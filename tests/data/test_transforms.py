@@ -8,9 +8,10 @@ torch = pytest.importorskip("torch")
 
 from PIL import Image, ImageEnhance  # noqa: E402
 
+from reidprep.build import BuildOptions, build_shards  # noqa: E402
 from reidprep.errors import ReidError  # noqa: E402
 from reidprep.shards import ShardSet  # noqa: E402
-from reidtrain.data import Augmentation, Batch, ChannelMeans, Preprocessor  # noqa: E402
+from reidtrain.data import Augmentation, Batch, ChannelMeans, Preprocessor, ShardDataset, collate  # noqa: E402
 from reidtrain.data.transforms import (  # noqa: E402
     adjust_brightness,
     adjust_contrast,
@@ -18,6 +19,7 @@ from reidtrain.data.transforms import (  # noqa: E402
     erase,
     flip,
     pad_and_crop,
+    resize,
 )
 
 MEANS = ChannelMeans(
@@ -86,6 +88,85 @@ def test_views_that_are_absent_stay_so():
 def test_channels_stay_last_in_memory():
     out = run(Augmentation(0.5, 0.2, 0.5, 0.1, 0.1, 0.1))
     assert out.whole.is_contiguous(memory_format=torch.channels_last)
+
+
+def bilinear(image, height, width):
+    """An enlarged image (3, rows, columns), one pixel at a time: pixel centres at halves, edges held."""
+    rows, columns = image.shape[1:]
+    out = torch.zeros(3, height, width, dtype=torch.float64)
+    for y in range(height):
+        for x in range(width):
+            row = min(max((y + 0.5) * rows / height - 0.5, 0), rows - 1)
+            column = min(max((x + 0.5) * columns / width - 0.5, 0), columns - 1)
+            top, left = int(row), int(column)
+            bottom, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
+            down, across = row - top, column - left
+            out[:, y, x] = (1 - down) * ((1 - across) * image[:, top, left] + across * image[:, top, right]) + down * (
+                (1 - across) * image[:, bottom, left] + across * image[:, bottom, right]
+            )
+    return out
+
+
+# What every device but the CPU does, and what the CPU does.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.uint8, 1)])
+class TestResize:
+    @pytest.mark.parametrize("size", [(32, 16), (19, 8), (16, 21)])
+    def test_enlarging_equals_the_explicit_loop(self, dtype, tolerance, size):
+        batch = batch_of(2)
+        for view in VIEWS:
+            images = getattr(batch, view)
+            out = resize(images.to(dtype), size)
+            assert out.dtype == dtype
+            assert out.shape == (*images.shape[:-2], *size)
+            for image, resized in zip(single_images(images), single_images(out), strict=True):
+                assert (bilinear(image.double(), *size) - resized).abs().max() <= tolerance
+
+    def test_shrinking_averages_as_pillow_does(self, dtype, tolerance):
+        image = batch_of(1).whole
+        out = resize(image.to(dtype), (5, 3))
+        expected = Image.fromarray(image[0].movedim(0, -1).numpy()).resize((3, 5), Image.Resampling.BILINEAR)
+        assert (out[0].movedim(0, -1) - torch.from_numpy(np.array(expected, np.float32))).abs().max() <= 1
+
+    @pytest.mark.parametrize("size", [None, (16, 8)])
+    def test_nothing_to_do(self, dtype, tolerance, size):
+        images = batch_of().whole.to(dtype)
+        assert resize(images, size) is images
+
+    @pytest.mark.parametrize("size", [(32, 16), (5, 3)])
+    def test_channels_stay_last_in_memory(self, dtype, tolerance, size):
+        batch = batch_of()
+        assert resize(batch.whole.to(dtype), size).is_contiguous(memory_format=torch.channels_last)
+        assert resize(batch.parts.to(dtype), size).movedim(2, -1).is_contiguous()
+
+
+def test_views_are_resized_before_anything_else():
+    batch = batch_of()
+    sizes = {"whole": (24, 12), "parts": (6, 12)}
+    augmentation = Augmentation(0.5, 0.2, 0.5, 0.1, 0.1, 0.1)
+    out = Preprocessor(MEANS, augmentation, sizes=sizes)(batch, seeded())
+    resized = {view: resize(getattr(batch, view), size) for view, size in sizes.items()}
+    expected = Preprocessor(MEANS, augmentation)(dataclasses.replace(batch, **resized), seeded())
+    assert out.whole.shape == (6, 3, 24, 12)
+    assert out.parts.shape == (6, 4, 3, 6, 12)
+    assert out.image.shape == batch.image.shape
+    for view in VIEWS:
+        assert torch.equal(getattr(out, view), getattr(expected, view))
+
+
+def test_source_scale_gives_nearly_the_input_of_full_scale(drawn_poses, tmp_path):
+    inputs = []
+    for scale in ("full", "source"):
+        build_shards(drawn_poses, tmp_path / scale, BuildOptions(scale=scale, encoding="raw", image_size=(256, 128)))
+        shards = ShardSet.open(tmp_path / scale)
+        dataset = ShardDataset(shards, VIEWS)
+        batch = collate([dataset[index] for index in range(len(dataset))])
+        inputs.append(Preprocessor(ChannelMeans.of(shards), divisor=1, sizes=shards.full_sizes)(batch))
+    full, source = inputs
+    assert full.whole.shape == (len(full), 3, 384, 192)
+    for view in VIEWS:
+        assert getattr(source, view).shape == getattr(full, view).shape
+        # A shift by one source pixel would make about 4.
+        assert (getattr(source, view) - getattr(full, view)).abs().mean() < 1
 
 
 def test_flip_mirrors_all_views_of_a_sample_and_moves_no_part():

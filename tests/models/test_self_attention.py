@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
@@ -154,6 +156,35 @@ def test_evaluation_is_deterministic(images):
     model = network(SelfAttentionConfig()).eval()
 
     torch.testing.assert_close(model(images), model(images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("resnet", (8, 4)), ("dil", (16, 16, 16))])
+def test_small_images_are_not_reduced_before_the_second_stage(name, sizes):
+    config = replace(SELF_ATTENTION[name], small_images=True)
+    with torch.device("meta"):
+        model = SelfAttentionNet(config, 100).eval()
+        attention = model(torch.empty(2, 3, 32, 32)).attention
+
+    assert [tuple(each.shape) for each in attention] == [(2, size, size) for size in sizes]
+    shapes, usual = (
+        {key: tuple(value.shape) for key, value in each.state_dict().items()}
+        for each in (model, network(SELF_ATTENTION[name]))
+    )
+    usual["classifier.weight"], usual["classifier.bias"] = (100, 1024), (100,)
+    assert {**usual, "conv1.weight": (64, 3, 3, 3)} == shapes
+
+
+def test_small_images_pass_the_later_stages_as_usual():
+    """Behind the first stage nothing differs: a usual network given its output computes the same."""
+    usual = network(SelfAttentionConfig()).eval()
+    small = network(SelfAttentionConfig(small_images=True), seed=1).eval()
+    load_matching(small, usual.state_dict())
+    image = torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        stage1 = F.relu(small.bn1(F.conv2d(image, small.conv1.weight, padding=1)))
+        expected = usual.layer4(usual.layer3(usual.layer2(usual.layer1(stage1))))
+
+        torch.testing.assert_close(small.stages_4_and_5(image)[1], expected)
 
 
 def test_multi_level_features_need_dilation():

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from reidprep.errors import ReidError
-from reidprep.preview.folder import MARKER, claim
+from reidprep.preview.folder import MARKER, check, claim
 
 
 def contents(folder: Path) -> set[str]:
@@ -62,6 +62,19 @@ def test_a_marker_that_is_not_ours_deletes_nothing(tmp_path: Path, marker: str) 
     with pytest.raises(ReidError, match="not the list of an earlier preview"):
         claim(out, ["index.html"])
     assert (tmp_path / "precious.txt").exists() and (out / "precious.txt").exists()
+
+
+def test_a_check_says_what_claiming_would_say_and_changes_nothing(tmp_path: Path) -> None:
+    check(tmp_path / "nowhere")
+    check(tmp_path)
+    claim(tmp_path / "out", ["index.html"])
+    (tmp_path / "out" / "index.html").write_text("x")
+    check(tmp_path / "out")
+    with pytest.raises(ReidError, match="not empty .*'out'"):
+        check(tmp_path)
+    with pytest.raises(ReidError, match="cannot be used as the output folder"):
+        check(tmp_path / "out" / "index.html")
+    assert contents(tmp_path) == {"out"} and contents(tmp_path / "out") == {MARKER, "index.html"}
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

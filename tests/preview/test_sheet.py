@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from reidprep.preview.palette import ESTIMATED, MEASURED
-from reidprep.preview.raster import draw_scene, font
+from reidprep.preview.raster import draw_scene, font, shorten
 from reidprep.preview.scene import HEIGHT, VIEW_WIDTH, WIDTH, compose
-from reidprep.preview.sheet import draw_sheet, shorten
+from reidprep.preview.sheet import draw_sheet
 from reidprep.preview.shown import Shown, facts, flag_names
 from reidprep.shards import Flag, Sample
 

@@ -1,25 +1,31 @@
+import json
 import multiprocessing
 import pickle
 import shutil
+import zlib
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
+from reidprep.build import BuildOptions, build_shards
 from reidprep.errors import ReidError
 from reidprep.manifest import MANIFEST
-from reidprep.shards import ShardSet
+from reidprep.shards import ShardSet, View
 from reidprep.shards.reader import MAX_OPEN_FILES
+from reidprep.verify import verify
 
 
 def test_a_sample_has_the_documented_shapes(drawn_shards: Path) -> None:
     shards = ShardSet.open(drawn_shards, split="train")
     sample = shards[0]
-    assert sample.whole.shape == (384, 192, 3) and sample.whole.dtype == np.uint8
-    assert sample.parts.shape == (4, 96, 192, 3) and sample.parts.dtype == np.uint8
-    assert sample.image is not None and sample.image.shape == (256, 128, 3)
+    assert shards.full_sizes == {"whole": (384, 192), "parts": (96, 192), "image": (256, 128)}
+    assert sample.whole.shape == (*shards.stored_sizes["whole"], 3) and sample.whole.dtype == np.uint8
+    assert sample.parts.shape == (4, *shards.stored_sizes["parts"], 3) and sample.parts.dtype == np.uint8
+    assert sample.image is not None and sample.image.shape == (*shards.stored_sizes["image"], 3)
     assert sample.joints.shape == (18, 3) and sample.joints.dtype == np.float32
     assert sample.joints_filled.shape == (18, 2)
     assert sample.filled.shape == (18,) and sample.filled.dtype == np.bool_
@@ -62,13 +68,66 @@ def test_indexing_like_a_sequence(drawn_shards: Path) -> None:
     assert shards[np.int64(2)].path == shards[2].path
 
 
+@pytest.mark.parametrize("views", [(), ("image",), ("parts",), ("image", "whole"), ("whole", "parts", "image")])
+def test_some_views_of_a_sample(drawn_shards: Path, views: tuple[View, ...]) -> None:
+    shards = ShardSet.open(drawn_shards)
+    for index in (0, -1):
+        pixels = shards.pixels(index, views)
+        assert tuple(pixels) == views
+        for view, images in pixels.items():
+            np.testing.assert_array_equal(images, getattr(shards[index], view))
+
+
+def test_views_that_are_not_asked_for_are_checked_but_not_decoded(drawn_shards: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(drawn_shards, tmp_path / "shards"))
+    expected = ShardSet.open(path, "train")[0]
+    name = ShardSet.open(path, "train").parts[0].name
+    with h5py.File(path / name, "r+") as file:
+        file["images"][: file["offsets"][1]] = 0  # the whole body of the first sample
+        with_crc = zlib.crc32(file["images"][: file["offsets"][6]])
+        without_crc, file["crc32"][0] = file["crc32"][0], with_crc
+    shards = ShardSet.open(path, "train")
+    pixels = shards.pixels(0, ("parts", "image"))
+    np.testing.assert_array_equal(pixels["parts"], expected.parts)
+    np.testing.assert_array_equal(pixels["image"], expected.image)
+    with pytest.raises(ReidError, match=rf"{name}: row 0: .*not a JPEG"):
+        shards.pixels(0, ("whole",))
+    shards.close()
+    with h5py.File(path / name, "r+") as file:
+        file["crc32"][0] = without_crc
+    with pytest.raises(ReidError, match=rf"{name}: row 0: .*checksum"):
+        ShardSet.open(path, "train").pixels(0, ("image",))
+
+
+def test_views_that_there_are_not(drawn_poses: Path, tmp_path: Path) -> None:
+    build_shards(drawn_poses, tmp_path / "s")
+    shards = ShardSet.open(tmp_path / "s")
+    assert set(shards.stored_sizes) == set(shards.full_sizes) == {"whole", "parts"}
+    with pytest.raises(ReidError, match="holds no view 'image'; build the shards --with-image"):
+        shards.pixels(0, ("whole", "image"))
+    with pytest.raises(ReidError, match="holds no view 'head'; choose from whole, parts, image"):
+        shards.pixels(0, ("head",))  # type: ignore[arg-type]
+
+
+def test_shards_from_before_there_was_a_choice_of_scale(drawn_poses: Path, tmp_path: Path) -> None:
+    build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale="full", image_size=(64, 32)))
+    expected = ShardSet.open(tmp_path / "s")[0]
+    content = json.loads((tmp_path / "s" / MANIFEST).read_text())
+    del content["plan"]["scale"], content["plan"]["stored_sizes"]
+    (tmp_path / "s" / MANIFEST).write_text(json.dumps(content))
+    shards = ShardSet.open(tmp_path / "s")
+    assert shards.stored_sizes == shards.full_sizes == {"whole": (384, 192), "parts": (96, 192), "image": (64, 32)}
+    np.testing.assert_array_equal(shards[0].parts, expected.parts)
+    assert verify(tmp_path / "s") == []
+
+
 def test_nothing_is_open_before_the_first_sample(drawn_shards: Path) -> None:
     shards = ShardSet.open(drawn_shards)
     assert not shards._opened
     shards[0]
     assert len(shards._opened) == 1
     shards.close()
-    assert shards[0].whole.shape == (384, 192, 3)
+    assert shards[0].whole.any()
 
 
 def checksum(shards: ShardSet, index: int) -> int:
@@ -163,7 +222,7 @@ def test_unfinished_shards_are_refused(drawn_shards: Path, tmp_path: Path) -> No
         ShardSet.open(path)
 
 
-@pytest.mark.parametrize("field", ["whole_size", "encoding", "train_labels", "split"])
+@pytest.mark.parametrize("field", ["whole_size", "parts", "encoding", "train_labels", "split"])
 def test_a_manifest_without_a_field_is_a_plain_error(drawn_shards: Path, tmp_path: Path, field: str) -> None:
     path = tmp_path / "shards"
     shutil.copytree(drawn_shards, path)

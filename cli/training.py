@@ -1,0 +1,61 @@
+"""What the commands that train share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from reidtrain.training import RunResult
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def recipe_options(function: Function) -> Function:
+    """--recipe and --set."""
+    overrides = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change a value of the recipe, such as stages.0.epochs=20; may be repeated.",
+    )
+    name = click.option("--recipe", required=True, metavar="NAME|FILE", help="A shipped recipe, or a YAML file.")
+    return name(overrides(function))
+
+
+def machine_options(function: Function) -> Function:
+    """What to compute on, by the fields of `reidtrain.training.Machine`."""
+    for option in (
+        click.option(
+            "--workers",
+            type=click.IntRange(0),
+            default=lambda: min(8, os.cpu_count() or 1),
+            show_default="CPU cores, at most 8",
+            help="Processes that decode, for each device.",
+        ),
+        click.option("--nodes", type=click.IntRange(1), default=1, help="Machines; start each by torchrun."),
+        click.option("--devices", type=click.IntRange(1), default=1, help="GPUs, or processes on the CPU."),
+        click.option(
+            "--accelerator",
+            type=click.Choice(["auto", "cpu", "gpu"]),
+            default="auto",
+            help="Where to compute; auto takes a GPU if there is one.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def print_result(result: RunResult) -> None:
+    """The figures of the last and the best epoch."""
+    for name, row in (("last", result.last), ("best", result.best)):
+        if row is None:
+            continue
+        figures = {"loss": f"{row['loss']:.4f}"}
+        figures |= {key.removeprefix("val/"): f"{value:.2%}" for key, value in row.items() if key.startswith("val/")}
+        click.echo(f"{name} (epoch {row['epoch']}): " + ", ".join(f"{key} {value}" for key, value in figures.items()))
+    click.echo(f"{result.out}: checkpoints, metrics.csv, curves.png and run.json, {result.seconds:.0f} s")

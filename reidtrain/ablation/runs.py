@@ -1,0 +1,120 @@
+"""Measure the rows of a table: train what is not trained yet, score it, fill the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from reidprep.errors import ReidError
+from reidtrain.training import Machine, fit
+
+from .crops import Crops, Source, build
+from .plan import Ablation, Plan, Run
+from .report import Measured
+from .scoring import SCORES, Scores, read_scores, score_run
+
+Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Opens the display of a step by its label; what it gives is called with the images done and in total."""
+State = Literal["done", "begun", "to do"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        rows: all rows of the table, in its order.
+        failures: what kept a run from ending, by the variant's name.
+    """
+
+    rows: tuple[Measured, ...]
+    failures: dict[str, str]
+
+
+def run_folder(ablation: Ablation, run: Run) -> Path | None:
+    """Where a run is, or will be; None before its shards are built."""
+    return None if run.name is None else ablation.out / "runs" / run.name
+
+
+def state(ablation: Ablation, run: Run) -> State:
+    """How far a run has come."""
+    folder = run_folder(ablation, run)
+    if folder is None or not folder.exists():
+        return "to do"
+    return "done" if (folder / SCORES).exists() else "begun"
+
+
+def run_table(
+    ablation: Ablation,
+    plan: Plan,
+    *,
+    machine: Machine | None = None,
+    progress: Progress = lambda label: nullcontext(lambda done, total: None),
+    log: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Train and score the networks of a table that are not done yet.
+
+    A run that fails is noted, and the others go on. Runs that were interrupted, here or by a kill, go on when this is
+    called again.
+
+    Args:
+        ablation: what is asked for.
+        plan: of it, by `plan_runs`.
+        machine: what to compute on, one device.
+        progress: shows how far a step is.
+        log: is given lines for the reader.
+    """
+    machine = machine or Machine()
+    measured: dict[str, Measured] = {}
+    failures: dict[str, str] = {}
+    shards: dict[Crops, Source] = {}
+    for number, run in enumerate(plan.runs, start=1):
+        log(f"run {number} of {len(plan.runs)}: {run.variant.name}")
+        folder, scores = None, None
+        try:
+            run = replace(run, source=_built(ablation, run.source, shards, machine, progress))
+            folder = run_folder(ablation, run)
+            assert folder is not None, "the shards are built"
+            scores = _measure(ablation, run, folder, machine, progress, log)
+        except ReidError as error:
+            failures[run.variant.name] = str(error)
+            log(f"failed: {error}")
+        for row in run.rows:
+            chosen = None
+            if scores is not None:
+                chosen = {metric: scores[row.feature][metric] for metric in ablation.table.metrics}
+            measured[row.label] = Measured(row, None if folder is None else str(folder), chosen)
+    return Result(tuple(measured[row.label] for row in ablation.table.rows), failures)
+
+
+def _built(
+    ablation: Ablation, source: Source, built: dict[Crops, Source], machine: Machine, progress: Progress
+) -> Source:
+    """The shards, built if they were not given; each once."""
+    if source.given:
+        return source
+    if source.crops not in built:
+        assert ablation.poses is not None, "without poses all shards are given"
+        with progress(f"shards {source.crops.name}") as report:
+            workers = max(1, machine.workers)
+            built[source.crops] = build(source, ablation.poses, ablation.images, workers, report)
+    return built[source.crops]
+
+
+def _measure(
+    ablation: Ablation, run: Run, folder: Path, machine: Machine, progress: Progress, log: Callable[[str], None]
+) -> Scores:
+    """The scores of a run, from its folder or anew."""
+    known = read_scores(folder)
+    if known is not None:
+        return known
+    with progress("train") as report:
+        fit(run.source.path, folder, run.recipe, init=ablation.init, machine=machine, progress=report, log=log)
+    device = torch.device("cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    with progress("score") as report:
+        return score_run(folder, run.source.path, device=device, workers=machine.workers, progress=report)

@@ -1,0 +1,207 @@
+"""Checkpoints: weights with everything that says what they are (docs/checkpoints.md)."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from reidprep.errors import ReidError
+from reidprep.files import TOOL, Schema
+from reidprep.shards import VIEWS, ShardSet
+from reidtrain.data import Augmentation, ChannelMeans, Preprocessor
+from reidtrain.models import Model, build_model
+from reidtrain.models.weights import CHECKPOINT_KEY
+from reidtrain.recipes import Recipe, recipe_from_dict, recipe_to_dict
+
+SCHEMA = Schema("reidtrain.checkpoint", 1)
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model.
+
+    Attributes:
+        path: the file.
+        recipe: how it was trained.
+        class_names: of each output of its classifiers: person ids, or the classes of pre-training.
+        source: what it was trained on, as plain values.
+        init: the weights it started from (`path`, `sha256`, `report`), None if random.
+        stage: index of the stage it is from.
+        epoch: epochs done over all stages.
+        history: one row of figures per epoch done.
+        state: weights and buffers of the network (`model.`) and of its input (`preprocessor.`).
+    """
+
+    path: Path
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    source: Mapping[str, Any]
+    init: Mapping[str, Any] | None
+    stage: int
+    epoch: int
+    history: Sequence[Mapping[str, Any]]
+    state: Mapping[str, Tensor]
+
+    def model(self) -> Model:
+        """The network with these weights, in evaluation mode, on the CPU."""
+        with torch.device("meta"):
+            model = build_model(self.recipe.model, len(self.class_names))
+        model.to_empty(device="cpu")
+        self._load(model, "model.")
+        return model.eval()
+
+    def preprocessor(self) -> Preprocessor:
+        """What makes its input, in evaluation mode, on the CPU."""
+        mean = {view: self.state.get(f"preprocessor.{view}_mean") for view in VIEWS}
+        if mean["whole"] is None or mean["parts"] is None:
+            raise ReidError(f"{self.path}: the channel means are missing; the checkpoint is damaged")
+        means = ChannelMeans(
+            whole=_colour(mean["whole"]),
+            parts=tuple(_colour(part) for part in mean["parts"]),
+            image=None if mean["image"] is None else _colour(mean["image"]),
+        )
+        return make_preprocessor(self.recipe, means, augmented=False).eval()
+
+    def check_shards(self, shards: ShardSet) -> None:
+        """Make sure that shards are of the kind the model was trained on.
+
+        Raises:
+            ReidError: another schema, or crops that were aligned in another way.
+        """
+        if self.source.get("kind") != "shards":
+            return
+        about = shards.manifest
+        schema, alignment = [about.schema.name, about.schema.version], about.plan.get("alignment")
+        for name, theirs, ours in (
+            ("schema", schema, self.source.get("schema")),
+            ("alignment", alignment, self.source.get("alignment")),
+        ):
+            if theirs != ours:
+                raise ReidError(
+                    f"{shards.path} has {name} {theirs}, {self.path} was trained on {name} {ours}; "
+                    "build shards of the same kind"
+                )
+
+    def _load(self, module: torch.nn.Module, prefix: str) -> None:
+        own = {key.removeprefix(prefix): value for key, value in self.state.items() if key.startswith(prefix)}
+        try:
+            module.load_state_dict(own)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1:2] or [str(error)]
+            raise ReidError(
+                f"{self.path}: the weights do not fit the network its recipe describes ({first[0].strip()})"
+            ) from None
+
+
+def make_preprocessor(recipe: Recipe, means: ChannelMeans, augmented: bool) -> Preprocessor:
+    """The input of a recipe's network."""
+    return Preprocessor(
+        means,
+        recipe.augmentation if augmented else Augmentation(),
+        divisor=recipe.input.divisor,
+        sizes=recipe.input.sizes,
+    )
+
+
+def checkpoint_content(
+    recipe: Recipe,
+    class_names: Sequence[str],
+    source: Mapping[str, Any],
+    init: Mapping[str, Any] | None,
+    stage: int,
+    history: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What `load_checkpoint` reads besides the weights, as plain values."""
+    return {
+        CHECKPOINT_KEY: {
+            "schema": SCHEMA.name,
+            "version": SCHEMA.version,
+            "tool": TOOL,
+            "recipe": recipe_to_dict(recipe),
+            "class_names": list(class_names),
+            "source": dict(source),
+            "init": None if init is None else dict(init),
+            "stage": stage,
+            "epoch": len(history),
+            "history": [dict(row) for row in history],
+        }
+    }
+
+
+def checkpoint_path(path: Path, which: Which = "last") -> Path:
+    """The file of a checkpoint: itself, or the last or best one of a run folder.
+
+    Raises:
+        ReidError: a folder without one.
+    """
+    if not path.is_dir():
+        return path
+    inside = path / "checkpoints" / f"{which}.ckpt"
+    if not inside.is_file():
+        raise ReidError(f"{path}: no checkpoints/{which}.ckpt here; give a run folder that has one, or a file")
+    return inside
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a file made by `reidtrain fit` or `pretrain`; nothing but tensors and plain values is unpickled.
+
+    Raises:
+        ReidError: missing, damaged, something else, or of a version this program does not know.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ReidError(f"{path} does not exist") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "damaged"
+        raise ReidError(f"{path} cannot be read as a checkpoint ({reason}); give a file made by reidtrain") from None
+    about = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA.name:
+        raise ReidError(f"{path} is no checkpoint of reidtrain; weights of other origin go to fit --init")
+    if about.get("version") != SCHEMA.version:
+        raise ReidError(
+            f"{path}: {SCHEMA.name} version {about.get('version')} (written by {about.get('tool')}) is not known to "
+            f"{TOOL}, which reads version {SCHEMA.version}; update the tool"
+        )
+    return dict(content)
+
+
+def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
+    """Load a trained model.
+
+    Args:
+        path: a checkpoint, or a run folder.
+        which: which one of the folder.
+
+    Raises:
+        ReidError: as `read_checkpoint`; or fields are missing or wrong.
+    """
+    path = checkpoint_path(Path(path), which)
+    content = read_checkpoint(path)
+    about = content[CHECKPOINT_KEY]
+    try:
+        return Checkpoint(
+            path=path,
+            recipe=recipe_from_dict(about["recipe"], f"{path}: recipe"),
+            class_names=tuple(about["class_names"]),
+            source=about["source"],
+            init=about["init"],
+            stage=int(about["stage"]),
+            epoch=int(about["epoch"]),
+            history=list(about["history"]),
+            state=dict(content["state_dict"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReidError(f"{path}: a field of the checkpoint is missing or wrong ({error!r})") from None
+
+
+def _colour(mean: Tensor) -> tuple[float, float, float]:
+    red, green, blue = mean.flatten().tolist()
+    return red, green, blue

@@ -1,0 +1,219 @@
+"""Training from start to end: stages one after the other, from the last checkpoint if there is one."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_only
+
+from reidprep.errors import ReidError
+from reidprep.files import file_sha256
+from reidtrain.checkpoints import checkpoint_content, checkpoint_path, load_checkpoint, make_preprocessor
+from reidtrain.models import Model, build_model, load_matching, read_weights
+from reidtrain.recipes import Recipe
+
+from .callbacks import EpochEnd, Timing, WholeFiles
+from .failures import explained
+from .module import StageModule
+from .records import Records
+from .run_folder import RunFolder
+from .task import Task, identities_task
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run is computed on.
+
+    Attributes:
+        accelerator: `auto`, `cpu` or `gpu`.
+        devices: processes on this machine, each with a device of its own.
+        nodes: machines; start the command on each by torchrun.
+        workers: processes that decode, for each device.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came out.
+
+    Attributes:
+        out: the run folder.
+        last: figures of the last epoch; validation scores are named `val/...`.
+        best: figures of the epoch with the best score, None without validation.
+        seconds: of training, over all sittings.
+    """
+
+    out: Path
+    last: Mapping[str, Any]
+    best: Mapping[str, Any] | None
+    seconds: float
+
+
+def fit(
+    shards: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    init: Path | None = None,
+    machine: Machine | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> RunResult:
+    """Train a recipe's network on the training identities of a shard directory.
+
+    A run that was interrupted goes on from the end of its last whole epoch, and on the CPU ends with the same weights
+    as one that was not.
+
+    Args:
+        shards: the directory.
+        out: the run folder.
+        recipe: network and training.
+        init: weights to start from: a checkpoint or run of this toolkit, or a state dict.
+        machine: what to compute on; one device by default.
+        overwrite: start anew where a run is.
+        progress: called with images done and in total.
+        log: called with a line for the reader now and then.
+
+    Raises:
+        ReidError: the shards do not serve the network, the folder holds another run, the loss is no longer finite,
+            out of memory, a damaged sample, or a full disk.
+    """
+    task = identities_task(shards, recipe, recipe.model.views)
+    return train(
+        task, out, recipe, init=init, machine=machine or Machine(), overwrite=overwrite, progress=progress, log=log
+    )
+
+
+def train(
+    task: Task,
+    out: Path,
+    recipe: Recipe,
+    *,
+    init: Path | None,
+    machine: Machine,
+    overwrite: bool,
+    progress: Callable[[int, int], None] | None,
+    log: Callable[[str], None] | None,
+) -> RunResult:
+    """Train a recipe's network on any task; see `fit`."""
+    first = getattr(rank_zero_only, "rank", 0) == 0
+    model = build_model(recipe.model, task.classes, recipe.seed)
+    start = _initialise(model, init) if init else None
+    with RunFolder(out, recipe, task.source, start, overwrite) if first else nullcontext() as folder:
+        last = out / "checkpoints" / "last.ckpt"
+        resumed = load_checkpoint(last) if last.is_file() and not (overwrite and not first) else None
+        history: list[dict[str, Any]] = [dict(row) for row in resumed.history] if resumed else []
+        records = Records(folder, recipe.epochs, log) if folder is not None else None
+        if log and first:
+            for line in [*(start["report"] if start else []), _opening(recipe, task, model, len(history))]:
+                log(line)
+        preprocessor = make_preprocessor(recipe, task.means, augmented=True)
+        if resumed:
+            model.load_state_dict(resumed.model().state_dict())
+        began = time.monotonic()
+
+        def describe(stage: int) -> dict[str, Any]:
+            return checkpoint_content(recipe, task.class_names, task.source, start, stage, history)
+
+        ended = 0
+        for index, stage in enumerate(recipe.stages):
+            began_at, ended = ended, ended + stage.epochs
+            if len(history) >= ended:
+                continue
+            module = StageModule(model, preprocessor, task, recipe, index, machine.workers, describe)
+            timing = Timing(progress if first else None)
+            ending = EpochEnd(timing, history, records, last.parent, machine.workers)
+            with explained(recipe), _quiet():
+                trainer = _trainer(recipe, stage.epochs, machine, [timing, ending])
+                trainer.fit(module, ckpt_path=last if len(history) > began_at else None)
+                if len(history) < ended:
+                    raise ReidError(f"{out}: interrupted; the same command goes on from the last whole epoch")
+        result = _result(out, history, f"val/{task.monitor}", folder, time.monotonic() - began)
+        if records is not None:
+            records.close()
+        return result
+
+
+def _initialise(model: Model, init: Path) -> dict[str, Any]:
+    """Load weights, and say where they came from and which layers they did not serve."""
+    path = checkpoint_path(init)
+    report = load_matching(model, read_weights(path, model=model))
+    return {"path": str(init), "sha256": file_sha256(path), "report": report.describe()}
+
+
+def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.Callback]) -> pl.Trainer:
+    execution = recipe.execution
+    several = machine.devices * machine.nodes > 1
+    try:
+        return pl.Trainer(
+            accelerator=machine.accelerator,
+            devices=machine.devices,
+            num_nodes=machine.nodes,
+            strategy="ddp" if several else "auto",
+            precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
+            max_epochs=epochs,
+            accumulate_grad_batches=execution.accumulate,
+            gradient_clip_val=execution.gradient_clip or None,
+            deterministic=execution.deterministic,
+            # Ours: the samplers know of processes, and each epoch is recorded by Records.
+            use_distributed_sampler=False,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=callbacks,
+            plugins=[WholeFiles()],
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise ReidError(
+            f"--accelerator {machine.accelerator} --devices {machine.devices} cannot be had here: {error}"
+        ) from None
+
+
+def _result(
+    out: Path, history: list[dict[str, Any]], monitor: str, folder: RunFolder | None, seconds: float
+) -> RunResult:
+    scored = [row for row in history if monitor in row]
+    best = max(scored, key=lambda row: float(row[monitor])) if scored else None
+    total = seconds
+    if folder is not None:
+        total += float(folder.about["seconds"])
+        folder.write(status="finished", seconds=round(total, 1), metrics={"last": history[-1], "best": best})
+    return RunResult(out, history[-1], best, total)
+
+
+def _opening(recipe: Recipe, task: Task, model: Model, done: int) -> str:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    text = (
+        f"{recipe.network} network, {parameters / 1e6:.2f} M parameters, {len(task.labels)} images of {task.classes} "
+    )
+    text += f"classes, {recipe.epochs} epochs"
+    return text + (f"; going on after epoch {done}" if done else "")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice to itself; what matters to the user is said by us."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,197 @@
+"""One stage of training as Lightning runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from reidprep.errors import ReidError
+from reidprep.shards import VIEWS
+from reidtrain.data import Batch, IdentityBatchSampler, Item, Preprocessor, ShuffledBatchSampler, collate
+from reidtrain.data.workers import prepare_worker
+from reidtrain.features import run
+from reidtrain.models import Model
+from reidtrain.recipes import Recipe, Stage
+
+from .objective import class_logits, loss_terms
+from .schedule import lr_factor
+from .task import Task
+
+STEPS_BETWEEN_CHECKS = 20
+"""Looking at the loss makes a GPU wait, so it is looked at now and then; NaN stays NaN in the sum."""
+
+
+class StageModule(pl.LightningModule):
+    """The network, its input and its loss in one stage.
+
+    Everything random follows from the recipe's seed, the epoch and the process, so that nothing of it needs to be
+    saved: an epoch that is run again is run the same.
+
+    Args:
+        model: the network.
+        preprocessor: with the recipe's augmentation.
+        task: what is learnt.
+        recipe: the whole recipe.
+        index: of the stage.
+        workers: processes that decode.
+        describe: what a checkpoint says besides the weights; see `reidtrain.checkpoints`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        preprocessor: Preprocessor,
+        task: Task,
+        recipe: Recipe,
+        index: int,
+        workers: int,
+        describe: Callable[[int], Mapping[str, Any]],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.preprocessor = preprocessor
+        self.task = task
+        self.recipe = recipe
+        self.index = index
+        self.workers = workers
+        self.describe = describe
+        self.generator = torch.Generator()
+        self.augmentation_seed = self.dropout_seed = 0
+        self.sums: dict[str, Tensor] = {}
+        self.batches = 0
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that is trained."""
+        return self.recipe.stages[self.index]
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs of the stages before this one."""
+        return sum(stage.epochs for stage in self.recipe.stages[: self.index])
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch over all stages, from 0."""
+        return self.epochs_before + self.current_epoch
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """A new optimiser, as each stage has its own."""
+        settings = self.stage.optimizer
+        weights, lr, decay = self.model.parameters(), settings.lr, settings.weight_decay
+        if settings.name == "adam":
+            return torch.optim.Adam(weights, lr, weight_decay=decay)
+        if settings.name == "adamw":
+            return torch.optim.AdamW(weights, lr, weight_decay=decay)
+        return torch.optim.SGD(weights, lr, settings.momentum, weight_decay=decay, nesterov=settings.nesterov)
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Batches of this process in the order of the recipe."""
+        batch = self.stage.batch
+        seed = self.recipe.seed + self.epochs_before
+        shared = {"seed": seed, "rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        if batch.size is not None:
+            # A last batch of one image has no batch statistics.
+            images = len(self.task.labels)
+            share = -(-images // self.trainer.world_size)
+            self.sampler: ShuffledBatchSampler | IdentityBatchSampler = ShuffledBatchSampler(
+                images, batch.size, drop_last=share % batch.size == 1, **shared
+            )
+        else:
+            assert batch.identities is not None and batch.images is not None
+            self.sampler = IdentityBatchSampler(self.task.labels, batch.identities, batch.images, **shared)
+        return DataLoader(
+            self.task.dataset,
+            batch_sampler=self.sampler,
+            collate_fn=collate,
+            num_workers=self.workers,
+            worker_init_fn=prepare_worker,
+            persistent_workers=self.workers > 0,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move the uint8 pixels, without waiting for them."""
+        return batch.to(device, non_blocking=True)
+
+    def on_train_epoch_start(self) -> None:
+        """Set what the epoch's randomness follows from."""
+        self.sampler.set_epoch(self.current_epoch)
+        seeds = np.random.SeedSequence([self.recipe.seed, self.epoch, self.global_rank]).generate_state(2)
+        self.augmentation_seed, self.dropout_seed = map(int, seeds)
+        self.sums, self.batches = {}, 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        self._set_learning_rate(batch_idx)
+        if batch_idx == 0:
+            # Not earlier: loaders draw from PyTorch's own generator, the only one that dropout knows.
+            torch.manual_seed(self.dropout_seed)
+            self.generator.manual_seed(self.augmentation_seed)
+        inputs = self.preprocessor(batch, self.generator)
+        if not self.recipe.execution.channels_last:
+            inputs = _contiguous(inputs)
+        output = run(self.model, inputs)
+        terms = loss_terms(output, batch.labels, self.stage.loss)
+        loss = torch.stack([*terms.values()]).sum()
+        with torch.no_grad():
+            accuracy = (class_logits(output).argmax(1) == batch.labels).float().mean()
+        for name, value in {"loss": loss, "accuracy": accuracy, **{f"loss/{key}": terms[key] for key in terms}}.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+        self.batches += 1
+        if self.batches % STEPS_BETWEEN_CHECKS == 0:
+            self.check_finite()
+        return loss
+
+    def check_finite(self) -> None:
+        """Stop when the loss is not a number.
+
+        Raises:
+            ReidError: it is not, at the latest `STEPS_BETWEEN_CHECKS` steps after it first was.
+        """
+        if not torch.isfinite(self.sums["loss"]):
+            names = [name for name, value in self.sums.items() if not torch.isfinite(value)]
+            raise ReidError(
+                f"the loss is no longer a finite number ({', '.join(names)}) in epoch {self.epoch + 1}, at most "
+                f"{STEPS_BETWEEN_CHECKS} steps before step {self.batches}; the last checkpoint is from the epoch "
+                f"before. Lower stages.{self.index}.optimizer.lr, lengthen schedule.warmup, or set "
+                "execution.gradient_clip=1 or execution.precision=float32, in a new run"
+            )
+
+    def epoch_means(self) -> dict[str, float]:
+        """Means over the batches of all processes in this epoch.
+
+        Raises:
+            ReidError: the loss is not finite.
+        """
+        self.check_finite()
+        means = torch.stack([*self.sums.values()]) / self.batches
+        means = self.trainer.strategy.reduce(means, reduce_op="mean")
+        return dict(zip(self.sums, means.tolist(), strict=True))
+
+    def learning_rate(self, batch_idx: int) -> float:
+        """Of a batch in the current epoch."""
+        epoch = self.current_epoch + (batch_idx + 0.5) / max(1, len(self.sampler))
+        return self.stage.optimizer.lr * lr_factor(self.stage.schedule, epoch, self.stage.epochs)
+
+    def _set_learning_rate(self, batch_idx: int) -> None:
+        # A function of the epoch instead of a scheduler object: nothing to save, and right after any interruption.
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.learning_rate(batch_idx)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the weights mean."""
+        checkpoint.update(self.describe(self.index))
+
+
+def _contiguous(batch: Batch) -> Batch:
+    """The batch with channels first in memory as well; loaders give them last."""
+    views = {view: getattr(batch, view) for view in VIEWS}
+    return replace(batch, **{view: images.contiguous() for view, images in views.items() if images is not None})

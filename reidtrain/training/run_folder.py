@@ -1,0 +1,167 @@
+"""The folder of a run (docs/training.md): what was asked, on what, with what, and what came out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reidprep.errors import ReidError
+from reidprep.files import TOOL, Schema, write_file
+from reidprep.parts import lock_directory
+from reidtrain.recipes import Recipe, differences, recipe_to_dict, recipe_to_yaml
+
+SCHEMA = Schema("reidtrain.run", 1)
+_LIBRARIES = ("torch", "lightning", "numpy", "h5py", "opencv-python-headless")
+_OURS = ("run.json", "recipe.yaml", "metrics.csv", "curves.png", "checkpoints", "tensorboard")
+
+
+class RunFolder:
+    """Writes what a run leaves behind. One process of a run, the first, has one.
+
+    A run is known by its recipe, the data and the weights it started from: only the same goes on in the same folder.
+    Use as a context manager; the folder is locked meanwhile.
+
+    Args:
+        path: the folder; made if need be.
+        recipe: the recipe.
+        source: what is trained on; its `path` may change.
+        init: the weights that training starts from.
+        overwrite: remove what an earlier run left.
+
+    Raises:
+        ReidError: the folder holds another run, or something else; the differences are named.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        recipe: Recipe,
+        source: Mapping[str, Any],
+        init: Mapping[str, Any] | None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = path
+        self.recipe = recipe
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ReidError(f"{path}: cannot be made ({error.strerror}); choose another folder") from None
+        self._lock = lock_directory(path)
+        try:
+            if overwrite:
+                self._clear()
+            earlier = self._read()
+            if earlier is None:
+                left = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+                if left:
+                    raise ReidError(
+                        f"{path}: holds {', '.join(left[:3])} but no run.json, so it is no run; choose another folder"
+                    )
+            else:
+                self._check_same(earlier, recipe, source, init)
+            self.about: dict[str, Any] = earlier or {}
+            self.about |= {
+                "schema": SCHEMA.name,
+                "version": SCHEMA.version,
+                "tool": TOOL,
+                "status": "running",
+                "source": dict(source),
+                "init": None if init is None else dict(init),
+                "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+                "machine": {
+                    "system": platform.platform(),
+                    "cores": os.cpu_count(),
+                    "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+                },
+                "started": (earlier or {}).get("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
+                "seconds": (earlier or {}).get("seconds", 0.0),
+                "recipe": recipe_to_dict(recipe),
+            }
+            (path / "checkpoints").mkdir(exist_ok=True)
+            write_file(path / "recipe.yaml", recipe_to_yaml(recipe).encode())
+            self.write()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def write(self, **fields: Any) -> None:
+        """Write run.json, with some fields new."""
+        self.about |= fields
+        write_file(self.path / "run.json", (json.dumps(self.about, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Write metrics.csv: a row for each epoch; figures an epoch does not have stay empty."""
+        names = list(dict.fromkeys(name for row in history for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_file(self.path / "metrics.csv", text.getvalue().encode())
+
+    def _clear(self) -> None:
+        # Only what a run writes, so that a mistyped folder is not emptied.
+        if self._read() is None:
+            return
+        for name in _OURS:
+            entry = self.path / name
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any] | None:
+        path = self.path / "run.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise ReidError(f"{path}: cannot be read ({error}); choose another folder") from None
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA.name:
+            raise ReidError(f"{path}: is not that of a run; choose another folder")
+        if content.get("version") != SCHEMA.version:
+            raise ReidError(
+                f"{path}: {SCHEMA.name} version {content.get('version')} is not known to {TOOL}; choose another folder"
+            )
+        return content
+
+    def _check_same(
+        self,
+        earlier: Mapping[str, Any],
+        recipe: Recipe,
+        source: Mapping[str, Any],
+        init: Mapping[str, Any] | None,
+    ) -> None:
+        found = differences(recipe_to_dict(recipe), earlier["recipe"])
+        ours, theirs = ({**entry, "path": None} for entry in (source, earlier["source"]))
+        found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
+        ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))
+        found += [f"--init: {entry}" for entry in differences(ours, theirs)]
+        if found:
+            raise ReidError(
+                f"{self.path}: holds a run that differs: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}. "
+                "Choose another folder, or --overwrite to start anew"
+            )
