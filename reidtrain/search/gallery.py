@@ -97,8 +97,8 @@ class Gallery:
             indices: (queries, n) images; -1 for none.
             metric: `euclidean` or `cosine`.
         """
-        found = np.empty(indices.shape, dtype=np.result_type(query, *(on_host(part[:0]) for part in self.parts)))
-        found = found.astype(np.float64 if found.dtype == np.float64 else np.float32)
+        double = np.float64 in (query.dtype, *(on_host(part[:0]).dtype for part in self.parts))
+        found = np.empty(indices.shape, dtype=np.float64 if double else np.float32)
         at_once = max(1, _BYTES_AT_ONCE // (found.itemsize * self.dimension * indices.shape[1]))
         for first in range(0, len(query), at_once):
             some = indices[first : first + at_once]

@@ -135,7 +135,9 @@ def train(
             began_at, ended = ended, ended + stage.epochs
             if len(history) >= ended:
                 continue
-            module = StageModule(model, preprocessor, task, recipe, index, machine.workers, describe)
+            module = StageModule(
+                model, preprocessor, task, recipe, index, len(history) - began_at, machine.workers, describe
+            )
             timing = Timing(progress if first else None)
             ending = EpochEnd(timing, history, records, last.parent, machine.workers)
             with explained(recipe), _quiet():

@@ -40,6 +40,7 @@ class StageModule(pl.LightningModule):
         task: what is learnt.
         recipe: the whole recipe.
         index: of the stage.
+        first_epoch: of the stage that is run, from 0.
         workers: processes that decode.
         describe: what a checkpoint says besides the weights; see `reidtrain.checkpoints`.
     """
@@ -51,6 +52,7 @@ class StageModule(pl.LightningModule):
         task: Task,
         recipe: Recipe,
         index: int,
+        first_epoch: int,
         workers: int,
         describe: Callable[[int], Mapping[str, Any]],
     ) -> None:
@@ -60,6 +62,7 @@ class StageModule(pl.LightningModule):
         self.task = task
         self.recipe = recipe
         self.index = index
+        self.first_epoch = first_epoch
         self.workers = workers
         self.describe = describe
         self.generator = torch.Generator()
@@ -107,6 +110,8 @@ class StageModule(pl.LightningModule):
         else:
             assert batch.identities is not None and batch.images is not None
             self.sampler = IdentityBatchSampler(self.task.labels, batch.identities, batch.images, **shared)
+        # The first epoch's order is asked for before that epoch begins.
+        self.sampler.set_epoch(self.first_epoch)
         return DataLoader(
             self.task.dataset,
             batch_sampler=self.sampler,

@@ -112,7 +112,7 @@ def choose_identities(train: ShardSet, recipe: Recipe) -> tuple[list[int], list[
     held_out, rest = order[: recipe.validation.identities], order[recipe.validation.identities :]
     if len(rest) < max(2, recipe.identities or 0):
         raise ReidError(
-            f"{train.path}: of {len(pids)} training identities {len(held_out)} are held out for validation, "
+            f"{train.path}: of {len(pids)} training identities, {len(held_out)} are held out for validation, "
             f"{len(rest)} remain; {max(2, recipe.identities or 0)} are needed: lower validation.identities"
             + (" or identities" if recipe.identities else " or use shards with more of them")
         )
