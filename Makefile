@@ -1,17 +1,25 @@
 # Two commands from a fresh clone: `make demo`, then `make test`.
 PYTHON ?= python3
 VENV := .venv
-# dev,train adds torch, which the tests of the networks need (they are skipped without).
-EXTRAS ?= dev
+# EXTRAS=dev leaves torch out: the demo then ends with the preview, and tests of the networks are skipped.
+EXTRAS ?= dev,train
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint clean
 
-# The main job end to end, on drawn pedestrians or, with DATA=PATH, on a dataset of yours.
+# The main job end to end on drawn pedestrians; with DATA=PATH, up to the preview, on a dataset of yours.
 demo: $(STAMP)
 	rm -rf demo
 	$(BIN)/reidprep demo demo $(if $(DATA),--data "$(DATA)") $(if $(LIMIT),--limit $(LIMIT))
+ifeq ($(DATA),)
+ifneq ($(findstring train,$(EXTRAS)),)
+	$(BIN)/reidtrain fit demo/shards --out demo/run --recipe demo
+	$(BIN)/reidtrain evaluate demo/run demo/shards
+	$(BIN)/reidtrain rank demo/run demo/shards demo/ranked --worst
+	$(BIN)/reidtrain attention demo/run demo/shards demo/attention
+endif
+endif
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

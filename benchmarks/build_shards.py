@@ -1,6 +1,6 @@
 """Shard building against the bare loop of decoding, warping and encoding, and one worker against two.
 
-    python benchmarks/build_shards.py POSES [--images 6000]
+    python benchmarks/build_shards.py DATASET [--limit 4000] [--scale source]
 
 The bare loop cuts and encodes the same crops of the same images in as many processes, started beforehand, and throws
 the result away: no gap filling, no hashing, no writing, no start-up.
@@ -48,9 +48,9 @@ def bare_seconds(shards: Path, source: Path, workers: int) -> float:
         return time.perf_counter() - started
 
 
-def build_seconds(poses: Path, out: Path, workers: int) -> float:
+def build_seconds(poses: Path, out: Path, options: BuildOptions, workers: int) -> float:
     started = time.perf_counter()
-    build_shards(poses, out, BuildOptions(), workers=workers)
+    build_shards(poses, out, options, workers=workers)
     return time.perf_counter() - started
 
 
@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="a dataset")
     parser.add_argument("--limit", type=int, default=4000, help="images of each split")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", choices=["source", "full"], default="source", help="storage scale")
     arguments = parser.parse_args()
+    options = BuildOptions(scale=arguments.scale)
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -68,14 +70,15 @@ def main() -> None:
         dataset = open_dataset(arguments.source)
         extract_poses(dataset, folder / "poses", create_estimator(), ExtractOptions(limit=arguments.limit), workers=2)
         source = PoseSet(folder / "poses").source
-        build_shards(folder / "poses", folder / "warm", workers=2)
+        build_shards(folder / "poses", folder / "warm", options, workers=2)
         images = len(ShardSet.open(folder / "warm"))
         bare: dict[int, list[float]] = {1: [], 2: []}
         built: dict[int, list[float]] = {1: [], 2: []}
         for turn in range(arguments.rounds):
             for workers in (1, 2):
                 bare[workers].append(bare_seconds(folder / "warm", source, workers))
-                built[workers].append(build_seconds(folder / "poses", folder / f"out-{turn}-{workers}", workers))
+                out = folder / f"out-{turn}-{workers}"
+                built[workers].append(build_seconds(folder / "poses", out, options, workers))
     print(f"{images} images, median of {arguments.rounds} rounds")
     for workers in (1, 2):
         b, e = median(bare[workers]), median(built[workers])

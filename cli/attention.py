@@ -10,7 +10,8 @@ import click
 from reidprep.records import SPLITS
 
 from .common import json_option, progress
-from .pictures import accelerator_option, per_sheet_option, print_pictures
+from .computing import accelerator_option
+from .pictures import per_sheet_option, print_pictures
 
 if TYPE_CHECKING:
     from reidprep.records import Split
@@ -50,7 +51,7 @@ def attention(
       reidtrain attention run shards maps
       reidtrain attention without-sac shards maps --against with-sac
     """
-    from reidtrain.pictures.sources import Computing
+    from reidtrain.extraction import Computing
     from reidtrain.pictures.write_attention import load_viewed, write_attention
 
     paths = [checkpoint] if against is None else [checkpoint, against]

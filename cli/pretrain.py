@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import json_option, print_json, progress
+from .common import json_option, progress
 from .training import machine_options, print_result, recipe_options
 
 
@@ -60,7 +60,4 @@ def pretrain(
             progress=report,
             log=lambda line: click.echo(line, err=True),
         )
-    if as_json:
-        print_json({"out": str(out), "seconds": round(result.seconds, 1), "last": result.last, "best": result.best})
-    else:
-        print_result(result)
+    print_result(result, as_json)

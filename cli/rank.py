@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import json_option, progress
-from .pictures import computing_options, per_sheet_option, print_pictures
+from .computing import accelerator_option, batch_size_option, decoders_option
+from .pictures import per_sheet_option, print_pictures
 
 if TYPE_CHECKING:
     from reidtrain.evaluation import Metric
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0), help="Choose queries at random, the same for the same seed.")
 @click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", help="Distance.")
 @per_sheet_option(6, "Queries")
-@computing_options
+@accelerator_option
+@decoders_option
+@batch_size_option
 @json_option
 def rank(
     source: Path,
@@ -62,7 +65,8 @@ def rank(
       reidtrain rank baseline shards lists --against run --top 5
     """
     from reidprep.preview.folder import check
-    from reidtrain.pictures.sources import Computing, Source, compared_features
+    from reidtrain.extraction import Computing
+    from reidtrain.pictures.sources import Source, compared_features
     from reidtrain.pictures.write_ranked import write_ranked_lists
 
     if against_shards is not None and against is None:

@@ -10,6 +10,7 @@ from .ablate import ablate
 from .attention import attention
 from .common import CONTEXT, Group
 from .complexity import complexity
+from .export import export
 from .fit import fit
 from .pretrain import pretrain
 from .rank import rank
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (pretrain, fit, recipes, ablate, score, rank, attention, complexity):
+for command in (pretrain, fit, recipes, ablate, score, rank, attention, export, complexity):
     main.add_command(command)

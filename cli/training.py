@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .common import print_json
+
 if TYPE_CHECKING:
     from reidtrain.training import RunResult
 
@@ -50,12 +52,20 @@ def machine_options(function: Function) -> Function:
     return function
 
 
-def print_result(result: RunResult) -> None:
-    """The figures of the last and the best epoch."""
+def print_result(result: RunResult, as_json: bool) -> None:
+    """The figures of the last and the best epoch, by the first of several processes."""
+    from reidtrain.training import is_first_process
+
+    if not is_first_process():
+        return
+    if as_json:
+        figures = {"last": result.last, "best": result.best}
+        print_json({"out": str(result.out), "seconds": round(result.seconds, 1), **figures})
+        return
     for name, row in (("last", result.last), ("best", result.best)):
         if row is None:
             continue
-        figures = {"loss": f"{row['loss']:.4f}"}
-        figures |= {key.removeprefix("val/"): f"{value:.2%}" for key, value in row.items() if key.startswith("val/")}
-        click.echo(f"{name} (epoch {row['epoch']}): " + ", ".join(f"{key} {value}" for key, value in figures.items()))
+        shown = {"loss": f"{row['loss']:.4f}"}
+        shown |= {key.removeprefix("val/"): f"{value:.2%}" for key, value in row.items() if key.startswith("val/")}
+        click.echo(f"{name} (epoch {row['epoch']}): " + ", ".join(f"{key} {value}" for key, value in shown.items()))
     click.echo(f"{result.out}: checkpoints, metrics.csv, curves.png and run.json, {result.seconds:.0f} s")

@@ -25,9 +25,9 @@ from reidprep.parts import PartDirectory, relative_source
 from reidprep.pipeline import ordered_map, single_threaded, worker_processes
 from reidprep.poses import Poses, PoseSet, take
 from reidprep.records import SPLITS
-from reidprep.scale import Scale, scaled_sizes
+from reidprep.scale import Scale, source_sizes
 from reidprep.shards.format import SCHEMA, Size, full_sizes, image_shapes, shard_bytes
-from reidprep.shards.sample import Flag
+from reidprep.shards.sample import Flag, View
 
 # A shard is put together in memory: about 25 MB of JPEG or 70 MB of raw crops.
 SAMPLES_PER_SHARD = {"jpeg": 1024, "raw": 128}
@@ -202,12 +202,14 @@ def _plan(
     return plan
 
 
-def _stored_sizes(plan: Mapping[str, Any], poses: PoseSet, canonical: CanonicalPoses) -> dict[str, list[int]]:
+def _stored_sizes(plan: Mapping[str, Any], poses: PoseSet, canonical: CanonicalPoses) -> Mapping[View, Size]:
+    full = full_sizes(plan)
+    if plan["scale"] == "full":
+        return full
     some = poses.read(_spread(len(poses), _SIZED))
     with single_threaded():
         boxes = _aligned(some, canonical, plan).boxes
-    sizes = scaled_sizes(full_sizes(plan), plan["scale"], boxes, some.image_sizes)
-    return {view: list(size) for view, size in sizes.items()}
+    return source_sizes(full, boxes, some.image_sizes)
 
 
 def _aligned(poses: Poses, canonical: CanonicalPoses, plan: Mapping[str, Any]) -> Alignment:

@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -44,22 +44,35 @@ def write_file(path: Path, data: bytes) -> str:
     Raises:
         ReidError: the disk is full or the folder cannot be written to; nothing is left behind.
     """
+    with whole_file(path) as file:
+        file.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece, which is there under its name once the block has ended, or not at all.
+
+    Raises:
+        ReidError: the disk is full or the folder cannot be written to; nothing is left behind.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_directory(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):  # a file system that went read-only
             temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise ReidError(
             f"{path}: cannot be written ({error.strerror}); make room or choose another folder, "
             "and run the command again"
         ) from None
-    return hashlib.sha256(data).hexdigest()
 
 
 def _sync_directory(path: Path) -> None:

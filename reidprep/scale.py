@@ -18,20 +18,19 @@ SHARE = 0.95
 """Share of the boxes that lose no resolution. The largest few would make all others several times as costly."""
 
 
-def scaled_sizes(
-    full: dict[View, Size], scale: Scale, boxes: NDArray[np.float32], image_sizes: NDArray[np.int32]
+def source_sizes(
+    full: dict[View, Size], boxes: NDArray[np.float32], image_sizes: NDArray[np.int32]
 ) -> dict[View, Size]:
-    """One stored size for each view.
+    """One stored size for each view that the source images can fill.
+
+    It is the smallest multiple of an eighth of the full size at which 95 % of a view's boxes have no more source pixels
+    than stored ones, neither in height nor in width; at most the full size.
 
     Args:
         full: the sizes asked for.
-        scale: `full` keeps them; `source` is the smallest eighth of them at which 95 % of a view's boxes have no more
-            source pixels than stored ones, neither in height nor in width.
         boxes: (n, 5, 4) xyxy in source pixels: whole body and parts.
         image_sizes: (n, 2) width and height of the source images.
     """
-    if scale == "full":
-        return full
     sides = boxes[..., 2:] - boxes[..., :2]
     sides = np.concatenate([sides, image_sizes[:, None].astype(sides.dtype)], axis=1)[..., ::-1]
     return {view: _capped(size, sides[:, list(POSITIONS[view])].reshape(-1, 2)) for view, size in full.items()}

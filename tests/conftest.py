@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Small tensors are computed faster by one thread, above all where other work has the cores. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from reidprep.build import BuildOptions, build_shards

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reidprep.scale import SHARE, STEPS, scaled_sizes
+from reidprep.scale import SHARE, STEPS, source_sizes
 
 FULL = {"whole": (384, 192), "parts": (96, 192), "image": (256, 128)}
 
@@ -28,7 +28,7 @@ def test_the_size_is_the_smallest_step_that_is_enough_for_the_stated_share(seed:
         "parts": [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in boxes[:, 1:].reshape(-1, 4)],
         "image": [(height, width) for width, height in images],
     }
-    for view, size in scaled_sizes(FULL, "source", boxes, images).items():
+    for view, size in source_sizes(FULL, boxes, images).items():
         height, width = FULL[view]
         for step in range(1, STEPS + 1):
             kept = sum(h <= height * step / STEPS and w <= width * step / STEPS for h, w in sides[view])
@@ -37,15 +37,14 @@ def test_the_size_is_the_smallest_step_that_is_enough_for_the_stated_share(seed:
         assert size == (height * step / STEPS, width * step / STEPS)
 
 
-def test_full_scale_and_large_sources_keep_the_size() -> None:
+def test_large_sources_keep_the_size() -> None:
     boxes, images = people(10, 0)
-    assert scaled_sizes(FULL, "full", boxes / 100, images) == FULL
-    assert scaled_sizes(FULL, "source", boxes * 100, images * 100) == FULL
+    assert source_sizes(FULL, boxes * 100, images * 100) == FULL
 
 
 def test_a_size_that_fits_exactly_is_not_exceeded() -> None:
     boxes = boxes_of((192, 10), *[(1, 24)] * 4)
-    sizes = scaled_sizes(FULL, "source", boxes, np.array([[64, 128]], dtype=np.int32))
+    sizes = source_sizes(FULL, boxes, np.array([[64, 128]], dtype=np.int32))
     assert sizes == {"whole": (192, 96), "parts": (12, 24), "image": (128, 64)}
 
 
@@ -53,5 +52,5 @@ def test_a_size_that_fits_exactly_is_not_exceeded() -> None:
 def test_odd_sizes_stay_between_a_pixel_and_the_size_asked_for(full: tuple[int, int]) -> None:
     for seed in range(5):
         boxes, images = people(5, seed)
-        (height, width) = scaled_sizes({"whole": full}, "source", boxes, images)["whole"]
+        (height, width) = source_sizes({"whole": full}, boxes, images)["whole"]
         assert 1 <= height <= full[0] and 1 <= width <= full[1]

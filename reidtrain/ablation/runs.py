@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from reidprep.errors import ReidError
 from reidtrain.training import Machine, fit
 
@@ -115,6 +113,7 @@ def _measure(
         return known
     with progress("train") as report:
         fit(run.source.path, folder, run.recipe, init=ablation.init, machine=machine, progress=report, log=log)
-    device = torch.device("cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     with progress("score") as report:
-        return score_run(folder, run.source.path, device=device, workers=machine.workers, progress=report)
+        return score_run(
+            folder, run.source.path, accelerator=machine.accelerator, workers=machine.workers, progress=report
+        )

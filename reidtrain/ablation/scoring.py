@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from reidprep.errors import ReidError
 from reidprep.files import write_file
-from reidprep.shards import ShardSet
 from reidtrain.checkpoints import load_checkpoint
-from reidtrain.evaluation import Protocol, RankingMetrics, evaluate_features
-from reidtrain.evaluation.protocols import JUNK
-from reidtrain.features import Features, extract
+from reidtrain.extraction import Computing, Extractor
+from reidtrain.scoring import Scoring, named_scores, score_features, query_gallery_images
 
 SCORES = "scores.json"
 _VERSION = 1
@@ -40,7 +34,7 @@ def read_scores(run: Path) -> Scores | None:
 
 
 def score_run(
-    run: Path, shards: Path, *, device: torch.device, workers: int, progress: Callable[[int, int], None] | None
+    run: Path, shards: Path, *, accelerator: str, workers: int, progress: Callable[[int, int], None] | None
 ) -> Scores:
     """Score the last checkpoint of a run on the query and gallery images of its shards, and keep the scores.
 
@@ -49,72 +43,27 @@ def score_run(
     Args:
         run: a finished run.
         shards: the directory.
-        device: to compute features on.
+        accelerator: where to compute, see `Computing`.
         workers: processes that decode.
-        progress: called with images done and in total, of the queries, then of the gallery.
+        progress: called with images done and in total.
 
     Raises:
         ReidError: no query or gallery, a damaged sample, or no query with a match.
     """
     checkpoint = load_checkpoint(run)
-    model, preprocessor = checkpoint.model().to(device), checkpoint.preprocessor().to(device)
-
-    def features(split: str) -> Features:
-        images = ShardSet.open(shards, split)
-        if not len(images):
-            raise ReidError(f"{shards}: there are no {split} images to score on")
-        return extract(
-            model,
-            preprocessor,
-            images,
-            indices=np.flatnonzero(images.pids != JUNK),
-            batch_size=checkpoint.recipe.validation.batch_size,
-            workers=workers,
-            device=device,
-            bf16=checkpoint.recipe.execution.precision == "bf16",
-            progress=progress,
-        )
-
-    query, gallery = features("query"), features("gallery")
-    protocol = protocol_of(ShardSet.open(shards).manifest.plan)
-    scores = {
-        name: _values(
-            evaluate_features(
-                query.arrays[name],
-                gallery.arrays[name],
-                query.pids,
-                gallery.pids,
-                query.camids,
-                gallery.camids,
-                protocol=protocol,
-            )
-        )
-        for name in query.arrays
-    }
+    computing = Computing(accelerator, workers, checkpoint.recipe.validation.batch_size)
+    images = query_gallery_images(shards)
+    query, gallery = images.features(Extractor(checkpoint, computing), progress)
+    scoring = Scoring(images.protocol)
+    metrics = score_features(query, gallery, scoring, device=computing.device())
+    scores = {name: named_scores(found) for name, found in metrics.items()}
     content = {
         "version": _VERSION,
         "epoch": checkpoint.epoch,
-        "protocol": protocol,
-        "metric": "euclidean",
-        "ap": "step",
+        "protocol": scoring.protocol,
+        "metric": scoring.metric,
+        "ap": scoring.ap,
         "features": scores,
     }
     write_file(run / SCORES, (json.dumps(content, indent=1) + "\n").encode())
     return scores
-
-
-def protocol_of(plan: Mapping[str, Any]) -> Protocol:
-    """How a dataset is scored.
-
-    Args:
-        plan: of the manifest of its shards.
-    """
-    dataset = plan["poses"]["dataset"]
-    if dataset["name"] != "cuhk03":
-        return "market1501"
-    return "cuhk03-np" if dataset["options"]["protocol"] == "np" else "cuhk03-classic"
-
-
-def _values(metrics: RankingMetrics) -> dict[str, float]:
-    ranks = {f"rank{rank}": metrics.cmc_at(rank) for rank in metrics.ranks}
-    return {name: round(float(value), 6) for name, value in {**ranks, "mAP": metrics.mAP, "mINP": metrics.mINP}.items()}

@@ -1,130 +1,201 @@
-"""Distances between features, a block of rows at a time."""
+"""Distances between features, a block at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+
+from .arrays import Operations, as_arrays, operations
 
 Metric = Literal["euclidean", "cosine"]
 BLOCK_BYTES = 64 << 20
 """Size of one block of distances."""
 
 _ROWS_AT_ONCE = 4096
-_LARGEST_SQUARE = 1e37
+_FEW_ROWS = 32
+"""Where a block of whole rows has fewer, a product of matrices spends its time fetching the gallery."""
+
+_LARGEST_SQUARE, _SMALLEST_SQUARE = 1e37, 1e-37
+
+
+class Distances(Protocol):
+    """Distances of queries to the gallery, a block at a time."""
+
+    @property
+    def ops(self) -> Operations:
+        """What blocks are computed with."""
+
+    def tile(self) -> tuple[int, int]:
+        """How many queries and gallery images a block should have."""
+
+    def block(self, start: int, stop: int, columns: slice = ...) -> Any:
+        """(stop - start, columns) distances of queries `start:stop` to some gallery images, all if not told."""
+
+
+@dataclass(frozen=True, eq=False)
+class GivenDistances:
+    """A (queries, gallery) matrix of distances, of whatever origin."""
+
+    matrix: Any
+
+    @property
+    def ops(self) -> Operations:
+        """See `Distances`."""
+        return operations(self.matrix)
+
+    def tile(self) -> tuple[int, int]:
+        """See `Distances`."""
+        return self.matrix.shape[0], self.matrix.shape[1]
+
+    def block(self, start: int, stop: int, columns: slice = slice(None)) -> Any:
+        """See `Distances`."""
+        return self.matrix[start:stop, columns]
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureDistances:
     """Distances of query features to gallery features, computed when asked for.
 
-    Euclidean distances are squared, which ranks the same; cosine is 1 - cos, so it lies in 0 to 2.
+    Euclidean distances are squared, which ranks the same; cosine is 1 - cos, so it lies in 0 to 2. Features are NumPy
+    arrays, which may be memory-mapped files, or tensors on one device. They are never copied as a whole.
 
     Attributes:
-        query: (queries, dimension) float32 or float64.
-        gallery: (gallery, dimension) of the same type.
+        query: (queries, dimension) real numbers.
+        gallery: (gallery, dimension) real numbers.
         metric: `euclidean` or `cosine`.
-        query_squares: (queries,) squared lengths.
-        gallery_squares: (gallery,) squared lengths.
+        query_squares: (queries,) squared lengths, float64 where one of the features is, else float32, which is
+            what distances are computed in.
+        gallery_squares: (gallery,) squared lengths, of the same type.
     """
 
-    query: NDArray[Any]
-    gallery: NDArray[Any]
+    query: Any
+    gallery: Any
     metric: Metric
-    query_squares: NDArray[Any]
-    gallery_squares: NDArray[Any]
+    query_squares: Any
+    gallery_squares: Any
 
     @classmethod
-    def checked(cls, query_features: ArrayLike, gallery_features: ArrayLike, metric: Metric) -> FeatureDistances:
+    def checked(cls, query_features: Any, gallery_features: Any, metric: Metric, *, first: int = 0) -> FeatureDistances:
         """Distances between two sets of features of one model.
 
-        float64 features are compared in float64, all others in float32.
+        float64 features are compared in float64, all others in float32. `first` is what messages call the gallery's
+        first row, where it is a part of a larger one.
 
         Raises:
             ReidError: no features, features that are not finite real numbers or too large to square, of two
-                different dimensions, or, for cosine, all zero.
+                different dimensions, on different devices, or, for cosine, all zero.
         """
-        query, gallery = np.asarray(query_features), np.asarray(gallery_features)
-        for name, array in (("query_features", query), ("gallery_features", gallery)):
-            if array.ndim != 2 or 0 in array.shape:
-                raise ReidError(f"{name} has shape {array.shape}; it needs (images, dimension), neither of them 0")
-            if array.dtype.kind not in "fiu":
-                raise ReidError(f"{name} holds {array.dtype}; it needs real numbers, such as float32")
+        named = dict(query_features=query_features, gallery_features=gallery_features)
+        query, gallery = as_arrays(**named)
+        ops = operations(query)
+        for name, array in zip(named, (query, gallery), strict=True):
+            require_features(name, array)
         if query.shape[1] != gallery.shape[1]:
             raise ReidError(
                 f"query_features have {query.shape[1]} dimensions, gallery_features {gallery.shape[1]}: "
                 "they come from different models; extract both with the same one"
             )
-        double = np.float64 in (query.dtype, gallery.dtype)
-        query, gallery = (array.astype(np.float64 if double else np.float32, copy=False) for array in (query, gallery))
-        return cls(
-            query,
-            gallery,
-            metric,
-            _squared_lengths("query_features", query, metric),
-            _squared_lengths("gallery_features", gallery, metric),
-        )
+        dtype = np.float64 if ops.is_double(query) or ops.is_double(gallery) else np.float32
+        squares = [
+            ops.place(_squared_lengths(ops, name, array, metric, row).astype(dtype), array)
+            for name, array, row in zip(named, (query, gallery), (0, first), strict=True)
+        ]
+        return cls(query, gallery, metric, *squares)
 
-    def block(self, start: int, stop: int) -> NDArray[Any]:
-        """(stop - start, gallery) distances of queries `start:stop`."""
-        return self._from_products(
-            self.query[start:stop] @ self.gallery.T,
-            self.query_squares[start:stop, None],
-            self.gallery_squares,
-        )
+    @property
+    def ops(self) -> Operations:
+        """See `Distances`."""
+        return operations(self.query)
+
+    def tile(self) -> tuple[int, int]:
+        """Whole rows, unless these would be so few that each block would fetch the gallery for little work."""
+        queries, gallery = len(self.query), len(self.gallery)
+        rows = self.rows_per_block()
+        if rows >= min(_FEW_ROWS, queries):
+            return rows, gallery
+        rows = min(_ROWS_AT_ONCE, queries)
+        return rows, max(1, BLOCK_BYTES // (rows * self.gallery_squares.itemsize))
+
+    def rows_per_block(self) -> int:
+        """How many queries fit in `BLOCK_BYTES`."""
+        return max(1, BLOCK_BYTES // (len(self.gallery) * int(self.gallery_squares.itemsize)))
+
+    def block(self, start: int, stop: int, columns: slice = slice(None)) -> Any:
+        """See `Distances`."""
+        ops, squares = self.ops, self.gallery_squares[columns]
+        query, gallery = ops.cast(self.query[start:stop], squares), self.gallery[columns]
+        if gallery.dtype == squares.dtype:
+            products = query @ gallery.T
+        else:
+            parts = (gallery[first : first + _ROWS_AT_ONCE] for first in range(0, len(gallery), _ROWS_AT_ONCE))
+            products = ops.join([query @ ops.cast(part, squares).T for part in parts], axis=1)
+        return self._from_products(products, self.query_squares[start:stop, None], squares)
 
     def pairs(self, queries: NDArray[np.int64], gallery: NDArray[np.int64]) -> NDArray[Any]:
         """(pairs,) distances of single queries to single gallery images."""
-        products = np.empty(len(queries), dtype=self.query.dtype)
-        at_once = max(1, BLOCK_BYTES // (2 * self.query.shape[1] * self.query.itemsize))
+        ops = self.ops
+        like = self.query_squares
+        products = []
+        at_once = max(1, BLOCK_BYTES // (2 * self.query.shape[1] * like.itemsize))
         for first in range(0, len(queries), at_once):
             some = slice(first, first + at_once)
-            np.einsum("ij,ij->i", self.query[queries[some]], self.gallery[gallery[some]], out=products[some])
-        return self._from_products(products, self.query_squares[queries], self.gallery_squares[gallery])
+            rows = ops.take(self.query, queries[some]), ops.take(self.gallery, gallery[some])
+            products.append(ops.row_products(*(ops.cast(row, like) for row in rows)))
+        distances = self._from_products(
+            ops.place(np.concatenate(products), like),
+            ops.take(self.query_squares, queries),
+            ops.take(self.gallery_squares, gallery),
+        )
+        return ops.host(distances)
 
-    def _from_products(
-        self, products: NDArray[Any], query_squares: NDArray[Any], gallery_squares: NDArray[Any]
-    ) -> NDArray[Any]:
+    def _from_products(self, products: Any, query_squares: Any, gallery_squares: Any) -> Any:
         """Turn scalar products into distances, in place."""
         if self.metric == "cosine":
-            products /= np.sqrt(query_squares)
-            products /= np.sqrt(gallery_squares)
-            np.subtract(1, products, out=products)
+            products /= query_squares**0.5
+            products /= gallery_squares**0.5
+            products *= -1
+            products += 1
         else:
             products *= -2
             products += query_squares
             products += gallery_squares
         # Rounding can leave a pair of equal features slightly below 0.
-        np.maximum(products, 0, out=products)
+        self.ops.at_least_zero(products)
         return products
 
-    def rows_per_block(self) -> int:
-        """How many queries fit in `BLOCK_BYTES`."""
-        return max(1, BLOCK_BYTES // (len(self.gallery) * self.gallery.itemsize))
+
+def require_features(name: str, array: Any) -> None:
+    """Check the shape and type of features.
+
+    Raises:
+        ReidError: not (images, dimension) real numbers, or none.
+    """
+    if array.ndim != 2 or 0 in array.shape:
+        raise ReidError(f"{name} has shape {tuple(array.shape)}; it needs (images, dimension), neither of them 0")
+    if not operations(array).is_real(array):
+        raise ReidError(f"{name} holds {array.dtype}; it needs real numbers, such as float32")
 
 
-def _squared_lengths(name: str, features: NDArray[Any], metric: Metric) -> NDArray[Any]:
-    squares = np.concatenate(
-        [
-            np.einsum("ij,ij->i", part, part, dtype=np.float64)
-            for part in np.split(features, range(_ROWS_AT_ONCE, len(features), _ROWS_AT_ONCE))
-        ]
-    )
+def _squared_lengths(ops: Operations, name: str, features: Any, metric: Metric, first_row: int) -> NDArray[np.float64]:
+    parts = (features[first : first + _ROWS_AT_ONCE] for first in range(0, len(features), _ROWS_AT_ONCE))
+    squares = np.concatenate([ops.squared_lengths(part) for part in parts])
     if not np.isfinite(squares).all():
         row = int(np.argmin(np.isfinite(squares)))
-        column = int(np.argmin(np.isfinite(features[row])))
-        if not np.isfinite(features[row, column]):
+        values = ops.host(features[row])
+        column = int(np.argmin(np.isfinite(values)))
+        if not np.isfinite(values[column]):
             raise ReidError(
-                f"{name} holds {features[row, column]} in row {row}, column {column}; features must be finite"
+                f"{name} holds {values[column]} in row {first_row + row}, column {column}; features must be finite"
             )
     if squares.max() > _LARGEST_SQUARE:
-        raise ReidError(f"{name}, row {int(squares.argmax())}: the values are too large to compute distances with")
-    if metric == "cosine" and not squares.all():
-        raise ReidError(
-            f"{name}, row {int(np.argmin(squares))} is all zeros and has no cosine; use the euclidean metric"
-        )
-    return squares.astype(features.dtype)
+        row = first_row + int(squares.argmax())
+        raise ReidError(f"{name}, row {row}: the values are too large to compute distances with")
+    if metric == "cosine" and squares.min() < _SMALLEST_SQUARE:
+        row = first_row + int(np.argmin(squares))
+        raise ReidError(f"{name}, row {row} is all zeros, or nearly, and has no cosine; use the euclidean metric")
+    return squares

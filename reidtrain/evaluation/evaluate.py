@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
 
-from .distances import FeatureDistances, Metric
+from .arrays import as_arrays, operations
+from .distances import Distances, FeatureDistances, GivenDistances, Metric
 from .metrics import APVariant, RankingMetrics, summarise
 from .multi_shot import score_multi_shot
+from .numpy_arrays import require_finite
 from .protocols import JUNK, PROTOCOLS, Labels, Protocol
 from .single_shot import score_single_shot
 
 if TYPE_CHECKING:
+    from .arrays import Numbers
     from .reranking import Reranking
 
 RANKS = (1, 5, 10, 20)
@@ -24,11 +26,11 @@ _QUERIES_AT_ONCE = 256
 
 
 def evaluate_ranking(
-    distances: ArrayLike,
-    query_pids: ArrayLike,
-    gallery_pids: ArrayLike,
-    query_camids: ArrayLike,
-    gallery_camids: ArrayLike,
+    distances: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
     *,
     ap: APVariant = "step",
     ranks: Sequence[int] = RANKS,
@@ -39,6 +41,8 @@ def evaluate_ranking(
     Gallery images with pid -1 are ignored, as are those of the query's person at the query's camera. A wrong
     image at exactly a match's distance ranks before the match, so scores depend neither on the order of
     the images nor on luck, and features that are all equal score worst.
+
+    All arrays may be PyTorch tensors. What is done with the whole matrix is done on the device it is on.
 
     Args:
         distances: (queries, gallery) finite real numbers, small where alike.
@@ -53,25 +57,23 @@ def evaluate_ranking(
     Raises:
         ReidError: wrong shapes or types, distances that are not finite, or no query with a match.
     """
-    matrix = np.asarray(distances)
+    (matrix,) = as_arrays(distances=distances)
+    ops = operations(matrix)
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ReidError(f"distances have shape {matrix.shape}; they need (queries, gallery), neither of them 0")
-    if matrix.dtype.kind not in "fiu":
+        raise ReidError(f"distances have shape {tuple(matrix.shape)}; they need (queries, gallery), neither of them 0")
+    if not ops.is_real(matrix):
         raise ReidError(f"distances hold {matrix.dtype}; they need real numbers, such as float32")
-    if not (np.isfinite(matrix.min()) and np.isfinite(matrix.max())):
-        query, image = np.argwhere(~np.isfinite(matrix))[0]
-        raise ReidError(f"the distance of query {query} and gallery image {image} is {matrix[query, image]}")
     labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *matrix.shape)
-    return _evaluate(lambda start, stop: matrix[start:stop], _QUERIES_AT_ONCE, labels, ap, ranks, protocol)
+    return score_distances(GivenDistances(matrix), labels, ap, ranks, protocol)
 
 
 def evaluate_features(
-    query_features: ArrayLike,
-    gallery_features: ArrayLike,
-    query_pids: ArrayLike,
-    gallery_pids: ArrayLike,
-    query_camids: ArrayLike,
-    gallery_camids: ArrayLike,
+    query_features: Numbers,
+    gallery_features: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
     *,
     metric: Metric = "euclidean",
     rerank: Reranking | None = None,
@@ -81,7 +83,8 @@ def evaluate_features(
 ) -> RankingMetrics:
     """Score features, holding a block of the distance matrix at a time.
 
-    The gallery may be a memory-mapped file. Otherwise as `evaluate_ranking`.
+    The gallery may be a memory-mapped file, which is read in blocks and never copied as a whole. Otherwise as
+    `evaluate_ranking`.
 
     Args:
         query_features: (queries, dimension) finite real numbers.
@@ -105,7 +108,7 @@ def evaluate_features(
     sizes = len(features.query), len(features.gallery)
     labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *sizes)
     if rerank is None:
-        return _evaluate(features.block, features.rows_per_block(), labels, ap, ranks, protocol)
+        return score_distances(features, labels, ap, ranks, protocol)
 
     if protocol not in ("market1501", "cuhk03-np"):
         raise ReidError(
@@ -118,7 +121,8 @@ def evaluate_features(
     labels.require_match(protocol)
     if not kept.all():
         # Junk must not be a neighbour of anything.
-        features = FeatureDistances.checked(features.query, features.gallery[kept], metric)
+        gallery = features.ops.take(features.gallery, np.flatnonzero(kept))
+        features = FeatureDistances.checked(features.query, gallery, metric)
         labels = Labels.checked(
             labels.query_pids,
             labels.gallery_pids[kept],
@@ -128,36 +132,30 @@ def evaluate_features(
             len(features.gallery),
         )
     reranked = KReciprocal.encode(features, rerank)
-    return _evaluate(reranked.block, features.rows_per_block(), labels, ap, ranks, protocol)
+    return score_distances(reranked, labels, ap, ranks, protocol)
 
 
-def _evaluate(
-    block: Callable[[int, int], NDArray[Any]],
-    rows: int,
-    labels: Labels,
-    ap: APVariant,
-    ranks: Sequence[int],
-    protocol: Protocol,
+def score_distances(
+    distances: Distances, labels: Labels, ap: APVariant, ranks: Sequence[int], protocol: Protocol
 ) -> RankingMetrics:
-    """Score the distances that `block(start, stop)` gives for queries, at most `rows` at a time."""
+    """Score distances, a block at a time; see `evaluate_ranking`."""
     _require("ap", ap, get_args(APVariant))
     _require("protocol", protocol, tuple(PROTOCOLS))
     if not ranks or min(ranks) < 1:
         raise ReidError(f"ranks are {tuple(ranks)}; at least one is needed, none below 1")
     labels.require_match(protocol)
-    single_shot = protocol in ("cuhk03-classic", "cuhk03-classic-any-camera")
     queries = len(labels.query_pids)
     scores = []
-    for first in range(0, queries, rows):
-        distances = block(first, min(first + rows, queries))
-        for offset in range(0, len(distances), _QUERIES_AT_ONCE):
-            part = distances[offset : offset + _QUERIES_AT_ONCE]
-            start = first + offset
-            if single_shot:
-                any_camera = protocol == "cuhk03-classic-any-camera"
-                scores.append(score_single_shot(part, labels, start, ranks, ap, any_camera))
-            else:
-                scores.append(score_multi_shot(part, labels, start, ranks, ap))
+    if protocol in ("market1501", "cuhk03-np"):
+        rows, _ = distances.tile()
+        for first in range(0, queries, rows):
+            scores.append(score_multi_shot(distances, labels, first, min(first + rows, queries), ranks, ap))
+    else:
+        any_camera = protocol == "cuhk03-classic-any-camera"
+        for first in range(0, queries, _QUERIES_AT_ONCE):
+            block = distances.ops.host(distances.block(first, min(first + _QUERIES_AT_ONCE, queries)))
+            require_finite(block, first)
+            scores.append(score_single_shot(block, labels, first, ranks, ap, any_camera))
     return summarise(scores, ranks)
 
 

@@ -30,8 +30,8 @@ ARRAYS = (
 """The arrays of a file, in the order of the arguments of `evaluate_features`."""
 
 
-def read_features(path: Path) -> tuple[NDArray[Any], ...]:
-    """Read the arrays named in `ARRAYS`; nothing in the file is ever executed.
+def read_features(path: Path, names: Sequence[str] = ARRAYS) -> tuple[NDArray[Any], ...]:
+    """Read the arrays with these names; nothing in the file is ever executed.
 
     Raises:
         ReidError: no such file, not an `.npz`, damaged, larger than the memory, or an array is missing.
@@ -39,17 +39,17 @@ def read_features(path: Path) -> tuple[NDArray[Any], ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
-        missing = [name for name in ARRAYS if name not in sizes]
+        missing = [name for name in names if name not in sizes]
         if missing:
             found = ", ".join(sorted(sizes)[:20]) or "nothing"
             raise ReidError(f"{path} lacks {', '.join(missing)}; it holds {found}")
-        needed, memory = sum(sizes[name] for name in ARRAYS), _memory()
+        needed, memory = sum(sizes[name] for name in names), _memory()
         if needed > memory:
             raise ReidError(
                 f"{path} unpacks to {needed / 1e9:.1f} GB; this machine has {memory / 1e9:.1f} GB of memory"
             )
         with np.load(path, allow_pickle=False) as content:
-            return tuple(content[name] for name in ARRAYS)
+            return tuple(content[name] for name in names)
     except FileNotFoundError:
         raise ReidError(f"{path}: no such file") from None
     except zipfile.BadZipFile:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+
+from .arrays import on_host
+
+if TYPE_CHECKING:
+    from .arrays import Numbers
 
 Protocol = Literal["market1501", "cuhk03-np", "cuhk03-classic", "cuhk03-classic-any-camera"]
 PROTOCOLS: Mapping[Protocol, str] = MappingProxyType(
@@ -51,10 +56,10 @@ class Labels:
     @classmethod
     def checked(
         cls,
-        query_pids: ArrayLike,
-        gallery_pids: ArrayLike,
-        query_camids: ArrayLike,
-        gallery_camids: ArrayLike,
+        query_pids: Numbers,
+        gallery_pids: Numbers,
+        query_camids: Numbers,
+        gallery_camids: Numbers,
         queries: int,
         gallery: int,
     ) -> Labels:
@@ -114,8 +119,8 @@ class Labels:
         )
 
 
-def _whole_numbers(name: str, values: ArrayLike, length: int) -> NDArray[np.int64]:
-    array: NDArray[Any] = np.asarray(values)
+def _whole_numbers(name: str, values: Numbers, length: int) -> NDArray[np.int64]:
+    array = on_host(values)
     if array.ndim != 1:
         raise ReidError(f"{name} has shape {array.shape}; it needs one dimension, a whole number per image")
     if not np.issubdtype(array.dtype, np.integer):

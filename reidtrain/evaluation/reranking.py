@@ -6,7 +6,8 @@ two thirds of that is in R(i, k1). Image i is then described by weights exp(-d) 
 averaged over i's k2 nearest. The Jaccard distance of two such descriptions is mixed with the original distance
 d, which is squared and divided by its largest value in the row.
 
-Each image has some dozens of weights, so every N x N quantity is sparse, and distances exist a block at a time.
+Each image has some dozens of weights, so every N x N quantity is sparse, and distances exist a block at a time. The
+distances and the search for neighbours run where the features are, which may be a GPU; what is sparse stays in SciPy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 
+from . import numpy_arrays
+from .arrays import Operations
 from .distances import FeatureDistances
 
 
@@ -63,8 +66,9 @@ class KReciprocal:
     @classmethod
     def encode(cls, features: FeatureDistances, parameters: Reranking) -> KReciprocal:
         """Describe every query and gallery image by its k-reciprocal neighbours."""
-        images = np.concatenate([features.query, features.gallery])
-        squares = np.concatenate([features.query_squares, features.gallery_squares])
+        ops = features.ops
+        squares = ops.join([features.query_squares, features.gallery_squares], axis=0)
+        images = ops.join([ops.cast(some, squares) for some in (features.query, features.gallery)], axis=0)
         everything = FeatureDistances(images, images, features.metric, squares, squares)
         nearest, largest = _nearest(everything, max(parameters.k1 + 1, parameters.k2))
         neighbours = _expanded_neighbours(nearest, parameters.k1)
@@ -80,13 +84,22 @@ class KReciprocal:
             descriptions[queries:].tocsc(),
         )
 
-    def block(self, start: int, stop: int) -> NDArray[Any]:
-        """(stop - start, gallery) re-ranked distances, 0 to 1, of queries `start:stop`."""
-        result = _original(self.features.block(start, stop), self.features)
+    @property
+    def ops(self) -> Operations:
+        """See `Distances`: what is sparse is joined in here, so blocks are NumPy's."""
+        return numpy_arrays
+
+    def tile(self) -> tuple[int, int]:
+        """See `Distances`."""
+        return self.features.rows_per_block(), len(self.features.gallery)
+
+    def block(self, start: int, stop: int, columns: slice = slice(None)) -> NDArray[Any]:
+        """(stop - start, columns) re-ranked distances, 0 to 1, of queries `start:stop`."""
+        result = self.features.ops.host(_original(self.features.block(start, stop), self.features))
         result *= self.weight / self.largest[start:stop, None]
         for line, query in zip(result, range(start, stop), strict=True):
             line += (1 - self.weight) * self._jaccard(query)
-        return result
+        return result[:, columns]
 
     def _jaccard(self, query: int) -> NDArray[np.float64]:
         """(gallery,) Jaccard distance: 1 - sum of minima / sum of maxima, and both descriptions sum to 1."""
@@ -101,9 +114,11 @@ class KReciprocal:
         return result
 
 
-def _original(distances: NDArray[Any], features: FeatureDistances) -> NDArray[Any]:
-    """The squared distance the method starts from; the euclidean one comes squared."""
-    return np.square(distances, out=distances) if features.metric == "cosine" else distances
+def _original(distances: Any, features: FeatureDistances) -> Any:
+    """The squared distance the method starts from, in place; the euclidean one comes squared."""
+    if features.metric == "cosine":
+        distances *= distances
+    return distances
 
 
 def _nearest(features: FeatureDistances, count: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -114,21 +129,17 @@ def _nearest(features: FeatureDistances, count: int) -> tuple[NDArray[np.int64],
     Returns:
         (N, min(count, N)) int64 by ascending distance, and (N,) squared distances, 1 where all are 0.
     """
-    images = len(features.query)
-    count = min(count, images)
-    nearest = np.empty((images, count), dtype=np.int64)
-    largest = np.empty(images, dtype=features.query.dtype)
+    images, ops = len(features.query), features.ops
     rows = features.rows_per_block()
+    nearest, largest = [], []
     for start in range(0, images, rows):
         block = _original(features.block(start, min(start + rows, images)), features)
-        largest[start : start + len(block)] = block.max(axis=1)
-        for image, line in enumerate(block, start=start):
-            line[image] = -1
-            limit = np.partition(line, count - 1)[count - 1]
-            within = np.flatnonzero(line <= limit)
-            nearest[image] = within[np.argsort(line[within], kind="stable")][:count]
-    largest[largest == 0] = 1
-    return nearest, largest
+        largest.append(ops.largest(block))
+        ops.set_diagonal(block, start, -1)
+        nearest.append(ops.smallest(block, min(count, images))[1])
+    limits = np.concatenate(largest)
+    limits[limits == 0] = 1
+    return np.concatenate(nearest), limits
 
 
 def _adjacency(nearest: NDArray[np.int64], value: Any) -> sp.csr_matrix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,35 +16,10 @@ from reidtrain.evaluation.features_file import ARRAYS, read_features
 
 from .write import Progress
 
+if TYPE_CHECKING:
+    from reidtrain.extraction import Computing
+
 FEATURES_SUFFIX = ".npz"
-
-
-@dataclass(frozen=True)
-class Computing:
-    """How a model computes.
-
-    Attributes:
-        accelerator: `cpu`, `gpu`, or `auto` for a GPU if there is one.
-        workers: processes that decode.
-        batch_size: images at once.
-    """
-
-    accelerator: str = "auto"
-    workers: int = 2
-    batch_size: int = 64
-
-    def device(self) -> str:
-        """PyTorch's name of the device.
-
-        Raises:
-            ReidError: a GPU that is not there.
-        """
-        import torch
-
-        there = torch.cuda.is_available()
-        if self.accelerator == "gpu" and not there:
-            raise ReidError("--accelerator gpu: PyTorch finds no GPU here; use cpu or auto")
-        return "cuda" if there and self.accelerator != "cpu" else "cpu"
 
 
 @dataclass(frozen=True)
@@ -107,7 +82,7 @@ def split_features(
     queries, gallery = (ShardSet.open(shards_path, split) for split in ("query", "gallery"))
     if path.suffix == FEATURES_SUFFIX:
         return _read(path, queries, gallery)
-    return _computed(path, queries, gallery, computing or Computing(), progress)
+    return _computed(path, queries, gallery, computing, progress)
 
 
 def _read(path: Path, queries: ShardSet, gallery: ShardSet) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -123,30 +98,19 @@ def _read(path: Path, queries: ShardSet, gallery: ShardSet) -> tuple[NDArray[Any
 
 
 def _computed(
-    path: Path, queries: ShardSet, gallery: ShardSet, computing: Computing, progress: Progress | None
+    path: Path, queries: ShardSet, gallery: ShardSet, computing: Computing | None, progress: Progress | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     from reidtrain.checkpoints import load_checkpoint
-    from reidtrain.features import EMBEDDING, extract
+    from reidtrain.extraction import Computing, Extractor
+    from reidtrain.features import EMBEDDING
 
-    checkpoint = load_checkpoint(path)
-    checkpoint.check_shards(queries)
-    device = computing.device()
-    model, preprocessor = checkpoint.model().to(device), checkpoint.preprocessor().to(device)
+    extractor = Extractor(load_checkpoint(path), computing or Computing())
 
     def features(shards: ShardSet, before: int) -> NDArray[Any]:
         def report(done: int, total: int) -> None:
             if progress:
                 progress(before + done, len(queries) + len(gallery))
 
-        extracted = extract(
-            model,
-            preprocessor,
-            shards,
-            batch_size=computing.batch_size,
-            workers=computing.workers,
-            device=device,
-            progress=report,
-        )
-        return extracted.arrays[EMBEDDING]
+        return extractor(shards, progress=report).arrays[EMBEDDING]
 
     return features(queries, 0), features(gallery, len(queries))

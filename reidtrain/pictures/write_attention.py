@@ -12,11 +12,11 @@ from reidprep.errors import ReidError
 from reidprep.records import Split
 from reidprep.shards import ShardSet
 from reidtrain.checkpoints import load_checkpoint
+from reidtrain.extraction import Computing
 
 from .attention_cards import Viewed, attention_cards
 from .attention_page import attention_article, attention_page
 from .attention_sheet import draw_attention_sheet
-from .sources import Computing
 from .write import Pictures, Progress, dataset_name, write_pictures
 
 SAMPLES = 12

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from reidprep.errors import ReidError
@@ -18,7 +17,7 @@ from reidtrain.data import Batch
 from reidtrain.features import Computer, run
 from reidtrain.models import Model
 from reidtrain.recipes import Recipe
-from reidtrain.training import Machine, RunResult, Task, train
+from reidtrain.training import Machine, RunResult, Task, is_first_process, train
 from reidtrain.training.objective import class_logits
 
 from .base import ClassificationData
@@ -53,7 +52,7 @@ def pretrain(
         ReidError: as `open_classification`, `classification_task` and `training.fit`.
     """
     opened = open_classification(data)
-    if log and getattr(rank_zero_only, "rank", 0) == 0:
+    if log and is_first_process():
         for note in opened.notes:
             log(f"{opened.root}: {note}")
     return train(

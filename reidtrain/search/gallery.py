@@ -52,7 +52,7 @@ class Gallery:
         Raises:
             ReidError: no part, one that is not (images, dimension) real numbers, or parts of different models.
         """
-        arrays = tuple(part if is_tensor(part) else np.asarray(part) for part in parts)
+        arrays: tuple[Any, ...] = tuple(part if is_tensor(part) else np.asarray(part) for part in parts)
         for array in arrays:
             require_features("gallery_features", array)
         dimensions = [array.shape[1] for array in arrays]

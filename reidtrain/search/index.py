@@ -32,6 +32,7 @@ Kind = Literal["ivfpq", "hnsw"]
 
 FAISS_FILE, FACTS_FILE = "index.faiss", "index.json"
 CODE_BYTES = 64
+_FEWEST_PER_CODE = 4
 _FORMAT = 1
 _LINKS = 32
 _ROWS_AT_ONCE = 16384
@@ -71,7 +72,7 @@ def build_index(
         folder: where to write; must not exist, or be empty.
         kind: see `Kind`.
         metric: `euclidean` or `cosine`.
-        seed: draws the images that an `ivfpq` index is trained with.
+        seed: draws what an `ivfpq` index is trained with.
         progress: called with images done and in total.
 
     Raises:
@@ -188,10 +189,14 @@ def _trained(faiss: Any, gallery: Gallery, metric: Metric, rng: np.random.Genera
     most = min(len(gallery), _TRAINING_BYTES // (4 * gallery.dimension))
     lists = 1 << int(np.log2(max(1, min(4 * np.sqrt(len(gallery)), most / _PER_LIST))))
     size = min(most, max(2 * _PER_LIST * lists, _FEWEST_FOR_CODES))
-    codes = min(CODE_BYTES, gallery.dimension)
+    codes = min(CODE_BYTES, -(-gallery.dimension // _FEWEST_PER_CODE))
     # Zeros at the end change no distance, and let the codes share the dimensions equally.
     width = -(-gallery.dimension // codes) * codes
     index = faiss.index_factory(width, f"IVF{lists},PQ{codes}x8")
+    # Codes only choose candidates: they need not be the best there are, nor sorted for polysemous filtering.
+    index.pq.cp.niter, index.pq.cp.max_points_per_centroid = 10, 64
+    index.do_polysemous_training = False
+    index.cp.seed, index.pq.cp.seed = (int(seed) for seed in rng.integers(2**31, size=2))
     chosen = np.sort(rng.choice(len(gallery), size, replace=False))
     index.train(_prepared(gallery.take(chosen), metric, width))
     return index

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
-from reidprep.errors import ReidError
+from reidtrain.data.failures import plain_failures
 from reidtrain.recipes import Recipe
-
-_MEMORY = re.compile(r"out of memory|can't allocate memory|DefaultCPUAllocator|bad_alloc", re.IGNORECASE)
-_WORKER = re.compile(r"DataLoader worker .*(killed|exited unexpectedly)", re.DOTALL)
 
 
 @contextmanager
@@ -22,20 +16,9 @@ def explained(recipe: Recipe) -> Iterator[None]:
     Raises:
         ReidError: out of memory, a worker that died, or an error in a worker.
     """
-    try:
+    again = "lower --workers; the run goes on from its last checkpoint when the same command is given again"
+    with plain_failures(memory=_memory_advice(recipe), worker=again):
         yield
-    except ReidError as error:
-        # The loader puts the traceback of its worker before the message.
-        raise ReidError(str(error).rpartition("reidprep.errors.ReidError: ")[2].strip()) from None
-    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _MEMORY.search(str(error)):
-            raise ReidError(_memory_advice(recipe)) from error
-        if _WORKER.search(str(error)):
-            raise ReidError(
-                "a process that decodes images died, which is usually the system running out of memory (see dmesg): "
-                "lower --workers; the run goes on from its last checkpoint when the same command is given again"
-            ) from error
-        raise
 
 
 def _memory_advice(recipe: Recipe) -> str:
@@ -49,4 +32,4 @@ def _memory_advice(recipe: Recipe) -> str:
     if recipe.execution.precision != "bf16":
         advice.append("compute in half the memory by --set execution.precision=bf16")
     advice.append(f"lower validation.batch_size (now {recipe.validation.batch_size}) if it happened there")
-    return f"out of memory: {'; '.join(advice)}; these change the recipe, so give a new --out"
+    return f"{'; '.join(advice)}; these change the recipe, so give a new --out"

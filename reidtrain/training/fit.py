@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -19,7 +20,7 @@ from reidprep.errors import ReidError
 from reidprep.files import file_sha256
 from reidtrain.checkpoints import checkpoint_content, checkpoint_path, load_checkpoint, make_preprocessor
 from reidtrain.models import Model, build_model, load_matching, read_weights
-from reidtrain.recipes import Recipe
+from reidtrain.recipes import Execution, Recipe
 
 from .callbacks import EpochEnd, Timing, WholeFiles
 from .failures import explained
@@ -111,8 +112,8 @@ def train(
     log: Callable[[str], None] | None,
 ) -> RunResult:
     """Train a recipe's network on any task; see `fit`."""
-    first = getattr(rank_zero_only, "rank", 0) == 0
-    model = build_model(recipe.model, task.classes, recipe.seed)
+    first = is_first_process()
+    model = arranged(build_model(recipe.model, task.classes, recipe.seed), recipe.execution)
     start = _initialise(model, init) if init else None
     with RunFolder(out, recipe, task.source, start, overwrite) if first else nullcontext() as folder:
         last = out / "checkpoints" / "last.ckpt"
@@ -149,6 +150,20 @@ def train(
         if records is not None:
             records.close()
         return result
+
+
+def arranged(model: Model, execution: Execution) -> Model:
+    """The model with its weights in the memory layout, and its forward pass compiled, as a recipe wants it."""
+    if execution.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if execution.compile:
+        model.compile()
+    return model
+
+
+def is_first_process() -> bool:
+    """Whether this is the process, of those that train together, that writes and prints."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def _initialise(model: Model, init: Path) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def test_a_model_against_a_file_of_features(
 
 def test_features_by_a_model_are_those_it_computes(make_run: MakeRun, drawn_shards: Path) -> None:
     from reidtrain.checkpoints import load_checkpoint
+    from reidtrain.extraction import Computing
     from reidtrain.features import extract
-    from reidtrain.pictures.sources import Computing, split_features
+    from reidtrain.pictures.sources import split_features
 
     run = make_run("run")
     calls: list[tuple[int, int]] = []

@@ -86,7 +86,10 @@ def test_a_worker_that_dies_is_explained(run, tiny, monkeypatch):
     ],
 )
 def test_out_of_memory_says_what_to_lower(error, tiny):
-    with pytest.raises(ReidError, match=r"stages\.0\.batch\.size, stages\.1\.batch\.identities.*bf16"), explained(tiny()):
+    with (
+        pytest.raises(ReidError, match=r"stages\.0\.batch\.size, stages\.1\.batch\.identities.*bf16"),
+        explained(tiny()),
+    ):
         raise error
 
 

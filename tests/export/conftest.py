@@ -1,0 +1,51 @@
+"""Checkpoints of small networks that have seen no training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
+
+from reidprep.shards import ShardSet  # noqa: E402
+from reidtrain.checkpoints import Checkpoint, checkpoint_content, load_checkpoint, make_preprocessor  # noqa: E402
+from reidtrain.data import ChannelMeans  # noqa: E402
+from reidtrain.models import build_model  # noqa: E402
+from reidtrain.recipes import load_recipe  # noqa: E402
+
+SMALL = ("input.whole_size=[48,24]", "input.part_size=[16,24]", "input.image_size=[48,24]", "input.divisor=57")
+MakeCheckpoint = Callable[..., Checkpoint]
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
+    """A network of a kind with the channel means of the drawn people, and batch statistics of noise."""
+
+    def make(network: str, *overrides: str) -> Checkpoint:
+        shards = ShardSet.open(drawn_shards)
+        recipe = load_recipe(f"{network}-market1501", (*SMALL, *overrides))
+        model = build_model(recipe.model, 3, seed=1)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+        generator = torch.Generator().manual_seed(1)
+        shapes = {view: (8, *([4] if view == "parts" else []), 3, *recipe.input.sizes[view]) for view in model.views}
+        with torch.no_grad():
+            model(**{view: torch.randn(shape, generator=generator) for view, shape in shapes.items()})
+        modules = {
+            "model": model,
+            "preprocessor": make_preprocessor(recipe, ChannelMeans.of(shards), augmented=False),
+        }
+        schema = shards.manifest.schema
+        source = {"kind": "shards", "schema": [schema.name, schema.version], "alignment": "pose"}
+        content = checkpoint_content(recipe, ["1", "2", "3"], source, None, 0, [])
+        content["state_dict"] = {
+            f"{prefix}.{key}": value for prefix, module in modules.items() for key, value in module.state_dict().items()
+        }
+        path = tmp_path_factory.mktemp(network) / "last.ckpt"
+        torch.save(content, path)
+        return load_checkpoint(path)
+
+    return make

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
+
+from reidprep.errors import ReidError  # noqa: E402
+from reidprep.shards import ShardSet  # noqa: E402
+from reidtrain.checkpoints import Checkpoint  # noqa: E402
+from reidtrain.export import EndToEnd, Outputs  # noqa: E402
+from reidtrain.export.agreement import Reference, random_crops  # noqa: E402
+from reidtrain.features import extract  # noqa: E402
+
+MakeCheckpoint = Callable[..., Checkpoint]
+PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
+
+
+@pytest.mark.parametrize("network", ["attention-driven", "self-attention"])
+def test_samples_as_they_are_stored_give_the_features_that_are_extracted(
+    network: str, make_checkpoint: MakeCheckpoint, drawn_shards: Path
+) -> None:
+    shards = ShardSet.open(drawn_shards, "query")
+    # At the sizes of the network nothing is resized, and so nothing rounded.
+    names = {"whole": "whole_size", "parts": "part_size", "image": "image_size"}
+    sizes = [f"input.{names[view]}={list(size)}" for view, size in shards.stored_sizes.items()]
+    checkpoint = make_checkpoint(network, *sizes)
+    expected = extract(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays
+    end_to_end = EndToEnd(checkpoint.model(), checkpoint.preprocessor(), Outputs(features=network[0] == "a"))
+    views = end_to_end.model.views
+    samples = [shards[index] for index in range(len(shards))]
+    crops = {view: torch.stack([torch.from_numpy(getattr(sample, view)) for sample in samples]) for view in views}
+    with torch.no_grad():
+        found = end_to_end(**crops)
+    found = {name.removeprefix("feature_"): values for name, values in found.items()}
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], torch.from_numpy(values), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "overrides", "names"),
+    [
+        (
+            "attention-driven",
+            (),
+            [
+                *("embedding", "feature_whole", *(f"feature_{part}" for part in PARTS), "feature_fused"),
+                *(f"attention_{branch}_{block}" for branch in ("whole", *PARTS) for block in (2, 3, 4)),
+            ],
+        ),
+        (
+            "attention-driven",
+            ("model.branches=[head, lower_leg]", "model.fusion=fc", "model.attention=plain"),
+            [
+                *("embedding", "feature_head", "feature_lower_leg", "feature_fused"),
+                *(f"attention_{branch}_{block}" for branch in ("head", "lower_leg") for block in (2, 3, 4)),
+            ],
+        ),
+        ("self-attention", (), ["embedding", "attention_4", "attention_5", "attention_6"]),
+        ("self-attention", ("model.stage6=false",), ["embedding", "attention_4", "attention_5"]),
+    ],
+)
+def test_outputs_for_crops_of_any_size(
+    network: str, overrides: tuple[str, ...], names: list[str], make_checkpoint: MakeCheckpoint
+) -> None:
+    checkpoint = make_checkpoint(network, "stages.0.loss.sac=0", *overrides)
+    outputs = Outputs(features=network == "attention-driven", attention=True)
+    reference = Reference(checkpoint.model(), checkpoint.preprocessor(), outputs)
+    end_to_end = EndToEnd(checkpoint.model(), checkpoint.preprocessor(), outputs)
+    for crops in random_crops(end_to_end.model.views, checkpoint.recipe.input.sizes):
+        with torch.no_grad():
+            found = end_to_end(**crops)
+        expected = reference(crops)
+        assert [*found] == [*expected] == names
+        for name in names:
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-5, msg=lambda m, n=name: n + m)
+
+
+def test_identity_classifiers_stay_behind(make_checkpoint: MakeCheckpoint) -> None:
+    for network in ("attention-driven", "self-attention"):
+        checkpoint = make_checkpoint(network)
+        end_to_end = EndToEnd(checkpoint.model(), checkpoint.preprocessor(), Outputs())
+        assert any("classifier" in name for name in checkpoint.state)
+        assert not any("classifier" in name for name in end_to_end.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("network", "overrides", "outputs", "message"),
+    [
+        ("self-attention", (), Outputs(features=True), "--features.*only its embedding"),
+        ("attention-driven", ("model.attention=none",), Outputs(attention=True), "--attention.*no maps"),
+    ],
+)
+def test_outputs_that_a_network_lacks(
+    network: str, overrides: tuple[str, ...], outputs: Outputs, message: str, make_checkpoint: MakeCheckpoint
+) -> None:
+    with pytest.raises(ReidError, match=message):
+        outputs.check(make_checkpoint(network, *overrides).recipe.model)
