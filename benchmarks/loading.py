@@ -10,13 +10,15 @@ All three fill batches of 32 (whole body at 384x192, four parts at 96x192) in on
 - from shards at source scale: decode five smaller JPEGs, uint8.
 
 Flip and normalisation of the latter two are left to the training device, and so is the rest of the resize of the last;
-what that costs is timed apart, on `--device`. What it does to the pixels is the difference between the network's input
+what that costs is timed apart, on `--device`. Times are those of a core, user and system, so that neighbours on a busy
+machine count little. What it does to the pixels is the difference between the network's input
 from shards and that from crops which were never encoded.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -37,7 +39,6 @@ from reidtrain.data import Augmentation, Batch, ChannelMeans, Preprocessor, Shar
 from reidtrain.data.transforms import resize
 
 BATCH = 32
-WARM_UP = 4
 SCALES = ("full", "source")
 
 
@@ -68,18 +69,17 @@ class OnTheFly(Dataset):
 
 
 def worker_seconds(dataset: Dataset, collate_fn: Callable | None, samples: int) -> float:
-    """Seconds per sample of one worker process that never waits."""
-    sampler = ShuffledBatchSampler(len(dataset), BATCH, seed=0, drop_last=True)
-    batches = iter(
-        DataLoader(dataset, batch_sampler=sampler, collate_fn=collate_fn, num_workers=1, worker_init_fn=single_thread)
+    """Seconds of one core per sample: all that a worker process, which never waits, takes from start to end."""
+    count = min(samples, len(dataset)) // BATCH
+    batches = list(ShuffledBatchSampler(len(dataset), BATCH, seed=0))[:count]
+    loader = DataLoader(
+        dataset, batch_sampler=batches, collate_fn=collate_fn, num_workers=1, worker_init_fn=single_thread
     )
-    for _ in range(WARM_UP):
-        next(batches)
-    count = min(samples // BATCH, len(sampler) - WARM_UP)
-    started = time.perf_counter()
-    for _ in range(count):
-        next(batches)
-    return (time.perf_counter() - started) / (count * BATCH)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in loader:
+        pass
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / (count * BATCH)
 
 
 def single_thread(worker: int) -> None:
@@ -87,15 +87,16 @@ def single_thread(worker: int) -> None:
 
 
 def device_seconds(work: dict[str, Callable[[], object]], device: str) -> dict[str, float]:
-    """Median seconds of each, in turns."""
+    """Median seconds of each, in turns; of one core if that is the device."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(20):
         for name, function in work.items():
-            started = time.perf_counter()
+            started = clock()
             function()
             if device != "cpu":
                 torch.cuda.synchronize()
-            times[name].append(time.perf_counter() - started)
+            times[name].append(clock() - started)
     return {name: median(values[2:]) for name, values in times.items()}
 
 
@@ -162,7 +163,7 @@ def main() -> None:
             for name, (dataset, collate_fn) in loaders.items():
                 times[name].append(worker_seconds(dataset, collate_fn, arguments.samples))
 
-        print(f"loading, one worker process, batches of {BATCH}, median of {arguments.rounds} rounds")
+        print(f"loading, one core, batches of {BATCH}, median of {arguments.rounds} rounds")
         for name in loaders:
             ratios = [other / own for other, own in zip(times["on the fly"], times[name], strict=True)]
             print(

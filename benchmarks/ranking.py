@@ -61,16 +61,25 @@ def main() -> None:
         )
         print(f"  one pass of memory  {memory:7.3f} s   the limit, {ours / memory:.1f} times less")
 
-    print(f"how cost grows, evaluate_features, {arguments.dimension} dimensions")
-    first = 0.0
+    print("how cost grows: all of it, from features, and ranking alone, from random distances of 842 queries")
+    first: list[float] = []
     for factor in (1, 2, 4, 8):
         grown = market_like.draw(arguments.dimension, gallery=factor * market_like.GALLERY)
-        arrays = [grown[name] for name in (*FEATURES, *LABELS)]
-        start = time.perf_counter()
-        evaluate_features(*arrays)
-        seconds = time.perf_counter() - start
-        first = first or seconds
-        print(f"  gallery x{factor}          {seconds:7.3f} s   {seconds / first:.1f} times")
+        features, labels = [grown[name] for name in FEATURES], [grown[name] for name in LABELS]
+        few = [
+            values[: market_like.QUERIES // 4] if name.startswith("query") else values
+            for name, values in zip(LABELS, labels, strict=True)
+        ]
+        given = np.random.default_rng(0).random((len(few[0]), len(features[1])), dtype=np.float32)
+        times = [
+            best(1, lambda f=features, n=labels: evaluate_features(*f, *n)),
+            best(arguments.repeats, lambda d=given, n=few: evaluate_ranking(d, *n)),
+        ]
+        first = first or times
+        print(
+            f"  gallery x{factor}  "
+            + "  ".join(f"{t:7.3f} s, {t / one:4.1f} times" for t, one in zip(times, first, strict=True))
+        )
 
 
 if __name__ == "__main__":

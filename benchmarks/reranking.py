@@ -5,6 +5,10 @@
 The reference is the authors' dense method as torchreid carries it (`rerank.py`), see `torchreid_wheel.py`. Both
 start from the same features and end with all re-ranked distances, each in a process of its own, one after the
 other. For the reference, the time of the distances it is given is told apart.
+
+    python benchmarks/reranking.py --growth
+
+measures how the cost of ours grows with the gallery instead, from a quarter of Market-1501 on.
 """
 
 from __future__ import annotations
@@ -27,13 +31,13 @@ from reidtrain.evaluation.distances import FeatureDistances
 from reidtrain.evaluation.reranking import KReciprocal, Reranking
 
 
-def features(dimension: int, fraction: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    drawn = market_like.draw(dimension)
-    query, gallery = drawn["query_features"], drawn["gallery_features"]
-    return query[: int(fraction * len(query))], gallery[: int(fraction * len(gallery))]
+def save_features(folder: Path, dimension: int, fraction: float, factor: int) -> None:
+    drawn = market_like.draw(dimension, gallery=factor * market_like.GALLERY)
+    for name in ("query_features", "gallery_features"):
+        np.save(folder / f"{name}.npy", drawn[name][: int(fraction * len(drawn[name]))])
 
 
-def sparse(query: NDArray[Any], gallery: NDArray[Any], wheel: Path) -> tuple[float, NDArray[Any]]:
+def sparse(query: NDArray[Any], gallery: NDArray[Any], wheel: Path | None) -> tuple[float, NDArray[Any]]:
     distances = FeatureDistances.checked(query, gallery, "euclidean")
     return 0.0, KReciprocal.encode(distances, Reranking()).block(0, len(query))
 
@@ -50,42 +54,62 @@ def reference(query: NDArray[Any], gallery: NDArray[Any], wheel: Path) -> tuple[
     return time.perf_counter() - start, rerank(*given)
 
 
-def measure(method: Any, arguments: argparse.Namespace, path: str, answer: Connection) -> None:
-    query, gallery = features(arguments.dimension, arguments.fraction)
+def measure(method: Any, folder: Path, wheel: Path | None, answer: Connection) -> None:
+    query, gallery = (np.load(folder / f"{name}.npy") for name in ("query_features", "gallery_features"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    given, result = method(query, gallery, arguments.wheel)
+    given, result = method(query, gallery, wheel)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    np.save(path, result)
+    np.save(folder / "result.npy", result)
     answer.send((seconds, given, peak / 1e6, before / 1e6))
+
+
+def apart(method: Any, arguments: argparse.Namespace, factor: int = 1) -> tuple[Any, ...]:
+    """Run in a process of its own: seconds, of which for distances, peak and first memory in GB, and the result."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_features(folder, arguments.dimension, arguments.fraction, factor)
+        mine, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=measure, args=(method, folder, arguments.wheel, theirs))
+        process.start()
+        theirs.close()
+        found = (*mine.recv(), np.load(folder / "result.npy"))
+        process.join()
+    return found
+
+
+def growth(arguments: argparse.Namespace) -> None:
+    first = None
+    for factor in (1, 2, 4, 8):
+        seconds, _, peak, before, result = apart(sparse, arguments, factor)
+        first = first or seconds
+        print(
+            f"  gallery x{factor}, {sum(result.shape):6d} images  {seconds:6.2f} s, {seconds / first:4.1f} times; "
+            f"peak {peak:.2f} GB, {before:.2f} before it began"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wheel", type=Path)
+    parser.add_argument("wheel", type=Path, nargs="?")
     parser.add_argument("--dimension", type=int, default=384)
-    parser.add_argument("--fraction", type=float, default=1.0, help="of Market-1501's size")
+    parser.add_argument("--fraction", type=float, help="of Market-1501's size; 1, or 0.25 with --growth")
+    parser.add_argument("--growth", action="store_true")
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for method in (sparse, reference):
-            mine, theirs = context.Pipe(duplex=False)
-            path = str(Path(folder, f"{method.__name__}.npy"))
-            process = context.Process(target=measure, args=(method, arguments, path, theirs))
-            process.start()
-            theirs.close()
-            found[method.__name__] = (*mine.recv(), np.load(path, mmap_mode="r"))
-            process.join()
-        ours, reference_ = found["sparse"], found["reference"]
-        difference = np.abs(ours[4] - reference_[4])
+    arguments.fraction = arguments.fraction or (0.25 if arguments.growth else 1.0)
+    if arguments.growth:
+        growth(arguments)
+        return
+    if arguments.wheel is None:
+        parser.error("give the wheel, or --growth")
+    ours, theirs = apart(sparse, arguments), apart(reference, arguments)
+    difference = np.abs(ours[4] - theirs[4])
     print(f"{difference.shape[0]} x {difference.shape[1]}, {arguments.dimension} dimensions")
-    print(
-        f"  reference     {reference_[0]:7.1f} s ({reference_[1]:.1f} s of it distances), peak {reference_[2]:.2f} GB"
-    )
+    print(f"  reference     {theirs[0]:7.1f} s ({theirs[1]:.1f} s of it distances), peak {theirs[2]:.2f} GB")
     print(f"  KReciprocal   {ours[0]:7.1f} s, peak {ours[2]:.2f} GB; {ours[3]:.2f} GB before it began")
-    print(f"  {reference_[0] / ours[0]:.1f} times faster, {ours[2] / reference_[2]:.2f} of the memory")
+    print(f"  {theirs[0] / ours[0]:.1f} times faster, {ours[2] / theirs[2]:.2f} of the memory")
     wrong = np.count_nonzero(difference > 1e-5)
     print(f"  largest difference {difference.max():.1e}, {wrong / difference.size:.1e} of all differ by more than 1e-5")
 

@@ -10,6 +10,7 @@ import click
 from .common import json_option, progress
 from .computing import accelerator_option, batch_size_option, decoders_option
 from .pictures import per_sheet_option, print_pictures
+from .scoring import metric_option
 
 if TYPE_CHECKING:
     from reidtrain.evaluation import Metric
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 50), default=10, help="Gallery images in each list.")
 @click.option("--worst", is_flag=True, help="The queries with the lowest average precision, lowest first.")
 @click.option("--seed", type=click.IntRange(0), help="Choose queries at random, the same for the same seed.")
-@click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", help="Distance.")
+@metric_option
 @per_sheet_option(6, "Queries")
 @accelerator_option
 @decoders_option

@@ -10,7 +10,9 @@ from .ablate import ablate
 from .attention import attention
 from .common import CONTEXT, Group
 from .complexity import complexity
+from .evaluate import evaluate
 from .export import export
+from .extract_features import extract_features
 from .fit import fit
 from .pretrain import pretrain
 from .rank import rank
@@ -29,5 +31,9 @@ def main() -> None:
     """
 
 
-for command in (pretrain, fit, recipes, ablate, score, rank, attention, export, complexity):
+for command in (
+    *(pretrain, fit, recipes, ablate),
+    *(evaluate, extract_features, score, rank, attention),
+    *(export, complexity),
+):
     main.add_command(command)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import json_option, print_json
+from .scoring import PROTOCOL_HELP, PROTOCOLS, ap_option, metric_option
 
 if TYPE_CHECKING:
     from reidtrain.evaluation import APVariant, Metric, Protocol
@@ -15,19 +16,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Score the features of any model.")
 @click.argument("features", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FEATURES.npz...")
-@click.option(
-    "--protocol",
-    type=click.Choice(["market1501", "cuhk03-np", "cuhk03-classic", "cuhk03-classic-any-camera"]),
-    required=True,
-    help="Which gallery images count; market1501 also serves DukeMTMC-reID and MSMT17.",
-)
-@click.option(
-    "--ap",
-    type=click.Choice(["step", "trapezoid"]),
-    default="step",
-    help="Average precision: mean of the precision at each hit, or the Market-1501 authors' area.",
-)
-@click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", help="Distance.")
+@click.option("--protocol", type=PROTOCOLS, required=True, help=PROTOCOL_HELP)
+@ap_option
+@metric_option
 @click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbours (20, 6, 0.3).")
 @json_option
 def score(

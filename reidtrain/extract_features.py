@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +62,7 @@ def extract_to_file(
         if progress:
             progress(done + some, total)
 
-    names: list[str] = []
+    dimensions: dict[str, int] = {}
     with open_output(out, overwrite) as output:
         extractor = Extractor(checkpoint, computing)
         for prefix, samples in sets.items():
@@ -70,17 +70,15 @@ def extract_to_file(
                 rows = np.arange(first, min(first + ROWS_AT_ONCE, len(samples)))
                 features = extractor(samples, rows, report)
                 output.write(features, prefix, len(samples))
-                names = [*features.arrays]
+                dimensions = features.dimensions
                 done += len(rows)
-        about = about_features(checkpoint, shards, images, computing, names)
+        about = {**about_features(checkpoint, shards, images, computing), "samples": total, "dimensions": dimensions}
         output.finish(about)
     return about
 
 
-def about_features(
-    checkpoint: Checkpoint, shards: Path, images: str, computing: Computing, names: Sequence[str]
-) -> dict[str, Any]:
-    """What a file of features says about itself (docs/features-format.md)."""
+def about_features(checkpoint: Checkpoint, shards: Path, images: str, computing: Computing) -> dict[str, Any]:
+    """What a file of features says about itself, but for its sizes (docs/features-format.md)."""
     return {
         "schema": SCHEMA.name,
         "version": SCHEMA.version,
@@ -94,5 +92,4 @@ def about_features(
         "images": images,
         "flip": computing.flip,
         "precision": computing.precision_for(checkpoint),
-        "features": list(names),
     }

@@ -72,7 +72,7 @@ def read_query_and_gallery(path: Path) -> tuple[dict[str, Any], Features, Featur
         ReidError: no such file, damaged, or not written by this toolkit with a query and a gallery.
     """
     about = read_about(path)
-    names = list(about["features"])
+    names = list(about["dimensions"])
     query, gallery = (
         Features(
             dict(zip(names, read_features(path, [_array_name(prefix, name) for name in names]), strict=True)),
@@ -112,7 +112,7 @@ class _Npz:
         arrays = {name: np.concatenate(blocks) for name, blocks in self.blocks.items()}
         arrays[ABOUT] = np.array(json.dumps(about, ensure_ascii=False))
         with whole_file(self.path) as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 class _Folder:
@@ -128,7 +128,7 @@ class _Folder:
                 shape = (total, *rows.shape[1:])
                 descr = np.lib.format.dtype_to_descr(rows.dtype)
                 header = {"descr": descr, "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
+                np.lib.format.write_array_header_1_0(file, header)
             self.files[name].write(np.ascontiguousarray(rows).tobytes())
 
     def finish(self, about: Mapping[str, Any]) -> None:

@@ -38,6 +38,11 @@ class Features:
     camids: NDArray[np.int64]
     paths: NDArray[np.str_]
 
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Length of each feature."""
+        return {name: values.shape[1] for name, values in self.arrays.items()}
+
     def take(self, rows: NDArray[np.int64]) -> Features:
         """The features of some samples."""
         return Features(

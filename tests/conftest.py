@@ -16,6 +16,19 @@ from reidprep.estimators import PoseEstimator, create_estimator
 from reidprep.extract import extract_poses
 from reidprep.synth import generate
 
+TINY = {
+    "input": {"whole_size": [48, 24], "part_size": [16, 24], "image_size": [48, 24]},
+    "validation": {"every": 1},
+}
+SOFTMAX = {"name": "softmax", "epochs": 2, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}
+RANKING = {
+    "name": "ranking",
+    "epochs": 1,
+    "batch": {"identities": 2, "images": 2},
+    "optimizer": {"lr": 0.001},
+    "loss": {"ranking": "quadruplet-hard"},
+}
+
 
 def _folder_from(variable: str, what: str) -> Path:
     value = os.environ.get(variable)
@@ -67,3 +80,15 @@ def drawn_shards(drawn_poses: Path, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("shards") / "shards"
     build_shards(drawn_poses, path, BuildOptions(image_size=(256, 128), samples_per_shard=8))
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A recipe that trains in seconds: two stages of the attention-driven network, but for the values given."""
+    pytest.importorskip("torch")
+    from reidtrain.recipes import Recipe, recipe_from_dict
+
+    def build(**values: object) -> Recipe:
+        return recipe_from_dict({"network": "attention-driven", "stages": [SOFTMAX, RANKING], **TINY, **values})
+
+    return build

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from reidprep.errors import ReidError
-from reidprep.files import DAMAGE, Schema, file_sha256, hdf5_bytes, is_temporary, open_hdf5, read_strings, write_file
+from reidprep.files import (
+    DAMAGE,
+    Schema,
+    file_sha256,
+    hdf5_bytes,
+    is_temporary,
+    open_hdf5,
+    read_strings,
+    whole_file,
+    write_file,
+)
 
 SCHEMA = Schema("reidprep.test", 1)
 
@@ -30,6 +40,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
             write_file(path, bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ReidError])
+def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(error), whole_file(path) as file:
+        file.write(b"new")
+        raise error
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 

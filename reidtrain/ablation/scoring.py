@@ -10,7 +10,7 @@ from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.extraction import Computing, Extractor
-from reidtrain.scoring import Scoring, named_scores, score_features, query_gallery_images
+from reidtrain.scoring import Scoring, named_scores, query_gallery_images, score_features
 
 SCORES = "scores.json"
 _VERSION = 1

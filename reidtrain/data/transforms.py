@@ -90,7 +90,7 @@ class Preprocessor(nn.Module):
 
     As with other modules, `eval()` switches the random changes off.
 
-    The order is: resize, colour jitter, mean subtraction, flip, pad-and-crop, erasing. The means are buffers: they
+    The order is: flip, resize, colour jitter, mean subtraction, pad-and-crop, erasing. The means are buffers: they
     follow the module to its device and into the state dict, so that a model keeps those it was trained with.
 
     Args:
@@ -129,27 +129,31 @@ class Preprocessor(nn.Module):
         Raises:
             ValueError: an active augmentation without a generator.
         """
-        # First, while pixels are uint8, which is what a CPU resizes fast. What follows moves and cuts by whole pixels
-        # of the network's input.
-        batch = _on_views(batch, lambda view, images: resize(images, self.sizes.get(view)))
         if not (self.training and self.augmentation.active):
-            return _on_views(batch, self._subtract_mean)
+            return _on_views(_on_views(batch, self._resize), self._subtract_mean)
         if generator is None:
             raise ValueError("augmentation needs a generator")
         draws = _Draws(generator, batch.labels.device)
+        if self.augmentation.horizontal_flip:
+            flipped = draws.uniform(len(batch)) < self.augmentation.horizontal_flip
+            batch = _on_views(batch, lambda _, images: flip(images, flipped))
+        batch = _on_views(batch, self._resize)
         for name, adjust in _COLOUR_JITTER.items():
             if strength := getattr(self.augmentation, name):
                 factor = draws.uniform(len(batch), 1 - strength, 1 + strength)
                 batch = _on_views(batch, partial(_adjusted, adjust, factor))
         batch = _on_views(batch, self._subtract_mean)
-        if self.augmentation.horizontal_flip:
-            flipped = draws.uniform(len(batch)) < self.augmentation.horizontal_flip
-            batch = _on_views(batch, lambda _, images: flip(images, flipped))
         return _on_views(batch, lambda _, images: self._move_and_erase(images, draws))
+
+    def _resize(self, view: str, images: Tensor) -> Tensor:
+        # Flip and resize come first, while pixels are uint8: the flip is cheapest on the fewer pixels that are stored,
+        # and a CPU resizes uint8 fast. Windows and rectangles are cut later, by whole pixels of the network's input.
+        return resize(images, self.sizes.get(view))
 
     def _subtract_mean(self, view: str, images: Tensor) -> Tensor:
         mean: Tensor = getattr(self, f"{view}_mean")
-        return (images.float() - mean) / self.divisor
+        # In a tensor of its own, in place: on a CPU, fresh memory costs more than the arithmetic.
+        return images.to(torch.float32, copy=True).sub_(mean).div_(self.divisor)
 
     def _move_and_erase(self, images: Tensor, draws: _Draws) -> Tensor:
         """Change every image by itself, each of a sample's parts included."""

@@ -7,6 +7,7 @@ Everything of size queries x gallery goes through the functions of `Operations`,
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -44,11 +45,11 @@ class Operations(Protocol):
     def take(self, array: Any, rows: NDArray[np.int64]) -> Any:
         """Rows of an array."""
 
-    def squared_lengths(self, features: Any) -> NDArray[np.float64]:
-        """(n,) of (n, dimension) features."""
-
     def row_products(self, first: Any, second: Any) -> NDArray[Any]:
         """(n,) scalar products of the rows of two (n, dimension) arrays."""
+
+    def row_slices(self, block: Any) -> Iterable[slice]:
+        """Rows to change together, a few where a cache holds these."""
 
     def at_least_zero(self, block: Any) -> None:
         """Raise what is negative to 0, in place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -16,7 +17,7 @@ Metric = Literal["euclidean", "cosine"]
 BLOCK_BYTES = 64 << 20
 """Size of one block of distances."""
 
-_ROWS_AT_ONCE = 4096
+_QUERIES_AT_ONCE = 4096
 _FEW_ROWS = 32
 """Where a block of whole rows has fewer, a product of matrices spends its time fetching the gallery."""
 
@@ -101,8 +102,9 @@ class FeatureDistances:
                 "they come from different models; extract both with the same one"
             )
         dtype = np.float64 if ops.is_double(query) or ops.is_double(gallery) else np.float32
+        like = ops.place(np.empty(0, dtype), query)
         squares = [
-            ops.place(_squared_lengths(ops, name, array, metric, row).astype(dtype), array)
+            ops.place(_squared_lengths(ops, name, array, like, metric, row), array)
             for name, array, row in zip(named, (query, gallery), (0, first), strict=True)
         ]
         return cls(query, gallery, metric, *squares)
@@ -118,7 +120,7 @@ class FeatureDistances:
         rows = self.rows_per_block()
         if rows >= min(_FEW_ROWS, queries):
             return rows, gallery
-        rows = min(_ROWS_AT_ONCE, queries)
+        rows = min(_QUERIES_AT_ONCE, queries)
         return rows, max(1, BLOCK_BYTES // (rows * self.gallery_squares.itemsize))
 
     def rows_per_block(self) -> int:
@@ -129,12 +131,16 @@ class FeatureDistances:
         """See `Distances`."""
         ops, squares = self.ops, self.gallery_squares[columns]
         query, gallery = ops.cast(self.query[start:stop], squares), self.gallery[columns]
+        if self.metric == "euclidean":
+            query = -2 * query
         if gallery.dtype == squares.dtype:
             products = query @ gallery.T
         else:
-            parts = (gallery[first : first + _ROWS_AT_ONCE] for first in range(0, len(gallery), _ROWS_AT_ONCE))
-            products = ops.join([query @ ops.cast(part, squares).T for part in parts], axis=1)
-        return self._from_products(products, self.query_squares[start:stop, None], squares)
+            products = ops.join([query @ ops.cast(part, squares).T for part in _parts(gallery)], axis=1)
+        query_squares = self.query_squares[start:stop, None]
+        for rows in ops.row_slices(products):
+            self._from_products(products[rows], query_squares[rows], squares)
+        return products
 
     def pairs(self, queries: NDArray[np.int64], gallery: NDArray[np.int64]) -> NDArray[Any]:
         """(pairs,) distances of single queries to single gallery images."""
@@ -146,27 +152,24 @@ class FeatureDistances:
             some = slice(first, first + at_once)
             rows = ops.take(self.query, queries[some]), ops.take(self.gallery, gallery[some])
             products.append(ops.row_products(*(ops.cast(row, like) for row in rows)))
-        distances = self._from_products(
-            ops.place(np.concatenate(products), like),
-            ops.take(self.query_squares, queries),
-            ops.take(self.gallery_squares, gallery),
-        )
+        distances = ops.place(np.concatenate(products), like)
+        if self.metric == "euclidean":
+            distances *= -2
+        self._from_products(distances, ops.take(self.query_squares, queries), ops.take(self.gallery_squares, gallery))
         return ops.host(distances)
 
-    def _from_products(self, products: Any, query_squares: Any, gallery_squares: Any) -> Any:
-        """Turn scalar products into distances, in place."""
+    def _from_products(self, products: Any, query_squares: Any, gallery_squares: Any) -> None:
+        """Turn scalar products, -2 times these for euclidean distances, into distances, in place."""
         if self.metric == "cosine":
             products /= query_squares**0.5
             products /= gallery_squares**0.5
             products *= -1
             products += 1
         else:
-            products *= -2
             products += query_squares
             products += gallery_squares
         # Rounding can leave a pair of equal features slightly below 0.
         self.ops.at_least_zero(products)
-        return products
 
 
 def require_features(name: str, array: Any) -> None:
@@ -181,9 +184,18 @@ def require_features(name: str, array: Any) -> None:
         raise ReidError(f"{name} holds {array.dtype}; it needs real numbers, such as float32")
 
 
-def _squared_lengths(ops: Operations, name: str, features: Any, metric: Metric, first_row: int) -> NDArray[np.float64]:
-    parts = (features[first : first + _ROWS_AT_ONCE] for first in range(0, len(features), _ROWS_AT_ONCE))
-    squares = np.concatenate([ops.squared_lengths(part) for part in parts])
+def _parts(features: Any) -> Iterator[Any]:
+    """Features, up to `BLOCK_BYTES` of them at a time even as float64."""
+    rows = max(1, BLOCK_BYTES // (8 * features.shape[1]))
+    return (features[first : first + rows] for first in range(0, len(features), rows))
+
+
+def _squared_lengths(
+    ops: Operations, name: str, features: Any, like: Any, metric: Metric, first_row: int
+) -> NDArray[Any]:
+    """(n,) in the type of `like`, checked."""
+    parts = (ops.cast(part, like) for part in _parts(features))
+    squares = np.concatenate([ops.row_products(part, part) for part in parts])
     if not np.isfinite(squares).all():
         row = int(np.argmin(np.isfinite(squares)))
         values = ops.host(features[row])

@@ -10,10 +10,10 @@ import numpy as np
 from reidprep.errors import ReidError
 
 from .arrays import as_arrays, operations
+from .counting import require_finite
 from .distances import Distances, FeatureDistances, GivenDistances, Metric
 from .metrics import APVariant, RankingMetrics, summarise
 from .multi_shot import score_multi_shot
-from .numpy_arrays import require_finite
 from .protocols import JUNK, PROTOCOLS, Labels, Protocol
 from .single_shot import score_single_shot
 

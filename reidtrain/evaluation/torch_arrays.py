@@ -53,14 +53,14 @@ def take(array: Tensor, rows: NDArray[np.int64]) -> Tensor:
     return array[place(rows, array)]
 
 
-def squared_lengths(features: Tensor) -> NDArray[np.float64]:
-    """See `Operations`."""
-    return host(features.double().square().sum(dim=1))
-
-
 def row_products(first: Tensor, second: Tensor) -> NDArray[Any]:
     """See `Operations`."""
     return host((first * second).sum(dim=1))
+
+
+def row_slices(block: Tensor) -> list[slice]:
+    """See `Operations`."""
+    return [slice(None)]
 
 
 def at_least_zero(block: Tensor) -> None:

@@ -139,18 +139,19 @@ class TestResize:
         assert resize(batch.parts.to(dtype), size).movedim(2, -1).is_contiguous()
 
 
-def test_views_are_resized_before_anything_else():
+def test_changes_are_the_same_to_views_that_are_resized():
     batch = batch_of()
     sizes = {"whole": (24, 12), "parts": (6, 12)}
     augmentation = Augmentation(0.5, 0.2, 0.5, 0.1, 0.1, 0.1)
-    out = Preprocessor(MEANS, augmentation, sizes=sizes)(batch, seeded())
+    out = Preprocessor(MEANS, augmentation, divisor=1, sizes=sizes)(batch, seeded())
     resized = {view: resize(getattr(batch, view), size) for view, size in sizes.items()}
-    expected = Preprocessor(MEANS, augmentation)(dataclasses.replace(batch, **resized), seeded())
+    expected = Preprocessor(MEANS, augmentation, divisor=1)(dataclasses.replace(batch, **resized), seeded())
     assert out.whole.shape == (6, 3, 24, 12)
     assert out.parts.shape == (6, 4, 3, 6, 12)
     assert out.image.shape == batch.image.shape
     for view in VIEWS:
-        assert torch.equal(getattr(out, view), getattr(expected, view))
+        # Mirrored before instead of after the resize: rounding may go the other way.
+        assert (getattr(out, view) - getattr(expected, view)).abs().max() <= 1.5
 
 
 def test_source_scale_gives_nearly_the_input_of_full_scale(drawn_poses, tmp_path):

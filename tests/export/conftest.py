@@ -13,9 +13,10 @@ from reidprep.shards import ShardSet  # noqa: E402
 from reidtrain.checkpoints import Checkpoint, checkpoint_content, load_checkpoint, make_preprocessor  # noqa: E402
 from reidtrain.data import ChannelMeans  # noqa: E402
 from reidtrain.models import build_model  # noqa: E402
-from reidtrain.recipes import load_recipe  # noqa: E402
+from reidtrain.recipes import recipe_from_dict  # noqa: E402
 
-SMALL = ("input.whole_size=[48,24]", "input.part_size=[16,24]", "input.image_size=[48,24]", "input.divisor=57")
+INPUT = {"whole_size": [48, 24], "part_size": [16, 24], "image_size": [48, 24], "divisor": 57}
+STAGE = {"epochs": 1, "batch": {"size": 4}}
 MakeCheckpoint = Callable[..., Checkpoint]
 
 
@@ -23,19 +24,19 @@ MakeCheckpoint = Callable[..., Checkpoint]
 def make_checkpoint(drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
     """A network of a kind with the channel means of the drawn people, and batch statistics of noise."""
 
-    def make(network: str, *overrides: str) -> Checkpoint:
+    def make(network: str, model: dict[str, object] | None = None, **input: object) -> Checkpoint:
         shards = ShardSet.open(drawn_shards)
-        recipe = load_recipe(f"{network}-market1501", (*SMALL, *overrides))
-        model = build_model(recipe.model, 3, seed=1)
-        for module in model.modules():
+        recipe = recipe_from_dict({"network": network, "model": model or {}, "input": INPUT | input, "stages": [STAGE]})
+        net = build_model(recipe.model, 3, seed=1)
+        for module in net.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None
         generator = torch.Generator().manual_seed(1)
-        shapes = {view: (8, *([4] if view == "parts" else []), 3, *recipe.input.sizes[view]) for view in model.views}
+        shapes = {view: (8, *([4] if view == "parts" else []), 3, *recipe.input.sizes[view]) for view in net.views}
         with torch.no_grad():
-            model(**{view: torch.randn(shape, generator=generator) for view, shape in shapes.items()})
+            net(**{view: torch.randn(shape, generator=generator) for view, shape in shapes.items()})
         modules = {
-            "model": model,
+            "model": net,
             "preprocessor": make_preprocessor(recipe, ChannelMeans.of(shards), augmented=False),
         }
         schema = shards.manifest.schema

@@ -1,0 +1,182 @@
+"""Score every feature of a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reidprep.errors import ReidError
+from reidtrain.ablation.lookup import PaperRow, dataset_column, paper_row
+from reidtrain.checkpoints import Checkpoint
+from reidtrain.evaluation import APVariant, Metric, Protocol, RankingMetrics
+from reidtrain.extract_features import about_features
+from reidtrain.extraction import Computing, Extractor
+from reidtrain.feature_files import GALLERY, NPZ, QUERY, open_output, read_query_and_gallery
+from reidtrain.features import EMBEDDING, Features
+from reidtrain.scoring import RankedImages, Scoring, held_out_images, query_gallery_images, score_features
+
+LAST_RANK = 50
+"""Of the CMC curve."""
+
+Progress = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
+"""Opens the display of a step by its label and unit; what it gives is called with units done and in total."""
+
+_SAME = ("checkpoint_sha256", "manifest_sha256", "images", "flip", "precision")
+"""Of what a file says about its features; where they agree, the features would come out the same."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A feature and its scores.
+
+    Attributes:
+        feature: name in `reidtrain.features.Features.arrays`.
+        reranked: whether distances were re-ranked.
+        metrics: the scores, with the CMC at 1 to `LAST_RANK`.
+        paper: what a paper says of such a feature, None if nothing.
+    """
+
+    feature: str
+    reranked: bool
+    metrics: RankingMetrics
+    paper: PaperRow | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a network.
+
+    Attributes:
+        about: network and images, as a file of features says it.
+        scoring: how features were scored; `rerank` is whether they were also re-ranked.
+        gallery: gallery images, without those of no person.
+        identities: that the network was trained on, and that the shards have for training; None if it was trained on
+            others than these.
+        rows: each feature, `embedding` last; then re-ranked.
+    """
+
+    about: Mapping[str, Any]
+    scoring: Scoring
+    gallery: int
+    identities: tuple[int, int] | None
+    rows: tuple[Scored, ...]
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    shards: Path,
+    *,
+    held_out: bool = False,
+    protocol: Protocol | None = None,
+    metric: Metric = "euclidean",
+    ap: APVariant = "step",
+    rerank: bool = False,
+    computing: Computing | None = None,
+    features: Path | None = None,
+    progress: Progress = lambda label, unit: nullcontext(lambda done, total: None),
+) -> Evaluation:
+    """Score the embedding, each branch and the fused parts of a network, each alone.
+
+    Args:
+        checkpoint: the network.
+        shards: the directory.
+        held_out: score on the training identities its recipe holds out, instead of the query and gallery splits.
+        protocol: which gallery images count; None is that of the dataset.
+        metric: distance.
+        ap: definition of average precision.
+        rerank: score with re-ranking as well.
+        computing: how the network computes.
+        features: an `.npz` file to take the features from, or to keep them in if it does not exist.
+        progress: shows how far a step is.
+
+    Raises:
+        ReidError: as `query_gallery_images` or `held_out_images`, `Extractor`, and `evaluate_features`; or a file of
+            features of another model or of other images.
+    """
+    computing = computing or Computing()
+    if held_out:
+        images = held_out_images(shards, checkpoint.recipe, checkpoint.class_names)
+    else:
+        # Files of features hold all images, so that others find them in the order of the shards.
+        images = query_gallery_images(shards, junk=features is not None)
+    scoring = Scoring(protocol or images.protocol, metric, ap)
+    if rerank and scoring.protocol.startswith("cuhk03-classic"):
+        raise ReidError(
+            f"--rerank: protocol {scoring.protocol} draws the gallery, and re-ranking compares each image with the "
+            "whole of it; leave it out, or take --protocol cuhk03-np"
+        )
+    images.require_match(scoring.protocol)
+    about = about_features(checkpoint, shards, images.kind, computing)
+    query, gallery = _features(checkpoint, images, about, computing, features, progress)
+
+    rows: list[Scored] = []
+    identities = _identities(checkpoint, images)
+    column = None
+    if identities and not held_out and scoring.protocol == images.protocol:
+        column = dataset_column(images.shards.manifest.plan)
+    for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
+        with progress("re-rank" if how.rerank else "score", "features") as report:
+            scores = score_features(
+                query, gallery, how, ranks=range(1, LAST_RANK + 1), device=computing.device(), progress=report
+            )
+        for name in sorted(scores, key=lambda name: name == EMBEDDING):
+            paper = None
+            if column is not None:
+                plan = images.shards.manifest.plan
+                paper = paper_row(checkpoint.recipe, plan, column, feature=name, rerank=how.rerank)
+            rows.append(Scored(name, how.rerank, scores[name], paper))
+    return Evaluation(about, replace(scoring, rerank=rerank), int((gallery.pids >= 0).sum()), identities, tuple(rows))
+
+
+def evaluation_folder(path: Path) -> Path:
+    """Where the evaluation of a run belongs.
+
+    Args:
+        path: its folder, or one of its checkpoints.
+
+    Raises:
+        ReidError: a checkpoint outside of a run folder.
+    """
+    run = path if path.is_dir() else path.parent.parent
+    if not path.is_dir() and not (path.parent.name == "checkpoints" and (run / "run.json").is_file()):
+        raise ReidError(f"{path}: is not in a run folder, where the scores would be kept; say where by --out")
+    return run / "evaluation"
+
+
+def _features(
+    checkpoint: Checkpoint,
+    images: RankedImages,
+    about: Mapping[str, Any],
+    computing: Computing,
+    file: Path | None,
+    progress: Progress,
+) -> tuple[Features, Features]:
+    """Of queries and gallery, from a file or computed, and then kept in it."""
+    if file is not None and file.suffix != NPZ:
+        raise ReidError(f"--features {file}: must end in {NPZ}")
+    if file is not None and file.exists():
+        found, query, gallery = read_query_and_gallery(file)
+        others = [f"{key} {found.get(key)}, wanted {about[key]}" for key in _SAME if found.get(key) != about[key]]
+        if others:
+            raise ReidError(
+                f"--features {file}: has features of another model, or computed otherwise ({'; '.join(others)}); "
+                "give another file, or delete this one"
+            )
+        return query, gallery
+    with open_output(file) if file is not None else nullcontext() as output, progress("features", "images") as report:
+        query, gallery = images.features(Extractor(checkpoint, computing), report)
+        if output is not None:
+            output.write(query, QUERY, len(query.pids))
+            output.write(gallery, GALLERY, len(gallery.pids))
+            samples = len(query.pids) + len(gallery.pids)
+            output.finish({**about, "samples": samples, "dimensions": query.dimensions})
+    return query, gallery
+
+
+def _identities(checkpoint: Checkpoint, images: RankedImages) -> tuple[int, int] | None:
+    there = {str(pid) for pid in images.shards.train_labels}
+    trained = set(checkpoint.class_names)
+    return (len(trained), len(there)) if trained <= there else None
