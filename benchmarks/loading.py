@@ -11,8 +11,8 @@ All three fill batches of 32 (whole body at 384x192, four parts at 96x192) in on
 
 Flip and normalisation of the latter two are left to the training device, and so is the rest of the resize of the last;
 what that costs is timed apart, on `--device`. Times are those of a core, user and system, so that neighbours on a busy
-machine count little. What it does to the pixels is the difference between the network's input
-from shards and that from crops which were never encoded.
+machine count little. What storing does to the pixels is the difference between the network's input from shards and that
+from crops which were never encoded.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def search(
       reidtrain search query.npy gallery-*.npy --metric cosine --out nearest.npz
       reidtrain search query.npy gallery-*.npy --index index --json
     """
-    from reidtrain.search.files import search_files, search_files_by_index, write_nearest
+    from reidtrain.search.files import as_records, search_files, search_files_by_index, write_nearest
 
     if index is not None:
         if metric:
@@ -71,14 +71,12 @@ def search(
             nearest = search_files(query, gallery, top=top, metric=metric or "euclidean", progress=report)
     if out is not None:
         write_nearest(out, nearest)
-    found = [
-        [{"index": image, "distance": distance} for image, distance in zip(*row, strict=True) if image >= 0]
-        for row in zip(nearest.indices.tolist(), nearest.distances.tolist(), strict=True)
-    ]
+    found = as_records(nearest, gallery or [query])
     if as_json:
         print_json({"queries": len(found), "nearest": found})
         return
     for number, row in enumerate(found[:SHOWN_QUERIES]):
-        click.echo(f"query {number}: " + ", ".join(f"{entry['index']} ({entry['distance']:.4g})" for entry in row))
+        images = (f"{entry.get('path', entry['index'])} ({entry['distance']:.4g})" for entry in row)
+        click.echo(f"query {number}: {', '.join(images)}")
     if len(found) > SHOWN_QUERIES:
         click.echo(f"... and {len(found) - SHOWN_QUERIES} more queries; --json and --out give all")

@@ -63,6 +63,8 @@ def extract_to_file(
             progress(done + some, total)
 
     dimensions: dict[str, int] = {}
+    # Before the features: a run that goes on replaces its checkpoint.
+    about = about_features(checkpoint, shards, images, computing)
     with open_output(out, overwrite) as output:
         extractor = Extractor(checkpoint, computing)
         for prefix, samples in sets.items():
@@ -72,7 +74,7 @@ def extract_to_file(
                 output.write(features, prefix, len(samples))
                 dimensions = features.dimensions
                 done += len(rows)
-        about = {**about_features(checkpoint, shards, images, computing), "samples": total, "dimensions": dimensions}
+        about |= {"samples": total, "dimensions": dimensions}
         output.finish(about)
     return about
 

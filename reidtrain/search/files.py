@@ -80,6 +80,43 @@ def search_files_by_index(
     return search_index(features, folder, parts, top=top, candidates=candidates, visits=visits)
 
 
+def as_records(nearest: Nearest, gallery: Sequence[Path]) -> list[list[dict[str, Any]]]:
+    """What was found for each query: `index`, `distance` and, where it is known, `path` of each image.
+
+    Args:
+        nearest: the result of a search.
+        gallery: the files that were searched. Those of `reidtrain extract-features` have the paths of the images: an
+            `.npz` in the array `gallery_paths`, a folder in the file `paths.npy` beside `features.npy`.
+    """
+    parts = [_paths_beside(path) for path in gallery]
+    starts = np.cumsum([0, *(len(part) for part in parts if part is not None)])
+    known = all(part is not None for part in parts)
+
+    def record(index: int, distance: float) -> dict[str, Any]:
+        entry = {"index": index, "distance": distance}
+        if not known:
+            return entry
+        which = int(starts.searchsorted(index, side="right")) - 1
+        return {**entry, "path": str(parts[which][index - starts[which]])}
+
+    return [
+        [record(index, distance) for index, distance in zip(*row, strict=True) if index >= 0]
+        for row in zip(nearest.indices.tolist(), nearest.distances.tolist(), strict=True)
+    ]
+
+
+def _paths_beside(path: Path) -> Any:
+    """Paths of the images of a gallery file, or None."""
+    features = read_features_array(path, "gallery_features")
+    if path.suffix == ".npz":
+        with np.load(path) as content:
+            paths = content["gallery_paths"] if "gallery_paths" in content.files else None
+    else:
+        beside = path.with_name(path.name.replace("features", "paths"))
+        paths = read_features_array(beside, "") if beside != path and beside.exists() else None
+    return None if paths is None or len(paths) != len(features) else paths
+
+
 def write_nearest(path: Path, nearest: Nearest) -> None:
     """Write the arrays `indices` and `distances` to an `.npz` file.
 

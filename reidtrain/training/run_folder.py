@@ -23,7 +23,7 @@ from reidtrain.recipes import Recipe, differences, recipe_to_dict, recipe_to_yam
 
 SCHEMA = Schema("reidtrain.run", 1)
 _LIBRARIES = ("torch", "lightning", "numpy", "h5py", "opencv-python-headless")
-_OURS = ("run.json", "recipe.yaml", "metrics.csv", "curves.png", "checkpoints", "tensorboard")
+_OURS = ("run.json", "recipe.yaml", "metrics.csv", "curves.png", "checkpoints", "tensorboard", "evaluation")
 
 
 class RunFolder:

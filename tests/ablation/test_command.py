@@ -53,7 +53,7 @@ def test_a_failed_run_is_an_exit_status(drawn_shards, tmp_path) -> None:
         *("--set", "validation.identities=5"),
     )
     assert result.exit_code == 1
-    assert "Inter-attention" in result.stdout and result.stderr.count("training identities 2") >= 3
+    assert "Inter-attention" in result.stdout and result.stderr.count("training identities, 2") >= 3
 
 
 def test_errors_are_plain(tmp_path) -> None:

@@ -55,6 +55,25 @@ def test_text_and_file(features, tmp_path) -> None:
         np.testing.assert_array_equal(written["distances"], expected.distances)
 
 
+def test_paths_are_told_where_the_files_have_them(features, tmp_path) -> None:
+    names = np.array([f"gallery/{number:03d}.jpg" for number in range(300)])
+    expected = names[find(features[0], [features[1]], top=3).indices].tolist()
+    np.savez(tmp_path / "named.npz", query_features=features[0], gallery_features=features[1], gallery_paths=names)
+    folders = []
+    for number, part in enumerate((slice(100), slice(100, None))):
+        folders.append(tmp_path / f"folder-{number}")
+        folders[-1].mkdir()
+        np.save(folders[-1] / "features.npy", features[1][part])
+        np.save(folders[-1] / "paths.npy", names[part])
+    parts = [folder / "features.npy" for folder in folders]
+    for files in ([tmp_path / "named.npz"], [tmp_path / "query.npy", *parts]):
+        values = json.loads(invoke("search", *files, "--top", 3, "--json").stdout)["nearest"]
+        assert [[entry["path"] for entry in row] for row in values] == expected
+        assert f"query 0: {expected[0][0]} (" in invoke("search", *files, "--top", 3).output
+    np.save(folders[1] / "paths.npy", names[:5])
+    assert "path" not in invoke("search", tmp_path / "query.npy", *parts, "--json").stdout
+
+
 def test_index(features, tmp_path) -> None:
     pytest.importorskip("faiss")
     parts = [tmp_path / "gallery-0.npy", tmp_path / "gallery-1.npy"]
