@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=FiniteRange(0),
-    default=1e-4,
-    show_default="1e-4",
+    default=1e-3,
+    show_default="1e-3",
     help="Largest difference from the network's outputs that is accepted, as a fraction of their length.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")

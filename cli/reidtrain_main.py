@@ -14,10 +14,12 @@ from .evaluate import evaluate
 from .export import export
 from .extract_features import extract_features
 from .fit import fit
+from .index import index
 from .pretrain import pretrain
 from .rank import rank
 from .recipes import recipes
 from .score import score
+from .search import search
 
 
 @click.group(cls=Group, context_settings=CONTEXT)
@@ -34,6 +36,6 @@ def main() -> None:
 for command in (
     *(pretrain, fit, recipes, ablate),
     *(evaluate, extract_features, score, rank, attention),
-    *(export, complexity),
+    *(index, search, export, complexity),
 ):
     main.add_command(command)

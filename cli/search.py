@@ -30,7 +30,7 @@ SHOWN_QUERIES = 20
 @click.option(
     "--candidates", type=click.IntRange(1), help="Images that the index proposes per query.  [default: 200, or --top]"
 )
-@click.option("--visits", type=click.IntRange(1), help="Lists read, or nodes queued, by the index.  [default: 64]")
+@click.option("--visits", type=click.IntRange(1), help="Lists read, or nodes queued, by the index.  [default: 256]")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the indices and distances to this .npz file.")
 @json_option
 def search(
@@ -63,7 +63,7 @@ def search(
         if metric:
             raise click.UsageError("--metric is that of the index; leave it out")
         wanted = candidates or max(200, top)
-        nearest = search_files_by_index(query, gallery, index, top=top, candidates=wanted, visits=visits or 64)
+        nearest = search_files_by_index(query, gallery, index, top=top, candidates=wanted, visits=visits or 256)
     elif candidates or visits:
         raise click.UsageError("--candidates and --visits need --index")
     else:

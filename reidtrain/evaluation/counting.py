@@ -24,6 +24,9 @@ _SAMPLE = 128
 _NEAR = 3
 """A limit is near where it is at most this smallest entry of the sample: among about the nearest 2 %."""
 
+_SHARE_BYTES = 1 << 20
+"""Less is not worth a thread."""
+
 _BLOCK_BYTES, _BLOCK_ROWS = 8 << 20, 128
 _MASK_BYTES = 4 << 20
 """Of comparisons done by one call: enough for threads to seldom wait for each other, little enough for the cache."""
@@ -46,16 +49,18 @@ def count_at_most(block: NDArray[Any], which: NDArray[np.int64], limits: NDArray
     Raises:
         ReidError: a distance is not finite.
     """
-    cores = _cores()
-    firsts = np.linspace(0, len(block), min(len(block), cores) + 1).astype(np.int64)
+    shares = max(1, min(_cores(), len(block), block.nbytes // _SHARE_BYTES))
+    firsts = np.linspace(0, len(block), shares + 1).astype(np.int64)
     begin = which.searchsorted(firsts)
 
     def count(part: int) -> NDArray[np.int64]:
         first, some = int(firsts[part]), slice(begin[part], begin[part + 1])
         return _count(block[first : firsts[part + 1]], which[some] - first, limits[some], first)
 
-    with ThreadPoolExecutor(cores) as pool:
-        return np.concatenate(list(pool.map(count, range(len(firsts) - 1))))
+    if shares == 1:
+        return count(0)
+    with ThreadPoolExecutor(shares) as pool:
+        return np.concatenate(list(pool.map(count, range(shares))))
 
 
 def require_finite(block: NDArray[Any], first: int = 0) -> None:

@@ -50,7 +50,7 @@ def export_checkpoint(
     *,
     outputs: Outputs | None = None,
     shards: Path | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
     overwrite: bool = False,
 ) -> Exported:
     """Write a network with its preprocessing to a file, if what is written computes the same.

@@ -166,8 +166,8 @@ class Branch(nn.Module):
         for block in (self.conv2x, self.conv3x, self.conv4x, self.conv5x):
             x, mask = block(x)
             if attention_maps and mask is not None:
-                maps.append(mask.reshape(len(mask), self.groups, -1, *mask.shape[2:]).mean(2))
-        return self.reduce(x.mean((2, 3)).reshape(len(x), self.groups, -1)), maps
+                maps.append(mask.reshape(mask.shape[0], self.groups, -1, *mask.shape[2:]).mean(2))
+        return self.reduce(x.mean((2, 3)).reshape(x.shape[0], self.groups, -1)), maps
 
 
 class AttentionDrivenNet(nn.Module):

@@ -119,7 +119,7 @@ def search_index(
     *,
     top: int = 20,
     candidates: int = 200,
-    visits: int = 64,
+    visits: int = 256,
 ) -> Nearest:
     """Find gallery images near to each query by an index, ordered by their exact distances.
 

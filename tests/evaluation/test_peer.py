@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from reidtrain.evaluation import evaluate_ranking
 
@@ -37,3 +38,22 @@ def test_same_numbers(evaluate_cy, clustered):
     metrics = evaluate_ranking(distances, *labels, ranks=range(1, 21))
     np.testing.assert_allclose(metrics.cmc, cmc, atol=1e-6)
     assert metrics.mAP == pytest.approx(mean_ap, abs=1e-6)
+
+
+def test_same_numbers_for_real_images(evaluate_cy, market1501):
+    """Thumbnails as features: a poor model's distances, of real people."""
+
+    def load(split, step):
+        paths = [path for path in sorted((market1501 / split).glob("*.jpg")) if not path.name.startswith("-1")][::step]
+        thumbnails = [np.asarray(Image.open(path).resize((8, 16)), np.float32).ravel() for path in paths]
+        labels = [(int(path.name[:4]), int(path.name[6])) for path in paths]
+        return np.stack(thumbnails), *np.array(labels).T
+
+    query, query_pids, query_camids = load("query", 40)
+    gallery, gallery_pids, gallery_camids = load("bounding_box_test", 30)
+    distances = np.linalg.norm(query[:, None] - gallery, axis=2)
+    labels = query_pids, gallery_pids, query_camids, gallery_camids
+    cmc, mean_ap = evaluate_cy(distances, *labels, 20)
+    metrics = evaluate_ranking(distances, *labels, ranks=range(1, 21))
+    np.testing.assert_allclose(metrics.cmc, cmc, atol=1e-6)
+    assert metrics.mAP == pytest.approx(mean_ap, abs=1e-6) and 0.01 < metrics.mAP < 0.5

@@ -98,7 +98,7 @@ def test_agreement_on_noise_and_on_crops_is_reported(onnx_file: tuple[Path, dict
     _, said = onnx_file
     images = {kind: found["images"] for kind, found in said["agreement"].items()}
     assert images == {"noise": 6, "shards": min(16, len(ShardSet.open(drawn_shards)))}
-    assert all(0 < found["relative"] < 1e-4 for found in said["agreement"].values())
+    assert all(0 < found["relative"] < 1e-3 for found in said["agreement"].values())
 
 
 def test_the_file_tells_nothing_about_this_machine(onnx_file: tuple[Path, dict], three_branches: Checkpoint) -> None:
