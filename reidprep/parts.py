@@ -65,9 +65,8 @@ class PartDirectory:
 
     def close(self) -> None:
         """Let other runs use the directory."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        unlock_directory(self._lock)
+        self._lock = None
 
     def _found(self, fresh: Manifest, overwrite: bool) -> Manifest:
         """What to start from: nothing, or the whole parts of an earlier run."""
@@ -152,7 +151,14 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
 
 
 def lock_directory(path: Path) -> int | None:
-    """Keep other runs out of a directory until the handle is closed; the system closes it when a run is killed."""
+    """Keep other runs out of a directory until `unlock_directory`, or until this process ends, however it does.
+
+    Returns:
+        What `unlock_directory` takes, None where there are no locks.
+
+    Raises:
+        ReidError: another run has it.
+    """
     try:
         import fcntl
     except ImportError:  # not a POSIX system
@@ -166,7 +172,29 @@ def lock_directory(path: Path) -> int | None:
     except OSError:  # a file system without locks
         os.close(handle)
         return None
+    _locks.add(handle)
     return handle
+
+
+def unlock_directory(handle: int | None) -> None:
+    """Let others have a directory."""
+    if handle is not None:
+        _locks.discard(handle)
+        os.close(handle)
+
+
+_locks: set[int] = set()
+
+
+def _leave_locks_to_the_parent() -> None:
+    # A lock lasts as long as any process has its handle: workers outlive a killed parent by some seconds.
+    for handle in _locks:
+        os.close(handle)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
 
 
 def relative_source(source: Path, directory: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import Schema, is_temporary, whole_file, write_file
-from reidprep.parts import lock_directory
+from reidprep.parts import lock_directory, unlock_directory
 from reidtrain.evaluation.features_file import read_features
 from reidtrain.features import EMBEDDING, Features
 
@@ -156,8 +155,7 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if handle is not None:
-            os.close(handle)
+        unlock_directory(handle)
 
 
 def _check_folder(path: Path, overwrite: bool) -> None:

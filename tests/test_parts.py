@@ -8,7 +8,7 @@ import pytest
 from reidprep.errors import ReidError
 from reidprep.files import Schema, write_file
 from reidprep.manifest import MANIFEST, Part, read_manifest
-from reidprep.parts import PartDirectory, relative_source
+from reidprep.parts import PartDirectory, lock_directory, relative_source, unlock_directory
 
 SCHEMA = Schema("reidprep.test", 2)
 ESCAPING = {"name": "../../etc/passwd", "rows": 1, "sha256": "", "skipped": [], "statistics": {}}
@@ -184,3 +184,25 @@ def test_a_moved_source_is_taken_up(tmp_path: Path) -> None:
         directory.finish({"rows": 0})
     with PartDirectory(tmp_path, SCHEMA, "../new", PLAN) as again:
         assert again.manifest.source == "../new" and again.manifest.complete
+
+
+@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="needs fork")
+def test_a_lock_is_not_kept_by_processes_forked_meanwhile(tmp_path):
+    handle = lock_directory(tmp_path)
+    ready, tell_ready = os.pipe()
+    wait, release = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(release)
+        os.write(tell_ready, b"1")
+        os.read(wait, 1)
+        os._exit(0)
+    os.read(ready, 1)
+    try:
+        unlock_directory(handle)
+        unlock_directory(lock_directory(tmp_path))
+    finally:
+        os.close(release)
+        os.waitpid(child, 0)
+        for end in (ready, tell_ready, wait):
+            os.close(end)

@@ -18,7 +18,7 @@ import torch
 
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, Schema, write_file
-from reidprep.parts import lock_directory
+from reidprep.parts import lock_directory, unlock_directory
 from reidtrain.recipes import Recipe, differences, recipe_to_dict, recipe_to_yaml
 
 SCHEMA = Schema("reidtrain.run", 1)
@@ -103,9 +103,8 @@ class RunFolder:
 
     def close(self) -> None:
         """Let others have the folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        unlock_directory(self._lock)
+        self._lock = None
 
     def write(self, **fields: Any) -> None:
         """Write run.json, with some fields new."""
