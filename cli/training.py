@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .common import print_json
+from .common import json_option, print_json, progress
 
 if TYPE_CHECKING:
     from reidtrain.training import RunResult
@@ -50,6 +51,61 @@ def machine_options(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+def training_options(function: Function) -> Function:
+    """All that `fit` and `pretrain` take besides their data."""
+    for option in (
+        json_option,
+        click.option("--overwrite", is_flag=True, help="Discard the run that OUT holds and start anew."),
+        machine_options,
+        click.option(
+            "--init",
+            type=click.Path(path_type=Path),
+            help="Weights to start from: a run of pretrain or fit, a checkpoint, or a state dict.  [default: random]",
+        ),
+        recipe_options,
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Run folder: checkpoints, curves, figures.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def train_and_print(
+    label: str,
+    train: Callable[..., RunResult],
+    data: Path,
+    *,
+    out: Path,
+    recipe: str,
+    overrides: tuple[str, ...],
+    init: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    **machine: Any,
+) -> None:
+    """Call a library function that trains, with what `training_options` gave."""
+    from reidtrain.recipes import load_recipe
+    from reidtrain.training import Machine
+
+    chosen = load_recipe(recipe, overrides)
+    with progress(label) as report:
+        result = train(
+            data,
+            out,
+            chosen,
+            init=init,
+            machine=Machine(**machine),
+            overwrite=overwrite,
+            progress=report,
+            log=lambda line: click.echo(line, err=True),
+        )
+    print_result(result, as_json)
 
 
 def print_result(result: RunResult, as_json: bool) -> None:
