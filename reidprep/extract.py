@@ -24,10 +24,12 @@ from reidprep.parts import PartDirectory, relative_source
 from reidprep.pipeline import ordered_map
 from reidprep.poses import SCHEMA, Poses, poses_bytes
 from reidprep.records import SPLITS, Record, Split
+from reidprep.skeleton import JOINTS
 
 OnError = Literal["skip", "fail"]
 # Fewer would spend time on handing work to threads.
 _LEAST_IMAGES_PER_CALL = 16
+NO_JOINTS = "the estimator has no joints for it"
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ def _plan(
             "weights_sha256": estimator.weights_sha256,
             "score_scale": estimator.score_scale,
             "device": estimator.device,
+            **({"options": dict(estimator.options)} if estimator.options else {}),
         },
         "confidence": confidence,
         "rows_per_part": options.rows_per_part,
@@ -166,29 +169,43 @@ def _plan(
 
 
 def _estimate(batch: _Batch, source: ImageSource, estimator: PoseEstimator, on_error: OnError) -> _Estimated:
-    waiting: list[NDArray[np.uint8]] = []
+    kept: list[Record] = []
     joints: list[NDArray[np.float32]] = []
     measured: list[tuple[int, int, float, float, float]] = []
-    kept: list[Record] = []
-    skipped: list[dict[str, str]] = []
+    skipped: dict[str, str] = {}
+
+    def skip(record: Record, reason: str, remedy: str) -> None:
+        if on_error == "fail":
+            raise ReidError(f"{record.path}: {reason}; {remedy}, or use --on-error skip to go on without it")
+        skipped[record.path] = reason
+
+    def estimate(records: Sequence[Record], images: Sequence[NDArray[np.uint8]]) -> None:
+        for record, image, row in zip(records, images, estimator(images, [r.path for r in records]), strict=True):
+            if np.isnan(row).all():
+                skip(record, NO_JOINTS, "choose another estimator")
+                continue
+            kept.append(record)
+            joints.append(row)
+            measured.append((image.shape[1], image.shape[0], *cv2.mean(image)[:3]))
+
+    waiting: list[tuple[Record, NDArray[np.uint8]]] = []
     for record in batch.records:
         try:
-            image = source.read(record.path)
+            waiting.append((record, source.read(record.path)))
         except ImageError as error:
-            if on_error == "fail":
-                raise ReidError(
-                    f"{record.path}: {error}; repair or remove it, or use --on-error skip to go on without it"
-                ) from None
-            skipped.append({"path": record.path, "reason": str(error)})
-            continue
-        kept.append(record)
-        measured.append((image.shape[1], image.shape[0], *cv2.mean(image)[:3]))
-        waiting.append(image)
+            skip(record, str(error), "repair or remove it")
         if len(waiting) == estimator.batch_size:  # no more at once: images may be large
-            joints.append(estimator(waiting))
+            estimate(*zip(*waiting, strict=True))
             waiting = []
-    joints.append(estimator(waiting))
-    return _Estimated(batch.part, kept, np.concatenate(joints), measured, skipped)
+    if waiting:
+        estimate(*zip(*waiting, strict=True))
+    return _Estimated(
+        batch.part,
+        kept,
+        np.array(joints, np.float32).reshape(-1, len(JOINTS), 3),
+        measured,
+        [{"path": record.path, "reason": skipped[record.path]} for record in batch.records if record.path in skipped],
+    )
 
 
 def _write_part(path: Path, pieces: Sequence[_Estimated], plan: dict[str, Any]) -> Part:

@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,12 @@ class Centre:
     confidence = 0.5
     device = "cpu"
     batch_size = 3
+    options: Mapping[str, object] = {}
 
     def __init__(self, value: float | None = None) -> None:
         self.value = value
 
-    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def __call__(self, images: Sequence[np.ndarray], paths: Sequence[str]) -> np.ndarray:
         joints = np.ones((len(images), 18, 3), np.float32)
         for row, image in zip(joints, images, strict=True):
             row[:, :2] = (image.shape[1] / 2, image.shape[0] / 2)
@@ -86,9 +87,9 @@ def test_resume_does_only_what_is_missing(dataset: Dataset, tmp_path: Path) -> N
     class Counting(Centre):
         images = 0
 
-        def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        def __call__(self, images: Sequence[np.ndarray], paths: Sequence[str]) -> np.ndarray:
             Counting.images += len(images)
-            return super().__call__(images)
+            return super().__call__(images, paths)
 
     extract_poses(dataset, tmp_path / "p", Counting(), options)
     assert Counting.images == 4
@@ -129,9 +130,9 @@ def test_no_more_images_than_a_batch_are_in_memory(dataset: Dataset, tmp_path: P
     sizes: list[int] = []
 
     class Watching(Centre):
-        def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        def __call__(self, images: Sequence[np.ndarray], paths: Sequence[str]) -> np.ndarray:
             sizes.append(len(images))
-            return super().__call__(images)
+            return super().__call__(images, paths)
 
     extract_poses(dataset, tmp_path / "p", Watching())
     assert max(sizes) == Watching.batch_size and sum(sizes) == len(dataset.records)
@@ -198,7 +199,7 @@ def test_a_part_in_which_nothing_is_readable(damaged: Path, tmp_path: Path) -> N
     assert len(PoseSet(tmp_path / "p").column("paths")) == manifest.rows
 
 
-@pytest.mark.parametrize("value", [np.nan, 0.0, np.inf])
+@pytest.mark.parametrize("value", [0.0, np.inf])
 def test_useless_joints_are_stored_as_they_are(dataset: Dataset, tmp_path: Path, value: float) -> None:
     manifest = extract_poses(dataset, tmp_path / "p", Centre(value))
     assert manifest.summary["joints_found"] == [0.0] * 18
@@ -214,7 +215,7 @@ def test_a_changed_dataset_does_not_resume(dataset: Dataset, tmp_path: Path) -> 
 
 def test_incomplete_poses_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     class Failing(Centre):
-        def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        def __call__(self, images: Sequence[np.ndarray], paths: Sequence[str]) -> np.ndarray:
             raise ReidError("out of memory on the device")
 
     with pytest.raises(ReidError, match="out of memory"):
@@ -237,3 +238,25 @@ def test_the_same_command_takes_in_mended_images(damaged: Path, drawn: Path, tmp
     assert {name: mended[name] for name in mended if name.endswith(".h5")} == {
         name: undamaged[name] for name in undamaged if name.endswith(".h5")
     }
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5])
+def test_images_without_joints_are_left_out_and_listed(drawn: Path, tmp_path: Path, batch_size: int) -> None:
+    dataset = open_dataset(drawn)
+    missing = {record.path for record in dataset.records[::4]}
+
+    class Partial(Centre):
+        def __call__(self, images: Sequence[np.ndarray], paths: Sequence[str]) -> np.ndarray:
+            joints = super().__call__(images, paths)
+            joints[[path in missing for path in paths]] = np.nan
+            return joints
+
+    estimator = Partial()
+    estimator.batch_size = batch_size
+    manifest = extract_poses(dataset, tmp_path / "p", estimator)
+    assert [entry["path"] for entry in manifest.skipped] == [r.path for r in dataset.records if r.path in missing]
+    assert manifest.skipped[0]["reason"] == "the estimator has no joints for it"
+    poses = PoseSet(tmp_path / "p")
+    assert set(poses.column("paths")) == {record.path for record in dataset.records} - missing
+    with pytest.raises(ReidError, match=r"has no joints for it; .* --on-error skip"):
+        extract_poses(dataset, tmp_path / "q", estimator, on_error="fail")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ class PoseEstimator(Protocol):
         confidence: the score from which a joint counts as found, on this estimator's scale.
         device: what it runs on, `cpu` or `cuda`.
         batch_size: images per forward pass; calls with a multiple of it waste nothing.
+        options: what else shapes the joints, such as a flip test; JSON values, stored with the poses.
     """
 
     name: str
@@ -29,9 +30,13 @@ class PoseEstimator(Protocol):
     confidence: float
     device: str
     batch_size: int
+    options: Mapping[str, Any]
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str]) -> NDArray[np.float32]:
         """RGB images, each (h, w, 3) uint8 of its own size -> (n, 18, 3) of x, y (source pixels), score.
+
+        `paths` are the record paths of the images, for estimators that look joints up instead of seeing them. A row of
+        NaN says that the estimator has nothing for an image, which is then left out and listed.
 
         Coordinates are continuous: (0, 0) is the image's top-left corner. Must be safe to call from several threads,
         and give an image the same joints whatever else is in its batch.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -32,6 +34,7 @@ class MoveNet:
     name = "movenet"
     score_scale = "sigmoid heat map value at the joint, 0 to 1"
     confidence = 0.3
+    options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *, device: str = "auto", batch_size: int | None = None) -> None:
         """See `reidprep.estimators.create_estimator`."""
@@ -57,7 +60,7 @@ class MoveNet:
             raise ReidError("the CUDA provider did not start; check the CUDA and cuDNN libraries")
         self.device = "cuda" if on_cuda else "cpu"
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """See `PoseEstimator.__call__`."""
         joints = np.zeros((len(images), len(COCO17_JOINTS), 3), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):
