@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from reidprep.crops import crop_box
-from reidprep.preview.palette import ESTIMATED, FRAME, GROUND, HALO, INK, MEASURED, Colour
+from reidprep.preview.palette import ESTIMATED, FRAME, GROUND, HALO, INK, MEASURED, PAPER, RULE, Colour
 from reidprep.preview.scene import HEIGHT, VIEW_WIDTH, WIDTH, Joint, Rectangle, Scene
 
 # Lines are drawn enlarged and then averaged down: OpenCV's line widths are whole pixels.
 _ENLARGED = 4
 _PAD = 5
+
+MARGIN = 20
+"""Of sheets."""
+LEGEND = 48
+"""Where the middle of a sheet's legend is."""
+HEADER = 74
+"""Height of title and legend, with the rule below them."""
 
 
 @lru_cache
@@ -46,6 +53,15 @@ def shorten(text: str, size: int, width: float) -> str:
         kept -= 1
         result = f"{text[: kept // 2]}...{text[len(text) - (kept + 1) // 2 :]}"
     return result
+
+
+def blank_sheet(width: int, height: int, title: str) -> Image.Image:
+    """A sheet with a title and a rule between the legend, yet to be drawn, and the rest."""
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, 20), shorten(title, 17, width - 2 * MARGIN), INK, font(17), anchor="lm")
+    draw.line((MARGIN, HEADER - 10, width - MARGIN, HEADER - 10), RULE)
+    return sheet
 
 
 def legend_text(draw: ImageDraw.ImageDraw, x: int, y: int, text: str) -> int:

@@ -17,11 +17,21 @@ from reidprep.preview.palette import (
     INK,
     LIMB_COLOURS,
     MEASURED,
-    PAPER,
-    RULE,
     Colour,
 )
-from reidprep.preview.raster import Pen, draw_scene, fitted, font, legend_text, png, shorten
+from reidprep.preview.raster import (
+    HEADER,
+    LEGEND,
+    MARGIN,
+    Pen,
+    blank_sheet,
+    draw_scene,
+    fitted,
+    font,
+    legend_text,
+    png,
+    shorten,
+)
 from reidprep.preview.shown import Shown, facts, flag_names, source_title
 
 COLUMNS = 2
@@ -34,8 +44,6 @@ _PART_WIDTH = 2 * _PART_HEIGHT
 _CARD_WIDTH = scene.WIDTH + _WHOLE_WIDTH + _PART_WIDTH + 2 * _GAP
 _CAPTION = 58
 _CARD_HEIGHT = _TITLE + scene.HEIGHT + _CAPTION
-_MARGIN = 20
-_HEADER = 74
 
 
 def draw_sheet(samples: Sequence[Shown], title: str) -> bytes:
@@ -47,21 +55,20 @@ def draw_sheet(samples: Sequence[Shown], title: str) -> bytes:
     """
     columns = min(COLUMNS, len(samples))
     rows = -(-len(samples) // columns)
-    width = max(1, columns) * (_CARD_WIDTH + _MARGIN) + _MARGIN
-    height = _HEADER + rows * (_CARD_HEIGHT + _MARGIN)
-    sheet = Image.new("RGB", (width, height), PAPER)
-    _header(sheet, title)
+    width = max(1, columns) * (_CARD_WIDTH + MARGIN) + MARGIN
+    height = HEADER + rows * (_CARD_HEIGHT + MARGIN)
+    sheet = blank_sheet(width, height, title)
+    _legend(sheet)
     for i, shown in enumerate(samples):
-        x = _MARGIN + (i % columns) * (_CARD_WIDTH + _MARGIN)
-        y = _HEADER + (i // columns) * (_CARD_HEIGHT + _MARGIN)
+        x = MARGIN + (i % columns) * (_CARD_WIDTH + MARGIN)
+        y = HEADER + (i // columns) * (_CARD_HEIGHT + MARGIN)
         _card(sheet, shown, x, y)
     return png(sheet)
 
 
-def _header(sheet: Image.Image, title: str) -> None:
+def _legend(sheet: Image.Image) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 20), shorten(title, 17, sheet.width - 2 * _MARGIN), INK, font(17), anchor="lm")
-    x, y = _MARGIN, 48
+    x, y = MARGIN, LEGEND
     for filled, name in ((False, "measured joint"), (True, "estimated joint")):
         swatch = np.full((18, 22, 3), GROUND, dtype=np.uint8)
         pen = Pen(swatch)
@@ -73,7 +80,6 @@ def _header(sheet: Image.Image, title: str) -> None:
         draw.rectangle((x, y - 9, x + 21, y + 8), GROUND)
         draw.line((x + 3, y, x + 18, y), colour, thickness)
         x = legend_text(draw, x + 27, y, name)
-    draw.line((_MARGIN, _HEADER - 10, sheet.width - _MARGIN, _HEADER - 10), RULE)
 
 
 def _card(sheet: Image.Image, shown: Shown, x: int, y: int) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from reidprep.preview.palette import FAINT, INK, PAPER, RULE
-from reidprep.preview.raster import fitted, font, legend_text, png, shorten
+from reidprep.preview.palette import FAINT, INK, RULE
+from reidprep.preview.raster import HEADER, LEGEND, MARGIN, blank_sheet, fitted, font, legend_text, png, shorten
 
 from .attention_cards import AttentionCard, Panel, Row
 from .attention_maps import heat_colours
@@ -19,8 +19,6 @@ _LINE = 17
 _ROW = _LINE + _HEIGHT + _LINE + 8
 _BETWEEN_GROUPS = 22
 _CAPTION = 2 * _LINE + 4
-_MARGIN = 20
-_HEADER = 74
 _SHEET_WIDTH = 1800
 """Cards stand side by side up to here."""
 
@@ -33,16 +31,16 @@ def draw_attention_sheet(cards: Sequence[AttentionCard], title: str) -> bytes:
         title: what stands at the top.
     """
     card_width, card_height = max(map(_card_width, cards)), max(map(_card_height, cards))
-    columns = max(1, min(len(cards), (_SHEET_WIDTH - _MARGIN) // (card_width + 2 * _MARGIN)))
+    columns = max(1, min(len(cards), (_SHEET_WIDTH - MARGIN) // (card_width + 2 * MARGIN)))
     lines = -(-len(cards) // columns)
-    width = max(_MARGIN + columns * (card_width + 2 * _MARGIN) - _MARGIN, 520)
-    sheet = Image.new("RGB", (width, _HEADER + lines * (card_height + _MARGIN)), PAPER)
-    _header(sheet, title)
+    width = max(MARGIN + columns * (card_width + 2 * MARGIN) - MARGIN, 520)
+    sheet = blank_sheet(width, HEADER + lines * (card_height + MARGIN), title)
+    _legend(sheet)
     for number, card in enumerate(cards):
         line, column = divmod(number, columns)
-        x, y = _MARGIN + column * (card_width + 2 * _MARGIN), _HEADER + line * (card_height + _MARGIN)
+        x, y = MARGIN + column * (card_width + 2 * MARGIN), HEADER + line * (card_height + MARGIN)
         if line and not column:
-            ImageDraw.Draw(sheet).line((_MARGIN, y - _MARGIN // 2, width - _MARGIN, y - _MARGIN // 2), RULE)
+            ImageDraw.Draw(sheet).line((MARGIN, y - MARGIN // 2, width - MARGIN, y - MARGIN // 2), RULE)
         _draw_card(sheet, card, x, y, card_width)
     return png(sheet)
 
@@ -59,15 +57,13 @@ def _card_height(card: AttentionCard) -> int:
     return _CAPTION + _LINE + max(len(rows) for _, rows in card.groups) * _ROW
 
 
-def _header(sheet: Image.Image, title: str) -> None:
+def _legend(sheet: Image.Image) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 20), shorten(title, 17, sheet.width - 2 * _MARGIN), INK, font(17), anchor="lm")
-    y = 48
-    x = legend_text(draw, _MARGIN, y, "attention: low") - 8
+    y = LEGEND
+    x = legend_text(draw, MARGIN, y, "attention: low") - 8
     ramp = np.broadcast_to(heat_colours()[None], (14, 256, 3))
     sheet.paste(Image.fromarray(np.ascontiguousarray(ramp)).resize((140, 14)), (x, y - 7))
     legend_text(draw, x + 150, y, "high, each map by itself; its range stands below")
-    draw.line((_MARGIN, _HEADER - 10, sheet.width - _MARGIN, _HEADER - 10), RULE)
 
 
 def _draw_card(sheet: Image.Image, card: AttentionCard, x: int, y: int, width: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from reidprep.preview.palette import FAINT, FRAME, INK, PAPER, RULE, Colour
-from reidprep.preview.raster import fitted, font, legend_text, png, shorten
+from reidprep.preview.palette import FAINT, FRAME, INK, RULE, Colour
+from reidprep.preview.raster import HEADER, LEGEND, MARGIN, blank_sheet, fitted, font, legend_text, png, shorten
 
 from .marks import BADGE, badge, verdict_colour
 from .ranked_cards import Hit, QueryCard, Shot
@@ -21,8 +21,6 @@ _CAPTION = 3 * _LINE + 4
 _ROW = _LINE + 4 + _HEIGHT + 2 * _EDGE + _CAPTION + 6
 _ASIDE = 24
 """Between a query and its lists."""
-_MARGIN = 20
-_HEADER = 74
 _BETWEEN = 18
 
 
@@ -35,15 +33,15 @@ def draw_ranked_sheet(cards: Sequence[QueryCard], title: str) -> bytes:
     """
     longest = max((len(row.hits) for card in cards for row in card.rows), default=0)
     # The legend needs room too.
-    width = max(2 * _MARGIN + _CELL + _ASIDE + longest * (_CELL + _GAP) - _GAP, 560)
-    height = _HEADER + sum(_card_height(card) for card in cards)
-    sheet = Image.new("RGB", (width, height), PAPER)
-    _header(sheet, title)
-    top = _HEADER
+    width = max(2 * MARGIN + _CELL + _ASIDE + longest * (_CELL + _GAP) - _GAP, 560)
+    height = HEADER + sum(_card_height(card) for card in cards)
+    sheet = blank_sheet(width, height, title)
+    _legend(sheet)
+    top = HEADER
     for number, card in enumerate(cards):
         if number:
             y = top - _BETWEEN // 2
-            ImageDraw.Draw(sheet).line((_MARGIN, y, width - _MARGIN, y), RULE)
+            ImageDraw.Draw(sheet).line((MARGIN, y, width - MARGIN, y), RULE)
         _draw_card(sheet, card, top)
         top += _card_height(card)
     return png(sheet)
@@ -53,26 +51,24 @@ def _card_height(card: QueryCard) -> int:
     return len(card.rows) * _ROW + _BETWEEN
 
 
-def _header(sheet: Image.Image, title: str) -> None:
+def _legend(sheet: Image.Image) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 20), shorten(title, 17, sheet.width - 2 * _MARGIN), INK, font(17), anchor="lm")
-    x, y = _MARGIN, 48
+    x, y = MARGIN, LEGEND
     draw.rectangle((x, y - 9, x + 19, y + 9), outline=FRAME, width=_EDGE)
     x = legend_text(draw, x + 27, y, "query")
     for right, text in ((True, "right: the query's person"), (False, "wrong: somebody else")):
         sheet.paste(badge(right), (x, y - BADGE // 2), badge(right))
         x = legend_text(draw, x + 27, y, text)
-    draw.line((_MARGIN, _HEADER - 10, sheet.width - _MARGIN, _HEADER - 10), RULE)
 
 
 def _draw_card(sheet: Image.Image, card: QueryCard, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, top + _LINE // 2), f"query #{card.query.index}", INK, font(13), anchor="lm")
+    draw.text((MARGIN, top + _LINE // 2), f"query #{card.query.index}", INK, font(13), anchor="lm")
     captions = (shorten(card.query.path, 12, _CELL + _ASIDE - 4), *_who(card.query))
-    _framed(sheet, card.query, _MARGIN, top + _LINE + 4, FRAME, [(text, FAINT) for text in captions])
+    _framed(sheet, card.query, MARGIN, top + _LINE + 4, FRAME, [(text, FAINT) for text in captions])
     for number, row in enumerate(card.rows):
-        left, y = _MARGIN + _CELL + _ASIDE, top + number * _ROW
-        room = sheet.width - left - _MARGIN - font(13).getlength(row.score) - 16
+        left, y = MARGIN + _CELL + _ASIDE, top + number * _ROW
+        room = sheet.width - left - MARGIN - font(13).getlength(row.score) - 16
         label = shorten(row.label, 13, room)
         draw.text((left, y + _LINE // 2), label, INK, font(13), anchor="lm")
         draw.text((left + font(13).getlength(label) + 12, y + _LINE // 2), row.score, FAINT, font(13), anchor="lm")
