@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Bottleneck, conv
+from .layers import Bottleneck, conv, normed_conv
 
 Attention = Literal["decomposed", "plain", "none"]
 
@@ -38,14 +38,16 @@ class EncoderDecoder(nn.Module):
 class DecomposedMask(nn.Module):
     """m = sigmoid(1x1 conv(S x C)), with spatial attention S and channel attention C (Eq. 6).
 
-    S = conv(A) has one channel per group and takes the block's stride; C = conv(average pool(A)).
+    S = conv(A) has one channel per group and takes the block's stride; C = conv(average pool(A)). As every
+    convolution of the base network, both are followed by a batch norm: the scores A are sums of what was rectified,
+    and their product would drive the sigmoid to 0 or 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, groups: int = 1) -> None:
         super().__init__()
         self.groups = groups
-        self.spatial = conv(in_channels, 1, 3, stride, groups=groups, bias=True)
-        self.channel = conv(in_channels, out_channels, 1, groups=groups, bias=True)
+        self.spatial = normed_conv(in_channels, 1, 3, stride, groups)
+        self.channel = normed_conv(in_channels, out_channels, 1, 1, groups)
         self.mix = conv(out_channels, out_channels, 1, groups=groups, bias=True)
 
     def forward(self, scores: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ class PlainMask(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, groups: int = 1) -> None:
         super().__init__()
-        self.dense = conv(in_channels, out_channels, 3, stride, groups=groups, bias=True)
+        self.dense = normed_conv(in_channels, out_channels, 3, stride, groups)
         self.mix = conv(out_channels, out_channels, 1, groups=groups, bias=True)
 
     def forward(self, scores: Tensor) -> Tensor:

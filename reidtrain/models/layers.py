@@ -29,6 +29,13 @@ def conv(
     )
 
 
+def normed_conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """`conv` and a batch norm; channels are those of one group."""
+    return nn.Sequential(
+        conv(in_channels, out_channels, kernel, stride, groups=groups), nn.BatchNorm2d(groups * out_channels)
+    )
+
+
 class Bottleneck(nn.Module):
     """Residual unit of He et al. 2016: 1x1, 3x3 with the stride, 1x1, added to its input.
 
@@ -48,9 +55,7 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Sequential | None = None
         if stride > 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                conv(in_channels, out_channels, 1, stride, groups=groups), nn.BatchNorm2d(groups * out_channels)
-            )
+            self.downsample = normed_conv(in_channels, out_channels, 1, stride, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, groups * in_channels, h, w) to (n, groups * out_channels, h / stride, w / stride)."""
@@ -82,8 +87,8 @@ class GroupedLinear(nn.Module):
 def initialise(model: nn.Module) -> None:
     """Initialise convolutions per group: He et al. 2015 by the fan-out where a batch norm follows, else unit gain.
 
-    Convolutions without a batch norm are those with a bias: the attention masks, whose sigmoid must not start
-    saturated.
+    Convolutions without a batch norm are those with a bias: the last of the attention masks, whose sigmoid must not
+    start saturated.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

@@ -205,18 +205,35 @@ def test_inter_attention_weighs_each_part_by_its_importance(crops):
 def test_decomposed_mask_is_the_formula():
     """Equation 6 and m = sigmoid(conv(S x C)), group by group and with the product written out."""
     groups, channels, out = 2, 3, 4
-    mask = DecomposedMask(channels, out, stride=2, groups=groups)
+    mask = DecomposedMask(channels, out, stride=2, groups=groups).eval()
+    for _, norm in (mask.spatial, mask.channel):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
     scores = torch.randn(2, groups * channels, 6, 8)
     result = mask(scores)
     for group, a in enumerate(scores.chunk(groups, 1)):
-        weights = {
-            name: (layer.weight.chunk(groups)[group], layer.bias.chunk(groups)[group])
-            for name, layer in mask.named_children()
-        }
-        spatial = F.conv2d(a, *weights["spatial"], stride=2, padding=1)
-        channel = F.conv2d(a.mean((2, 3), keepdim=True), *weights["channel"])
-        expected = torch.sigmoid(F.conv2d(spatial * channel, *weights["mix"]))
+
+        def normed(values, norm, group=group):
+            mean, var, weight, bias = (
+                getattr(norm, name).chunk(groups)[group][:, None, None]
+                for name in ("running_mean", "running_var", "weight", "bias")
+            )
+            return (values - mean) / torch.sqrt(var + norm.eps) * weight + bias
+
+        weights = [layer.weight.chunk(groups)[group] for layer in (mask.spatial[0], mask.channel[0], mask.mix)]
+        spatial = normed(F.conv2d(a, weights[0], stride=2, padding=1), mask.spatial[1])
+        channel = normed(F.conv2d(a.mean((2, 3), keepdim=True), weights[1]), mask.channel[1])
+        expected = torch.sigmoid(F.conv2d(spatial * channel, weights[2], mask.mix.bias.chunk(groups)[group]))
         torch.testing.assert_close(result.chunk(groups, 1)[group], expected)
+
+
+@pytest.mark.parametrize("kind", [DecomposedMask, PlainMask])
+def test_masks_of_large_scores_are_not_saturated(kind):
+    """Scores are sums of what was rectified, and grow with depth and training."""
+    scores = 1000 * torch.rand(4, 8, 6, 6)
+    logits = torch.logit(kind(8, 8, stride=1)(scores))
+    assert logits.abs().max() < 20
+    assert logits.std((2, 3)).min() > 1e-3
 
 
 def test_decomposed_attention_varies_less_than_plain_attention():
@@ -224,7 +241,7 @@ def test_decomposed_attention_varies_less_than_plain_attention():
     scores = torch.randn(1, 8, 6, 6)
     ranks = {}
     for kind in (DecomposedMask, PlainMask):
-        mask = kind(8, 8, stride=1)
+        mask = kind(8, 8, stride=1).eval()
         logit = torch.logit(mask(scores).double())[0].flatten(1) - mask.mix.bias[:, None]
         ranks[kind] = torch.linalg.matrix_rank(logit, rtol=1e-3).item()
 
