@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 # EXTRAS=dev leaves torch out: the demo then ends with the preview, and tests of the networks are skipped.
-EXTRAS ?= dev,train
+EXTRAS ?= dev,train,inspect
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint setup-mmpose clean
 
 # The main job end to end on drawn pedestrians; with DATA=PATH, up to the preview, on a dataset of yours.
 demo: $(STAMP)
@@ -28,6 +28,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# pip alone cannot: MMPose needs none of the dependencies that do not build, but packages it does not name (docs/estimators.md).
+setup-mmpose: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[mmpose]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps mmengine mmcv-lite mmpose mmpretrain
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -16,12 +16,13 @@ from statistics import median
 
 import numpy as np
 
-from reidprep.build import BuildOptions, build_shards, cut_crops
+from reidprep.build import BuildOptions, build_shards
 from reidprep.datasets import open_dataset, open_images
 from reidprep.extract import ExtractOptions, extract_poses
 from reidprep.jpeg import encode_jpeg
 from reidprep.pipeline import worker_processes
 from reidprep.poses import PoseSet
+from reidprep.shard_parts import cut_crops
 from reidprep.shards import ShardSet
 from reidprep.shards.format import image_shapes
 

@@ -31,9 +31,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from reidprep.build import BuildOptions, build_shards, cut_crops
+from reidprep.build import BuildOptions, build_shards
 from reidprep.datasets import open_images
 from reidprep.poses import PoseSet
+from reidprep.shard_parts import cut_crops
 from reidprep.shards import VIEWS, ShardSet
 from reidtrain.data import Augmentation, Batch, ChannelMeans, Preprocessor, ShardDataset, ShuffledBatchSampler, collate
 from reidtrain.data.transforms import resize

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -17,10 +16,11 @@ from .common import (
     json_option,
     overwrite_option,
     print_json,
+    print_listed,
     print_skipped,
     progress,
-    workers_option,
 )
+from .engine_options import chosen_engine, engine_options, engine_settings
 
 
 def size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -94,7 +94,12 @@ def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[floa
     help="Colour outside the image; mean: of the train images.",
 )
 @click.option("--shard-size", type=click.IntRange(1), help="Samples per file.  [default: 1024 for jpeg, 128 for raw]")
-@workers_option
+@click.option(
+    "--exclude",
+    type=click.Path(path_type=Path),
+    help="Leave out the images that this CSV file lists, such as inspect writes: columns path and reason.",
+)
+@engine_options
 @overwrite_option
 @json_option
 def build_shards(
@@ -106,7 +111,7 @@ def build_shards(
     image_size: tuple[int, int] | None,
     quality: int | None,
     shard_size: int | None,
-    workers: int | None,
+    exclude: Path | None,
     overwrite: bool,
     as_json: bool,
     **shaping: Any,
@@ -119,11 +124,15 @@ def build_shards(
     \b
     Example:
       reidprep build-shards poses shards --with-image
+      reidprep build-shards /data/poses /data/shards --engine ray --ray-address auto
     """
     from reidprep.build import BuildOptions
     from reidprep.build import build_shards as run
     from reidprep.canonical import load
+    from reidprep.exclusion import read_exclusions, unknown_paths
+    from reidprep.poses import PoseSet
 
+    place = engine_settings(shaping)
     if image_size and not with_image:
         raise click.UsageError("--image-size goes with --with-image")
     if quality and shaping["encoding"] == "raw":
@@ -134,25 +143,28 @@ def build_shards(
         samples_per_shard=shard_size,
         **shaping,
     )
+    excluded = read_exclusions(exclude) if exclude else {}
     started = time.monotonic()
-    with progress("build-shards") as report:
+    with chosen_engine(**place) as engine, progress("build-shards") as report:
         manifest = run(
             poses,
             out,
             options,
             source=source,
             canonical=load(canonical),
+            exclude=excluded,
             overwrite=overwrite,
-            workers=workers or os.cpu_count() or 1,
+            engine=engine,
             progress=report,
         )
     seconds = time.monotonic() - started
     summary = manifest.summary
+    unknown = unknown_paths(PoseSet(poses).column("paths"), excluded) if excluded else []
     if as_json:
         print_json(
             {"out": str(out), "rows": manifest.rows, "seconds": round(seconds, 2)}
             | dict(summary)
-            | {"skipped_files": manifest.skipped}
+            | {"skipped_files": manifest.skipped, "unknown_excluded": unknown}
         )
     else:
         counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
@@ -160,6 +172,10 @@ def build_shards(
         click.echo(f"{manifest.rows} samples ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}")
         doubtful = ", ".join(f"{count} {name.lower()}" for name, count in summary["flags"].items() if count)
         click.echo(f"flagged: {doubtful or 'none'}")
+        if left_out := sum(summary["excluded"].values()):
+            click.echo(f"excluded: {left_out} images, as {exclude} says")
+    if unknown:
+        print_listed(f"{len(unknown)} images that {exclude} lists are not among the poses:", unknown)
     print_skipped(manifest.skipped)
     if manifest.skipped:
         sys.exit(EXIT_SKIPPED)

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,8 @@ EXIT_SKIPPED = 3
 
 TRAINING_MODULES = ("torch", "lightning", "tensorboard", "pydantic", "yaml", "matplotlib", "scipy")
 """What the extra `train` brings."""
+EXTRAS = {"train": TRAINING_MODULES, "inspect": ("jinja2", "markupsafe", "starlette", "uvicorn")}
+"""Modules that an extra brings, as their absence shows."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 SECONDS_BETWEEN_LINES = 10.0
@@ -38,10 +40,12 @@ class Group(click.Group):
         except ReidError as error:
             raise click.ClickException(str(error)) from None
         except ModuleNotFoundError as error:
-            if error.name not in TRAINING_MODULES:
+            package = (error.name or "").partition(".")[0]
+            extra = next((extra for extra, modules in EXTRAS.items() if package in modules), None)
+            if extra is None:
                 raise
             raise click.ClickException(
-                f"this needs {error.name}, which is not installed: pip install 'reidprep[train]'"
+                f"this needs {package}, which is not installed: pip install 'reidprep[{extra}]'"
             ) from None
 
 
@@ -71,15 +75,23 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
-def print_skipped(skipped: list[Any], limit: int = 20) -> None:
+def print_skipped(skipped: list[Any]) -> None:
     """List the images left out, with reasons, on standard error."""
-    if not skipped:
-        return
-    click.echo(f"{len(skipped)} images were skipped:", err=True)
-    for entry in skipped[:limit]:
-        click.echo(f"  {entry['path']}: {entry['reason']}", err=True)
-    if len(skipped) > limit:
-        click.echo(f"  ... and {len(skipped) - limit} more; the manifest lists all", err=True)
+    if skipped:
+        print_listed(
+            f"{len(skipped)} images were skipped:",
+            [f"{entry['path']}: {entry['reason']}" for entry in skipped],
+            "; the manifest lists all",
+        )
+
+
+def print_listed(title: str, lines: Sequence[str], rest: str = "", limit: int = 20) -> None:
+    """The title and the first lines on standard error, then how many more there are and where the rest is."""
+    click.echo(title, err=True)
+    for line in lines[:limit]:
+        click.echo(f"  {line}", err=True)
+    if len(lines) > limit:
+        click.echo(f"  ... and {len(lines) - limit} more{rest}", err=True)
 
 
 @contextmanager

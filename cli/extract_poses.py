@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,15 @@ from reidprep.records import SPLITS
 
 from .common import (
     EXIT_SKIPPED,
-    FiniteRange,
     json_option,
     overwrite_option,
     print_json,
     print_skipped,
     progress,
-    workers_option,
 )
+from .engine_options import chosen_engine, engine_options, engine_settings
+from .estimator_options import GroupedCommand, estimator_options, estimator_settings
 
-ESTIMATORS = ("movenet",)
 DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
 
 
@@ -35,7 +34,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     return dict(value.split("=", 1) for value in values)
 
 
-@click.command(short_help="Dataset -> poses: 18 joints for every image.")
+@click.command(cls=GroupedCommand, short_help="Dataset -> poses: 18 joints for every image.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--dataset", type=click.Choice(DATASETS), help="Layout of SOURCE.  [default: detected]")
@@ -48,18 +47,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     help="Option of the dataset reader, see docs/datasets.md; may be repeated.",
 )
 @click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=SPLITS, help="May be repeated.")
-@click.option("--estimator", type=click.Choice(ESTIMATORS), default="movenet", help="Pose estimator.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where it runs.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1, 4096),
-    help="Images per forward pass.  [default: 2 on a CPU, 64 on a GPU]",
-)
-@click.option(
-    "--confidence",
-    type=FiniteRange(0),
-    help="Score from which a joint counts as found.  [default: the estimator's, 0.3 for movenet]",
-)
+@estimator_options
 @click.option("--limit", type=click.IntRange(1), help="At most so many images of each split.  [default: all]")
 @click.option("--rows-per-part", type=click.IntRange(1), default=2048, help="Images per part file.")
 @click.option(
@@ -68,7 +56,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     default="skip",
     help="Leave unreadable images out and list them, or stop at the first.",
 )
-@workers_option
+@engine_options
 @overwrite_option
 @json_option
 def extract_poses(
@@ -84,9 +72,9 @@ def extract_poses(
     limit: int | None,
     rows_per_part: int,
     on_error: Any,
-    workers: int | None,
     overwrite: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Estimate 18 joints for every image of the dataset SOURCE and write them to the folder OUT.
 
@@ -96,28 +84,40 @@ def extract_poses(
     \b
     Example:
       reidprep extract-poses Market-1501-v15.09.15 poses --workers 4
+      reidprep extract-poses market poses --estimator mmpose --mmpose-config rtmpose-m
+      reidprep extract-poses market poses --estimator onnx --onnx rtmpose-m.onnx
+      reidprep extract-poses market poses --estimator files --keypoints openpose-output
+      reidprep extract-poses /data/market /data/poses --engine ray --ray-address auto
     """
     from reidprep.datasets import open_dataset
     from reidprep.estimators import create_estimator
     from reidprep.extract import ExtractOptions
     from reidprep.extract import extract_poses as run
 
-    data = open_dataset(source, dataset, dataset_options)
-    if not as_json:
-        print_dataset(data)
+    place = engine_settings(settings)
+    settings = estimator_settings(estimator, settings)
+    if place["engine"] == "ray" and device != "auto" and (device == "cuda") != bool(place["gpus_per_worker"]):
+        raise click.UsageError(f"--device {device} and --gpus-per-worker do not agree; leave --device out")
+    create = partial(create_estimator, estimator, batch_size=batch_size, **settings)
     options = ExtractOptions(splits=splits, limit=limit, confidence=confidence, rows_per_part=rows_per_part)
     started = time.monotonic()
-    with progress("extract-poses") as report:
-        manifest = run(
-            data,
-            out,
-            create_estimator(estimator, device=device, batch_size=batch_size),
-            options,
-            on_error=on_error,
-            overwrite=overwrite,
-            workers=workers or os.cpu_count() or 1,
-            progress=report,
-        )
+    with chosen_engine(**place) as engine:
+        data = open_dataset(source, dataset, dataset_options)
+        if not as_json:
+            print_dataset(data)
+        with progress("extract-poses") as report:
+            manifest = run(
+                data,
+                out,
+                # Workers have one of their own; this one says what it is, for which a GPU is not needed.
+                create(device="cpu" if engine.device else device),
+                options,
+                on_error=on_error,
+                overwrite=overwrite,
+                engine=engine,
+                worker_estimator=partial(create, device=engine.device) if engine.device else None,
+                progress=report,
+            )
     seconds = time.monotonic() - started
     if as_json:
         print_json(

@@ -9,9 +9,11 @@ from reidprep import __version__
 from .build_shards import build_shards
 from .common import CONTEXT, Group
 from .demo import demo
+from .export_data import export
 from .extract_poses import extract_poses
 from .fit_canonical import fit_canonical
 from .info import info
+from .inspect import inspect
 from .preview import preview
 from .synth import synth
 from .verify import verify
@@ -30,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (extract_poses, build_shards, preview, verify, info, fit_canonical, synth, demo):
+for command in (extract_poses, build_shards, preview, inspect, verify, info, export, fit_canonical, synth, demo):
     main.add_command(command)

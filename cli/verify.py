@@ -12,12 +12,12 @@ import click
 from .common import json_option, print_json, progress, workers_option
 
 
-@click.command(short_help="Check every byte and image of poses or shards.")
+@click.command(short_help="Check every byte and image of poses, shards or tar files.")
 @click.argument("path", type=click.Path(path_type=Path))
 @workers_option
 @json_option
 def verify(path: Path, workers: int | None, as_json: bool) -> None:
-    """Check a pose or shard folder: hashes, counts, checksums, and that every image decodes.
+    """Check a pose or shard folder, or exported tar files: hashes, counts, checksums, and that every image decodes.
 
     Names the file and row of each fault; exit status 1 if there is any.
 

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.alignment import Alignment, align
 from reidprep.boxes import DEFAULT_BETA
 from reidprep.canonical import CanonicalPoses, load, to_json
-from reidprep.crops import crop_box
 from reidprep.datasets import ImageSource, open_images
+from reidprep.engines import Engine, LocalEngine
 from reidprep.errors import ImageError, ReidError
-from reidprep.files import write_file
-from reidprep.jpeg import encode_jpeg
-from reidprep.manifest import Manifest, Part
+from reidprep.exclusion import excluded_rows, fingerprint
+from reidprep.manifest import Manifest
 from reidprep.parts import PartDirectory, relative_source
-from reidprep.pipeline import ordered_map, single_threaded, worker_processes
-from reidprep.poses import Poses, PoseSet, take
+from reidprep.pipeline import single_threaded
+from reidprep.poses import PoseSet
 from reidprep.records import SPLITS
 from reidprep.scale import Scale, source_sizes
-from reidprep.shards.format import SCHEMA, Size, full_sizes, image_shapes, shard_bytes
+from reidprep.shard_parts import ShardJob, ShardTask, aligned
+from reidprep.shards.format import SCHEMA, Size, full_sizes, image_shapes
 from reidprep.shards.sample import Flag, View
 
 # A shard is put together in memory: about 25 MB of JPEG or 70 MB of raw crops.
@@ -70,20 +69,6 @@ class BuildOptions:
     samples_per_shard: int | None = None
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One shard: the rows of a pose directory it holds, and everything a worker process needs."""
-
-    name: str
-    split: str
-    rows: NDArray[np.int64]
-    poses: PoseSet
-    images: ImageSource
-    canonical: CanonicalPoses
-    out: Path
-    plan: Mapping[str, Any]
-
-
 def build_shards(
     poses_path: Path,
     out: Path,
@@ -91,8 +76,10 @@ def build_shards(
     *,
     source: Path | None = None,
     canonical: CanonicalPoses | None = None,
+    exclude: Collection[str] = (),
     overwrite: bool = False,
     workers: int = 1,
+    engine: Engine | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
     """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
@@ -103,12 +90,15 @@ def build_shards(
         options: what shapes the output.
         source: where the images are now, None for where they were when the poses were estimated.
         canonical: poses to fill gaps from, None for the default set.
+        exclude: paths of images to leave out; those that the poses do not have are ignored.
         overwrite: replace shards made with other parameters.
         workers: processes; one works in this process.
+        engine: has the shards made, None for processes on this machine.
         progress: called with the samples done, and all samples, those of an earlier run included.
 
     Raises:
-        ReidError: unusable input or output, a full disk. Images that cannot be read are left out and listed.
+        ReidError: unusable input or output, a full disk, a list that excludes nothing or everything. Images that
+            cannot be read are left out and listed.
     """
     options = options or BuildOptions()
     canonical = canonical or load()
@@ -119,51 +109,55 @@ def build_shards(
         raise ReidError(f"{poses.source}: the images are not there any more; say where they are by --source")
     source = source or poses.source
     images = open_images(poses.dataset["name"], source, poses.dataset["options"])
-    _check_source(source, images, poses)
-    splits = poses.column("splits")
-    plan = _plan(options, poses, canonical, splits)
+    splits, means, *paths = poses.columns("splits", "channel_means", *(["paths"] if exclude else []))
+    excluded = excluded_rows(paths[0], exclude) if exclude else np.zeros(len(splits), np.bool_)
+    kept = np.flatnonzero(~excluded)
+    readable = _check_source(source, images, poses, kept)
+    plan = _plan(options, poses, canonical, splits[kept], means[kept], kept)
+    if excluded.any():
+        plan["excluded"] = fingerprint(paths[0][excluded])
     with PartDirectory(out, SCHEMA, relative_source(source, out), plan, overwrite=overwrite) as directory:
         tasks = [
-            _Task(f"{split}-{number:05d}.h5", split, rows, poses, images, canonical, out, plan)
+            ShardTask(f"{split}-{number:05d}.h5", split, poses.pieces(rows))
             for split in SPLITS
-            for number, rows in enumerate(_chunks(np.flatnonzero(splits == split), plan["samples_per_shard"]))
+            for number, rows in enumerate(_chunks(kept[splits[kept] == split], plan["samples_per_shard"]))
         ]
         missing = [task for task in tasks if task.name not in directory.present]
-        done = len(splits) - sum(len(task.rows) for task in missing)
-        progress(done, len(splits))
-        for part in _run(missing, workers):
-            directory.add(part)
-            done += part.rows + len(part.skipped)
-            progress(done, len(splits))
+        done = len(kept) - sum(task.rows for task in missing)
+        progress(done, len(kept))
 
-        directory.finish(_summary(directory.manifest, poses))
+        def advance(samples: int) -> None:
+            nonlocal done
+            done += samples
+            progress(done, len(kept))
+
+        job = ShardJob(out.resolve(), poses_path.resolve(), images, canonical, plan, readable)
+        with closing((engine or LocalEngine(workers)).make(job, missing, advance)) as parts:
+            for part in parts:
+                directory.add(part)
+
+        directory.finish(_summary(directory.manifest, poses, splits[excluded]))
         return directory.manifest
 
 
-def _check_source(source: Path, images: ImageSource, poses: PoseSet) -> None:
-    """Raise if not one of some images spread over the dataset is there: better than leaving out all of them."""
+def _check_source(source: Path, images: ImageSource, poses: PoseSet, kept: NDArray[np.int64]) -> str:
+    """Path of an image that is there.
+
+    Raise if not one of some images spread over the `kept` rows is there: better than leaving out all of them.
+    """
     reasons: list[str] = []
-    for path in poses.read(_spread(len(poses), _PROBES)).paths:
+    for path in poses.read(_spread(kept, _PROBES)).paths:
         try:
             images.read(str(path))
-            return
+            return str(path)
         except ImageError as error:
             reasons.append(f"{path}: {error}")
     raise ReidError(f"{source}: does not hold the images of the poses ({reasons[0]}); say where they are by --source")
 
 
-def _spread(rows: int, count: int) -> NDArray[np.int64]:
-    """At most `count` different rows, evenly spread."""
-    return np.unique(np.linspace(0, rows - 1, count).astype(np.int64))
-
-
-def _run(tasks: Sequence[_Task], workers: int) -> Iterator[Part]:
-    if workers == 1:
-        with single_threaded():
-            yield from map(_build_shard, tasks)
-    else:
-        with worker_processes(workers) as pool:
-            yield from ordered_map(pool, _build_shard, tasks, ahead=2 * workers)
+def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of `rows`, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(np.int64))]
 
 
 def _chunks(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
@@ -171,11 +165,15 @@ def _chunks(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
 
 
 def _plan(
-    options: BuildOptions, poses: PoseSet, canonical: CanonicalPoses, splits: NDArray[np.generic]
+    options: BuildOptions,
+    poses: PoseSet,
+    canonical: CanonicalPoses,
+    splits: NDArray[np.generic],
+    means: NDArray[np.float32],
+    kept: NDArray[np.int64],
 ) -> dict[str, Any]:
     border = options.border
     if border is None:
-        means = poses.column("channel_means")
         train = means[splits == "train"]
         border = tuple(np.round((train if len(train) else means).mean(axis=0, dtype=np.float64), 2).tolist())
     quality = QUALITY[options.scale] if options.quality is None else options.quality
@@ -198,108 +196,23 @@ def _plan(
         "border": list(border),
         "samples_per_shard": options.samples_per_shard or SAMPLES_PER_SHARD[options.encoding],
     }
-    plan["stored_sizes"] = _stored_sizes(plan, poses, canonical)
+    plan["stored_sizes"] = _stored_sizes(plan, poses, canonical, kept)
     return plan
 
 
-def _stored_sizes(plan: Mapping[str, Any], poses: PoseSet, canonical: CanonicalPoses) -> Mapping[View, Size]:
+def _stored_sizes(
+    plan: Mapping[str, Any], poses: PoseSet, canonical: CanonicalPoses, kept: NDArray[np.int64]
+) -> Mapping[View, Size]:
     full = full_sizes(plan)
     if plan["scale"] == "full":
         return full
-    some = poses.read(_spread(len(poses), _SIZED))
+    some = poses.read(_spread(kept, _SIZED))
     with single_threaded():
-        boxes = _aligned(some, canonical, plan).boxes
+        boxes = aligned(some, canonical, plan).boxes
     return source_sizes(full, boxes, some.image_sizes)
 
 
-def _aligned(poses: Poses, canonical: CanonicalPoses, plan: Mapping[str, Any]) -> Alignment:
-    chosen = {name: plan[name] for name in ("alignment", "beta", "confidence")}
-    return align(poses.joints, poses.image_sizes, canonical, **chosen)
-
-
-def _build_shard(task: _Task) -> Part:
-    plan = task.plan
-    poses = task.poses.read(task.rows)
-    shapes = image_shapes(plan)
-    sums = np.zeros((len(shapes), 3))
-    kept: list[int] = []
-    skipped: list[dict[str, str]] = []
-    encoded: list[list[bytes]] = []
-    aligned = _aligned(poses, task.canonical, plan)
-    for row, path in enumerate(poses.paths):
-        try:
-            image = task.images.read(str(path))
-            if image.shape[1::-1] != tuple(poses.image_sizes[row]):
-                raise ImageError(
-                    f"is {image.shape[1]}x{image.shape[0]} now, was "
-                    f"{poses.image_sizes[row][0]}x{poses.image_sizes[row][1]} when its pose was estimated"
-                )
-        except ImageError as error:
-            skipped.append({"path": str(path), "reason": str(error)})
-            continue
-        crops = cut_crops(image, aligned.boxes[row], shapes, plan["border"])
-        sums += [cv2.sumElems(crop)[:3] for crop in crops]
-        encoded.append(
-            [encode_jpeg(crop, plan["quality"]) if plan["encoding"] == "jpeg" else crop.tobytes() for crop in crops]
-        )
-        kept.append(row)
-
-    rows = np.array(kept, dtype=np.int64)
-    columns = _columns(take(poses, rows), aligned.take(rows))
-    return Part(
-        name=task.name,
-        rows=len(kept),
-        sha256=write_file(task.out / task.name, shard_bytes(columns, encoded, plan)),
-        skipped=tuple(skipped),
-        statistics={
-            "split": task.split,
-            "pids": sorted({int(pid) for pid in columns["pids"]}),
-            "channel_sums": sums.astype(np.int64).tolist(),
-            "joints_filled": columns["filled"].sum(axis=0).tolist(),
-            "flags": {flag.name: int((columns["flags"] & flag > 0).sum()) for flag in Flag},
-        },
-    )
-
-
-def cut_crops(
-    image: NDArray[np.uint8],
-    boxes: NDArray[np.float32],
-    shapes: Sequence[tuple[int, int, int]],
-    border: Sequence[float],
-) -> list[NDArray[np.uint8]]:
-    """The images of one sample: whole body, parts and, if `shapes` has one more, the plain resized image.
-
-    Args:
-        image: (h, w, 3) uint8.
-        boxes: (5, 4) xyxy in source pixels.
-        shapes: what `reidprep.shards.format.image_shapes` says.
-        border: colour outside the image.
-    """
-    height, width = image.shape[:2]
-    whole_image = np.array([[0, 0, width, height]], dtype=np.float32)
-    return [
-        crop_box(image, box, shape[:2], border)
-        for box, shape in zip(np.concatenate([boxes, whole_image]), shapes, strict=False)
-    ]
-
-
-def _columns(poses: Poses, aligned: Alignment) -> dict[str, NDArray[Any]]:
-    return {
-        "paths": poses.paths,
-        "pids": poses.pids,
-        "camids": poses.camids,
-        "sequences": poses.sequences,
-        "frames": poses.frames,
-        "joints": poses.joints,
-        "joints_filled": aligned.joints,
-        "filled": aligned.filled,
-        "boxes": aligned.boxes,
-        "residuals": aligned.residuals,
-        "flags": aligned.flags,
-    }
-
-
-def _summary(manifest: Manifest, poses: PoseSet) -> dict[str, Any]:
+def _summary(manifest: Manifest, poses: PoseSet, excluded: NDArray[np.str_]) -> dict[str, Any]:
     statistics = [(part.rows, part.statistics) for part in manifest.parts]
     of_split = {split: [entry for entry in statistics if entry[1]["split"] == split] for split in SPLITS}
     images = {split: sum(rows for rows, _ in entries) for split, entries in of_split.items()}
@@ -309,6 +222,7 @@ def _summary(manifest: Manifest, poses: PoseSet) -> dict[str, Any]:
         "images": images,
         "skipped": len(manifest.skipped),
         "skipped_in_poses": len(poses.manifest.skipped),
+        "excluded": {split: int((excluded == split).sum()) for split in SPLITS},
         "train_labels": {str(pid): label for label, pid in enumerate(pids)},
         "channel_means": _channel_means(of_split["train"] or statistics, image_shapes(manifest.plan)),
         "joints_filled": [round(float(count) / max(1, manifest.rows), 4) for count in filled],

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import randbits
 from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
+from h5py import h5d, h5l, h5o
 from numpy.typing import NDArray
 
 from reidprep import __version__
@@ -56,26 +58,32 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ReidError: the disk is full or the folder cannot be written to; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Process ids are not unique where several machines write to one shared folder.
+    temporary = path.with_name(f".{path.name}.{randbits(64)}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except BaseException as error:
         with suppress(OSError):  # a file system that went read-only
             temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise ReidError(
-            f"{path}: cannot be written ({error.strerror}); make room or choose another folder, "
-            "and run the command again"
-        ) from None
+        raise not_written(path, error) from None
 
 
-def _sync_directory(path: Path) -> None:
+def not_written(path: Path, error: OSError) -> ReidError:
+    """What to raise if a file cannot be written."""
+    return ReidError(
+        f"{path}: cannot be written ({error.strerror}); make room or choose another folder, and run the command again"
+    )
+
+
+def sync_directory(path: Path) -> None:
+    """Make sure that files made or renamed in a folder survive a power failure."""
     if os.name == "posix":  # elsewhere folders cannot be opened
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -127,7 +135,7 @@ def open_hdf5(path: Path, schema: Schema) -> h5py.File:
     """Open a part file for reading.
 
     Raises:
-        ReidError: missing, damaged or of another schema.
+        ReidError: missing, damaged, of another schema, or with datasets that lie in other files.
     """
     try:
         file = h5py.File(path, "r")
@@ -138,6 +146,7 @@ def open_hdf5(path: Path, schema: Schema) -> h5py.File:
     try:
         name = file.attrs.get("schema")
         found = (name.decode() if isinstance(name, bytes) else name, file.attrs.get("version"))
+        _check_datasets(file, path.stat().st_size)
     except DAMAGE as error:
         file.close()
         raise ReidError(f"{path}: damaged HDF5 file ({error}); run 'reidprep verify'") from None
@@ -145,6 +154,23 @@ def open_hdf5(path: Path, schema: Schema) -> h5py.File:
         file.close()
         raise ReidError(f"{path}: holds {found[0]} version {found[1]}, expected {schema.name} {schema.version}")
     return file
+
+
+def _check_datasets(file: h5py.File, size: int) -> None:
+    """Raise one of `DAMAGE` unless every dataset is contiguous, in a file of `size` bytes.
+
+    HDF5 would follow links, virtual datasets and external storage to any file of the machine, and make up values that
+    are not stored.
+    """
+    root = file.id
+    for name in root:
+        dataset = h5o.open(root, name) if root.links.get_info(name).type == h5l.TYPE_HARD else None
+        if not isinstance(dataset, h5d.DatasetID):
+            raise KeyError(f"{name.decode(errors='replace')} is no dataset of this file")
+        if dataset.get_space().get_simple_extent_npoints():
+            start = dataset.get_offset()
+            if start is None or start + dataset.get_storage_size() > size:
+                raise KeyError(f"{name.decode(errors='replace')} does not lie in this file")
 
 
 def read_strings(dataset: h5py.Dataset) -> NDArray[np.str_]:

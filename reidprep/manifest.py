@@ -13,6 +13,8 @@ from reidprep.errors import ReidError
 from reidprep.files import TOOL, Schema
 
 MANIFEST = "manifest.json"
+JOURNAL = "manifest.jsonl"
+"""Beside the manifest of a directory that is being filled: the parts it does not list yet, a line of JSON each."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,38 @@ class Part:
     sha256: str
     skipped: tuple[Mapping[str, str], ...] = ()
     statistics: Mapping[str, Any] = field(default_factory=dict)
+
+    def content(self) -> dict[str, Any]:
+        """What manifest and journal hold of it."""
+        return {
+            "name": self.name,
+            "rows": self.rows,
+            "sha256": self.sha256,
+            "skipped": list(self.skipped),
+            "statistics": self.statistics,
+        }
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Part:
+        """The part that `content` is of.
+
+        Raises:
+            KeyError, TypeError, ValueError: something is missing or wrong.
+        """
+        return cls(
+            name=_plain_name(content["name"]),
+            rows=int(content["rows"]),
+            sha256=str(content["sha256"]),
+            skipped=tuple(content["skipped"]),
+            statistics=content["statistics"],
+        )
+
+    @property
+    def order(self) -> tuple[str, int, str]:
+        """What parts are sorted by: name, but numbers as numbers, for there may be more than five digits hold."""
+        kind, _, number = self.name.partition("-")
+        digits = number.partition(".")[0]
+        return kind, int(digits) if digits.isdecimal() else 0, self.name
 
 
 @dataclass(frozen=True)
@@ -76,22 +110,13 @@ class Manifest:
             "source": self.source,
             "plan": self.plan,
             "summary": self.summary,
-            "parts": [
-                {
-                    "name": part.name,
-                    "rows": part.rows,
-                    "sha256": part.sha256,
-                    "skipped": list(part.skipped),
-                    "statistics": part.statistics,
-                }
-                for part in self.parts
-            ],
+            "parts": [part.content() for part in self.parts],
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(directory: Path, *schemas: Schema) -> Manifest:
-    """Read the manifest of a part directory.
+    """Read the manifest of a part directory, and the journal of one that is being filled.
 
     Args:
         directory: the directory.
@@ -118,25 +143,34 @@ def read_manifest(directory: Path, *schemas: Schema) -> Manifest:
                 f"{path}: {schema.name} version {schema.version} (written by {content.get('tool')}) is not known "
                 f"to {TOOL}, which reads version {known}; update the tool or make the directory again"
             )
-        parts = tuple(
-            Part(
-                name=_plain_name(part["name"]),
-                rows=int(part["rows"]),
-                sha256=str(part["sha256"]),
-                skipped=tuple(part["skipped"]),
-                statistics=part["statistics"],
-            )
-            for part in content["parts"]
-        )
+        complete = bool(content["complete"])
+        parts = {part.name: part for part in map(Part.of, content["parts"])}
+        if not complete:
+            parts |= {part.name: part for part in _journal(directory / JOURNAL)}
         return Manifest(
             schema=schema,
             source=str(content["source"]),
             plan=dict(content["plan"]),
-            parts=parts,
-            complete=bool(content["complete"]),
+            parts=tuple(sorted(parts.values(), key=lambda part: part.order)),
+            complete=complete,
             summary=dict(content["summary"]),
             tool=str(content["tool"]),
         )
+
+
+def _journal(path: Path) -> Iterator[Part]:
+    """The parts of a journal, up to the line that a kill or a full disk may have cut off."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError:
+        return
+    for line in lines:
+        try:
+            content = json.loads(line)
+        except ValueError:
+            return
+        if line.endswith(b"\n"):
+            yield Part.of(content)
 
 
 @contextmanager

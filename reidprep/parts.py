@@ -1,8 +1,9 @@
 """Directories of part files with a manifest: written so that a kill at any moment loses no whole part.
 
-A part is put together in memory, written under a temporary name, flushed, synced and renamed; only then does the
-manifest, replaced in the same way, name it with its SHA-256 and row count. A later run with the same plan
-keeps the parts that are whole and makes the others again, with the same bytes.
+A part is put together in memory, written under a temporary name, flushed, synced and renamed; only then is it named,
+with its SHA-256 and row count, by a line in a journal, and once the run ends, in whatever way but a kill, by the
+manifest. (A manifest written anew for every part would take time in proportion to the square of their number.) A later
+run with the same plan keeps the parts that are whole and makes the others again, with the same bytes.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from reidprep.errors import ReidError
-from reidprep.files import Schema, file_sha256, is_temporary, write_file
-from reidprep.manifest import MANIFEST, Manifest, Part, read_manifest
+from reidprep.exclusion import EXCLUDE
+from reidprep.files import Schema, file_sha256, is_temporary, not_written, sync_directory, write_file
+from reidprep.manifest import JOURNAL, MANIFEST, Manifest, Part, read_manifest
 
-_PART = re.compile(r"(part|train|query|gallery)-[0-9]{5}\.h5")
+_PART = re.compile(r"(part|train|query|gallery)-[0-9]{5,}\.(h5|tar)")
 
 
 class PartDirectory:
@@ -44,14 +47,17 @@ class PartDirectory:
         self.path = path
         # What comes back from the file must compare equal to what was put in.
         plan = json.loads(json.dumps(plan))
-        self.manifest = Manifest(schema=schema, source=source, plan=plan)
+        self._head = Manifest(schema=schema, source=source, plan=plan)
+        self._parts: dict[str, Part] = {}
+        self._journal: IO[bytes] | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = lock_directory(path)
         except OSError as error:
             raise ReidError(f"{path}: cannot be used as the output folder ({error.strerror})") from None
         try:
-            self.manifest = self._found(self.manifest, overwrite)
+            self._head = self._found(self._head, overwrite)
+            self._parts = {part.name: part for part in self._head.parts}
             self._save()
         except BaseException:
             self.close()
@@ -65,6 +71,9 @@ class PartDirectory:
 
     def close(self) -> None:
         """Let other runs use the directory."""
+        if self._journal is not None:
+            with suppress(ReidError):  # what the journal says is not lost if the disk is full
+                self._save()
         unlock_directory(self._lock)
         self._lock = None
 
@@ -73,7 +82,7 @@ class PartDirectory:
         present = sorted(entry.name for entry in self.path.iterdir())
         leftovers = [name for name in present if is_temporary(name)]
         parts = [name for name in present if _PART.fullmatch(name)]
-        foreign = [name for name in present if name not in {MANIFEST, *leftovers, *parts}]
+        foreign = [name for name in present if name not in {MANIFEST, JOURNAL, EXCLUDE, *leftovers, *parts}]
         if MANIFEST not in present and (foreign or parts):
             raise ReidError(
                 f"{self.path}: the folder is not empty and holds no {MANIFEST} (found {(foreign or parts)[0]!r}); "
@@ -83,7 +92,7 @@ class PartDirectory:
             fresh = self._resumed(fresh)
         elif MANIFEST in present:
             self._check_replaceable(fresh.schema, foreign)
-            leftovers += parts
+            leftovers += [JOURNAL, *parts]
         for name in leftovers:
             (self.path / name).unlink(missing_ok=True)
         return fresh
@@ -91,7 +100,7 @@ class PartDirectory:
     def _resumed(self, fresh: Manifest) -> Manifest:
         old = read_manifest(self.path, fresh.schema)
         if old.plan != fresh.plan:
-            changed = ", ".join(_differences(old.plan, fresh.plan))
+            changed = ", ".join(differences(old.plan, fresh.plan))
             raise ReidError(
                 f"{self.path}: was made with other parameters ({changed}); "
                 "choose another folder, or --overwrite to make it again"
@@ -118,32 +127,57 @@ class PartDirectory:
             raise ReidError(f"{self.path}: holds {name!r}, not {schema.name!r}; choose another folder")
 
     @property
+    def manifest(self) -> Manifest:
+        """The manifest as it is to be."""
+        return replace(self._head, parts=tuple(sorted(self._parts.values(), key=lambda part: part.order)))
+
+    @property
     def present(self) -> set[str]:
         """Names of the parts that are whole."""
-        return {part.name for part in self.manifest.parts}
+        return set(self._parts)
 
     def add(self, part: Part) -> None:
-        """Enter a part whose file is in place."""
-        parts = tuple(sorted([*self.manifest.parts, part], key=lambda entry: entry.name))
-        self.manifest = replace(self.manifest, parts=parts)
-        self._save()
+        """Enter a part whose file is in place.
+
+        Raises:
+            ReidError: the disk is full or the folder cannot be written to.
+        """
+        path = self.path / JOURNAL
+        try:
+            if self._journal is None:
+                self._journal = path.open("wb")
+                sync_directory(self.path)
+            self._journal.write(json.dumps(part.content(), ensure_ascii=False).encode() + b"\n")
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
+        except OSError as error:
+            raise not_written(path, error) from None
+        self._parts[part.name] = part
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Mark the directory complete."""
-        self.manifest = replace(self.manifest, summary=summary, complete=True)
+        """Mark the directory complete, and remove what killed workers left behind."""
+        self._head = replace(self._head, summary=summary, complete=True)
         self._save()
+        for entry in self.path.iterdir():
+            if is_temporary(entry.name):
+                entry.unlink(missing_ok=True)
 
     def _save(self) -> None:
         write_file(self.path / MANIFEST, self.manifest.to_json().encode())
+        if self._journal is not None:
+            with suppress(OSError):  # a full disk; the manifest says it all
+                self._journal.close()
+            self._journal = None
+        (self.path / JOURNAL).unlink(missing_ok=True)
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted names whose values differ, with both values where they are short."""
     found: list[str] = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{key}.")
+            found += differences(before, after, f"{prefix}{key}.")
         elif before != after:
             values = f" {before} -> {after}" if len(f"{before}{after}") < 60 else ""
             found.append(f"{prefix}{key}{values}")

@@ -78,6 +78,11 @@ def worker_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _start_worker() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    limit_threads()
+
+
+def limit_threads() -> None:
+    """Make this process a single-threaded one, as `single_threaded` does for a while."""
     cv2.setNumThreads(1)
     threadpool_limits(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
 }
 
 
-def poses_bytes(poses: Poses, plan: dict[str, object]) -> bytes:
+def poses_bytes(poses: Poses, plan: Mapping[str, Any]) -> bytes:
     """The part file that holds `poses`."""
     columns = {name: list(getattr(poses, name)) for name in STRINGS}
     arrays = {
@@ -91,6 +91,23 @@ def read_poses(path: Path) -> Poses:
                 f"expected {np.dtype(dtype)}{(rows, *shape)}"
             )
     return Poses(**columns)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of one part file.
+
+    Attributes:
+        part: the file's name.
+        sha256: its hash, hex.
+        rows_of_part: how many rows it has.
+        rows: (n,) those wanted, ascending.
+    """
+
+    part: str
+    sha256: str
+    rows_of_part: int
+    rows: NDArray[np.int64]
 
 
 class PoseSet:
@@ -131,25 +148,47 @@ class PoseSet:
         """Where the images were when the poses were estimated."""
         return (self.path / self.manifest.source).resolve()
 
-    def _read_part(self, part: Part) -> Poses:
-        path = self.path / part.name
-        # Before HDF5 sees it: a damaged file may read as other numbers, or keep HDF5 in a loop.
-        if path.exists() and file_sha256(path) != part.sha256:
-            raise ReidError(
-                f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
-                "run the same extract-poses command again to make it anew"
-            )
-        poses = read_poses(path)
-        for row in np.flatnonzero((poses.image_sizes < 1).any(axis=1)):
-            raise ReidError(f"{path}: row {row}: image size {poses.image_sizes[row].tolist()}; make the poses again")
-        return poses
+    def read_part(self, part: Part) -> Poses:
+        """The poses of one part file.
+
+        Raises:
+            ReidError: it is missing, or not the one that the manifest lists.
+        """
+        return _read_part(self.path / part.name, part.sha256, part.rows)
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of `Poses` over all rows."""
-        columns = [getattr(self._read_part(part), name) for part in self.manifest.parts]
-        if not columns:
-            return np.zeros(0)
-        return np.concatenate(columns)
+        [values] = self.columns(name)
+        return values
+
+    def columns(self, *names: str) -> list[NDArray[Any]]:
+        """Columns of `Poses` over all rows, reading every part once.
+
+        Raises:
+            ReidError: a part is missing, or not the one that the manifest lists.
+        """
+        found: list[list[NDArray[Any]]] = [[] for _ in names]
+        for part in self.manifest.parts:
+            poses = self.read_part(part)
+            for values, name in zip(found, names, strict=True):
+                values.append(getattr(poses, name))
+        return [np.concatenate(values) if values else np.zeros(0) for values in found]
+
+    def pieces(self, rows: ArrayLike) -> tuple[Piece, ...]:
+        """Where the given rows (ascending) are: what `read_pieces` takes.
+
+        Raises:
+            IndexError: a row that does not exist.
+        """
+        wanted = np.asarray(rows, dtype=np.int64)
+        if ((wanted < 0) | (wanted >= len(self))).any():
+            raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)}")
+        parts = np.searchsorted(self._starts, wanted, side="right") - 1
+        return tuple(
+            Piece(part.name, part.sha256, part.rows, wanted[parts == index] - self._starts[index])
+            for index in np.unique(parts).tolist()
+            for part in [self.manifest.parts[index]]
+        )
 
     def read(self, rows: ArrayLike) -> Poses:
         """The given rows (ascending), reading only the parts that hold them.
@@ -158,17 +197,33 @@ class PoseSet:
             IndexError: a row that does not exist.
             ReidError: a part is missing, or not the one that the manifest lists.
         """
-        wanted = np.asarray(rows, dtype=np.int64)
-        if ((wanted < 0) | (wanted >= len(self))).any():
-            raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)}")
-        pieces: list[Poses] = []
-        for part, start, stop in zip(self.manifest.parts, self._starts, self._starts[1:], strict=False):
-            inside = wanted[(wanted >= start) & (wanted < stop)] - start
-            if len(inside):
-                pieces.append(take(self._read_part(part), inside))
-        if sum(map(len, pieces)) != len(wanted):
-            raise ReidError(f"{self.path}: part files hold fewer rows than the manifest says; run 'reidprep verify'")
-        return concatenate(pieces)
+        return read_pieces(self.path, self.pieces(rows))
+
+
+def read_pieces(path: Path, pieces: Sequence[Piece]) -> Poses:
+    """Rows of the pose directory `path`, one piece after the other; at least one piece.
+
+    Raises:
+        ReidError: a part is missing, or not the one that the manifest lists.
+    """
+    return concatenate(
+        [take(_read_part(path / piece.part, piece.sha256, piece.rows_of_part), piece.rows) for piece in pieces]
+    )
+
+
+def _read_part(path: Path, sha256: str, rows: int) -> Poses:
+    # Before HDF5 sees it: a damaged file may read as other numbers, or keep HDF5 in a loop.
+    if path.exists() and file_sha256(path) != sha256:
+        raise ReidError(
+            f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
+            "run the same extract-poses command again to make it anew"
+        )
+    poses = read_poses(path)
+    if len(poses) != rows:
+        raise ReidError(f"{path}: holds {len(poses)} rows, the manifest says {rows}; run 'reidprep verify'")
+    for row in np.flatnonzero((poses.image_sizes < 1).any(axis=1)):
+        raise ReidError(f"{path}: row {row}: image size {poses.image_sizes[row].tolist()}; make the poses again")
+    return poses
 
 
 def take(poses: Poses, rows: NDArray[np.int64]) -> Poses:

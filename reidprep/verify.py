@@ -1,4 +1,4 @@
-"""Check a pose or shard directory against its manifest, down to single images."""
+"""Check a directory of parts against its manifest, down to single images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from reidprep import poses
 from reidprep.errors import ImageError, ReidError
+from reidprep.exclusion import EXCLUDE
+from reidprep.exporting.webdataset import SCHEMA as TARS
 from reidprep.files import file_sha256
-from reidprep.manifest import MANIFEST, Manifest, Part, checked_fields, read_manifest
+from reidprep.manifest import JOURNAL, MANIFEST, Manifest, Part, checked_fields, read_manifest
 from reidprep.poses import read_poses
 from reidprep.shards import format as shards
-from reidprep.shards.reader import open_shard, read_images
+from reidprep.shards.file import open_shard, read_images
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class Fault:
 def verify(
     path: Path, *, workers: int = 1, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> list[Fault]:
-    """Check hashes, row counts, column shapes, checksums and that every image decodes.
+    """Check hashes, row counts, column shapes, checksums and that every image decodes; of tar files the hashes.
 
     Args:
-        path: pose or shard directory.
+        path: pose or shard directory, or the tar files of `reidprep.exporting`.
         workers: threads that decode.
         progress: called with rows checked and rows in all.
 
@@ -47,16 +49,16 @@ def verify(
     Raises:
         ReidError: no readable manifest of a known version.
     """
-    manifest = read_manifest(path, poses.SCHEMA, shards.SCHEMA)
+    manifest = read_manifest(path, *_CHECKS)
     faults = [] if manifest.complete else [Fault(MANIFEST, None, "not complete; run the command again to finish")]
-    check = _pose_faults if manifest.schema == poses.SCHEMA else _shard_faults
+    check = _CHECKS[manifest.schema]
     done = 0
     with checked_fields(path), ThreadPoolExecutor(workers) as executor:
         for part in manifest.parts:
             faults += _part_faults(path / part.name, part, lambda file, part: check(file, part, manifest, executor))
             done += part.rows
             progress(done, manifest.rows)
-    named = {MANIFEST, *(part.name for part in manifest.parts)}
+    named = {MANIFEST, JOURNAL, EXCLUDE, *(part.name for part in manifest.parts)}
     faults += [
         Fault(name, None, "is not in the manifest") for name in sorted({entry.name for entry in path.iterdir()} - named)
     ]
@@ -118,3 +120,10 @@ def _shard_faults(file: Path, part: Part, manifest: Manifest, executor: ThreadPo
         boxes = shard.columns["boxes"]
         for row in np.flatnonzero((boxes[..., 2:] <= boxes[..., :2]).any(axis=(1, 2))):
             yield Fault(part.name, int(row), "a box is empty")
+
+
+def _no_further_faults(file: Path, part: Part, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
+    return iter(())
+
+
+_CHECKS = {poses.SCHEMA: _pose_faults, shards.SCHEMA: _shard_faults, TARS: _no_further_faults}

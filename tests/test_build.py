@@ -7,20 +7,23 @@ import pytest
 
 from reidprep.alignment import align
 from reidprep.boxes import strip_boxes
-from reidprep.build import BuildOptions, build_shards, cut_crops
+from reidprep.build import BuildOptions, build_shards
 from reidprep.canonical import load
 from reidprep.crops import crop_box
 from reidprep.datasets import open_dataset
 from reidprep.errors import ReidError
 from reidprep.estimators import create_estimator
+from reidprep.exclusion import EXCLUDE, write_exclusions
 from reidprep.extract import ExtractOptions, extract_poses
 from reidprep.files import write_file
 from reidprep.manifest import read_manifest
 from reidprep.parts import PartDirectory
 from reidprep.poses import SCHEMA, Poses, PoseSet, poses_bytes
+from reidprep.shard_parts import cut_crops
 from reidprep.shards import Flag, ShardSet
 from reidprep.shards.format import full_sizes, image_shapes, stored_sizes
 from reidprep.synth import generate
+from reidprep.verify import verify
 
 RAW = BuildOptions(encoding="raw", image_size=(256, 128), samples_per_shard=10)
 
@@ -221,3 +224,57 @@ def test_changed_parameters_are_refused(drawn_poses: Path, tmp_path: Path) -> No
         build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale="full"))
     build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1), overwrite=True)
     assert read_manifest(tmp_path / "s", ShardSet.open(tmp_path / "s").manifest.schema).plan["beta"] == 0.1
+
+
+def test_excluded_images_are_left_out_of_everything(drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
+    """As if the dataset had never had them, but for the manifest, which says so."""
+    records = open_dataset(drawn).records
+    pid = next(record.pid for record in records if record.split == "train")
+    gone = [record.path for record in records if record.split == "train" and record.pid == pid]
+    gone.append(next(record.path for record in records if record.split == "query"))
+    manifest = build_shards(drawn_poses, tmp_path / "s", RAW, exclude=[*gone, "unknown.jpg"])
+
+    shards = ShardSet.open(tmp_path / "s")
+    assert shards.column("paths").tolist() == [record.path for record in records if record.path not in gone]
+    kept = [record for record in records if record.split == "train" and record.path not in gone]
+    assert sorted(shards.train_labels) == sorted({record.pid for record in kept if record.pid >= 0})
+    assert sorted(shards.train_labels.values()) == list(range(len(shards.train_labels)))
+    expected = np.mean([open_dataset(drawn).images.read(r.path).reshape(-1, 3).mean(axis=0) for r in kept], axis=0)
+    np.testing.assert_allclose(manifest.plan["border"], expected, atol=0.01)
+    train = ShardSet.open(tmp_path / "s", "train")
+    whole = np.mean([train[i].whole.mean(axis=(0, 1)) for i in range(len(train))], axis=0)
+    np.testing.assert_allclose(manifest.summary["channel_means"]["whole"], whole, atol=2e-3)
+    assert manifest.plan["excluded"]["images"] == len(gone)
+    assert manifest.summary["excluded"] == {"train": len(gone) - 1, "query": 1, "gallery": 0}
+    assert sum(manifest.summary["images"].values()) == len(records) - len(gone) == manifest.rows
+
+
+def test_the_order_of_a_list_and_what_is_unknown_in_it_change_no_byte(drawn_poses: Path, tmp_path: Path) -> None:
+    some = PoseSet(drawn_poses).column("paths")[[1, 4]].tolist()
+    build_shards(drawn_poses, tmp_path / "1", RAW, exclude=some)
+    build_shards(drawn_poses, tmp_path / "2", RAW, exclude=["unknown.jpg", *some[::-1]], workers=2)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    build_shards(drawn_poses, tmp_path / "2", RAW, exclude=some)  # nor is it another list to resume with
+    for other in (some[:1], ()):
+        with pytest.raises(ReidError, match="other parameters .*excluded"):
+            build_shards(drawn_poses, tmp_path / "1", RAW, exclude=other)
+
+
+def test_a_list_that_excludes_nothing_or_all_makes_no_folder(drawn_poses: Path, tmp_path: Path) -> None:
+    for exclude in (["other.jpg"], PoseSet(drawn_poses).column("paths").tolist()):
+        with pytest.raises(ReidError, match="exclude"):
+            build_shards(drawn_poses, tmp_path / "s", exclude=exclude)
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_list_beside_the_shards_stays(drawn_poses: Path, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    write_exclusions(tmp_path / "s" / EXCLUDE, {"a.jpg": ""})
+    listed = (tmp_path / "s" / EXCLUDE).read_bytes()
+    for overwrite in (False, False, True):
+        build_shards(drawn_poses, tmp_path / "s", RAW, overwrite=overwrite)
+        assert (tmp_path / "s" / EXCLUDE).read_bytes() == listed
+    assert verify(tmp_path / "s") == []
+    (tmp_path / "s" / "manifest.json").write_text("{")
+    build_shards(drawn_poses, tmp_path / "s", RAW, overwrite=True)
+    assert (tmp_path / "s" / EXCLUDE).read_bytes() == listed

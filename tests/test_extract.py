@@ -1,3 +1,6 @@
+import dataclasses
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +11,9 @@ import pytest
 from reidprep.datasets import Dataset, open_dataset
 from reidprep.errors import ReidError
 from reidprep.estimators import PoseEstimator
-from reidprep.extract import ExtractOptions, extract_poses
+from reidprep.extract import ExtractOptions, extract_poses, fingerprint
 from reidprep.poses import PoseSet
+from reidprep.records import Record
 
 
 class Centre:
@@ -260,3 +264,36 @@ def test_images_without_joints_are_left_out_and_listed(drawn: Path, tmp_path: Pa
     assert set(poses.column("paths")) == {record.path for record in dataset.records} - missing
     with pytest.raises(ReidError, match=r"has no joints for it; .* --on-error skip"):
         extract_poses(dataset, tmp_path / "q", estimator, on_error="fail")
+
+
+@pytest.mark.parametrize("count", [1, 8191, 8192, 8193, 20000])
+def test_the_fingerprint_of_records_is_that_of_their_json(count: int) -> None:
+    records = [Record(f"caf\u00e9 \udce9/{i}.jpg", i, i % 6, "train", i - 1) for i in range(count)]
+    whole = json.dumps([dataclasses.astuple(record) for record in records], ensure_ascii=False)
+    assert fingerprint(records) == hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def test_rows_of_several_parts(dataset: Dataset, tmp_path: Path) -> None:
+    """Parts may be empty, at the start, in the middle and at the end."""
+    missing = {
+        record.path for i, record in enumerate(dataset.records) if i // 3 in (0, 2, (len(dataset.records) - 1) // 3)
+    }
+
+    class Partial(Centre):
+        def __call__(self, images: Sequence[np.ndarray], paths: Sequence[str]) -> np.ndarray:
+            joints = super().__call__(images, paths)
+            joints[[path in missing for path in paths]] = np.nan
+            return joints
+
+    extract_poses(dataset, tmp_path / "p", Partial(), ExtractOptions(rows_per_part=3))
+    poses = PoseSet(tmp_path / "p")
+    assert 0 in {part.rows for part in poses.manifest.parts}
+    paths = poses.column("paths")
+    assert paths.tolist() == [record.path for record in dataset.records if record.path not in missing]
+    rng = np.random.default_rng(0)
+    for size in range(1, len(poses) + 1):
+        rows = np.sort(rng.choice(len(poses), size, replace=False))
+        assert poses.read(rows).paths.tolist() == paths[rows].tolist()
+        assert sum(len(piece.rows) for piece in poses.pieces(rows)) == size
+    splits, again = poses.columns("splits", "paths")
+    assert again.tolist() == paths.tolist() and len(splits) == len(poses)

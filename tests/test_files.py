@@ -115,6 +115,33 @@ def test_open_hdf5_names_what_is_wrong(tmp_path: Path) -> None:
         open_hdf5(path, SCHEMA)
 
 
+@pytest.mark.parametrize("how", ["external", "link", "soft", "virtual", "chunked", "group"])
+def test_no_dataset_may_lie_in_another_file(tmp_path: Path, how: str) -> None:
+    """HDF5 reads any file of the machine for whoever asks for the values."""
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as other:
+        other["values"] = np.arange(6.0)
+    path = tmp_path / "a.h5"
+    path.write_bytes(hdf5_bytes(SCHEMA, {}, {"values": np.arange(6.0)}))
+    with h5py.File(path, "r+") as file:
+        if how == "external":
+            file.create_dataset("more", shape=10, dtype="u1", external=[(str(secret), 0, 10)])
+        elif how == "link":
+            file["more"] = h5py.ExternalLink(str(secret), "values")
+        elif how == "soft":
+            file["more"] = h5py.SoftLink("/values")
+        elif how == "virtual":
+            layout = h5py.VirtualLayout(shape=(6,), dtype="f8")
+            layout[:] = h5py.VirtualSource(str(secret), "values", shape=(6,))
+            file.create_virtual_dataset("more", layout)
+        elif how == "chunked":  # could be a few bytes that unpack to more than there is memory
+            file.create_dataset("more", shape=10**12, chunks=(10**6,), dtype="u1", compression="gzip")
+        else:
+            file.create_group("more")
+    with pytest.raises(ReidError, match=r"a\.h5: damaged HDF5 file .*more"):
+        open_hdf5(path, SCHEMA)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [(".a.h5.12.tmp", True), ("a.h5", False), (".hidden", False), (".notes.tmp", False)]
 )

@@ -7,7 +7,7 @@ import pytest
 
 from reidprep.errors import ReidError
 from reidprep.files import Schema, write_file
-from reidprep.manifest import MANIFEST, Part, read_manifest
+from reidprep.manifest import JOURNAL, MANIFEST, Part, read_manifest
 from reidprep.parts import PartDirectory, lock_directory, relative_source, unlock_directory
 
 SCHEMA = Schema("reidprep.test", 2)
@@ -206,3 +206,74 @@ def test_a_lock_is_not_kept_by_processes_forked_meanwhile(tmp_path):
         os.waitpid(child, 0)
         for end in (ready, tell_ready, wait):
             os.close(end)
+
+
+def killed(path: Path, *names: str) -> None:
+    """Fill a directory and leave it as a kill would: without the manifest that lists the parts."""
+    directory = PartDirectory(path, SCHEMA, "../source", PLAN)
+    for name in names:
+        add(directory, name)
+    listed = {file.name: file.read_bytes() for file in path.iterdir()}
+    directory.close()
+    for name, data in listed.items():
+        (path / name).write_bytes(data)
+
+
+def test_a_kill_loses_no_part_that_was_added(tmp_path: Path) -> None:
+    killed(tmp_path, "part-00001.h5", "part-00000.h5")
+    assert json.loads((tmp_path / MANIFEST).read_text())["parts"] == []
+    assert [part.name for part in read_manifest(tmp_path, SCHEMA).parts] == ["part-00000.h5", "part-00001.h5"]
+    with PartDirectory(tmp_path, SCHEMA, "../source", PLAN) as again:
+        assert again.present == {"part-00000.h5", "part-00001.h5"}
+        assert not (tmp_path / JOURNAL).exists()
+        add(again, "part-00002.h5")
+        again.finish({"rows": 3})
+    undisturbed = PartDirectory(tmp_path / "undisturbed", SCHEMA, "../source", PLAN)
+    for number in range(3):
+        add(undisturbed, f"part-0000{number}.h5")
+    undisturbed.finish({"rows": 3})
+    undisturbed.close()
+    assert (tmp_path / MANIFEST).read_bytes() == (tmp_path / "undisturbed" / MANIFEST).read_bytes()
+
+
+@pytest.mark.parametrize("cut", [1, 30], ids=["no newline", "half a line"])
+def test_a_journal_that_was_cut_off_counts_up_to_there(tmp_path: Path, cut: int) -> None:
+    killed(tmp_path, "part-00000.h5", "part-00001.h5")
+    journal = tmp_path / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    assert [part.name for part in read_manifest(tmp_path, SCHEMA).parts] == ["part-00000.h5"]
+
+
+def test_an_error_in_the_middle_leaves_a_manifest_and_no_journal(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), PartDirectory(tmp_path, SCHEMA, "../source", PLAN) as directory:
+        add(directory, "part-00000.h5")
+        assert (tmp_path / JOURNAL).exists()
+        raise ZeroDivisionError
+    assert [part["name"] for part in json.loads((tmp_path / MANIFEST).read_text())["parts"]] == ["part-00000.h5"]
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_the_journal_of_other_parameters_is_discarded(tmp_path: Path) -> None:
+    killed(tmp_path, "part-00000.h5")
+    with PartDirectory(tmp_path, SCHEMA, "../source", {"size": [3]}, overwrite=True) as replaced:
+        assert replaced.present == set()
+    assert {entry.name for entry in tmp_path.iterdir()} == {MANIFEST}
+
+
+def test_what_killed_workers_left_goes_when_all_is_done(tmp_path: Path) -> None:
+    with PartDirectory(tmp_path, SCHEMA, "", PLAN) as directory:
+        add(directory, "part-00000.h5")
+        (tmp_path / ".part-00000.h5.77.tmp").write_bytes(b"half")
+        directory.finish({})
+    assert {entry.name for entry in tmp_path.iterdir()} == {"part-00000.h5", MANIFEST}
+
+
+def test_more_parts_than_five_digits_hold_are_in_order(tmp_path: Path) -> None:
+    names = [f"{kind}-{number:05d}.h5" for kind in ("query", "train") for number in (7, 99999, 100000, 100001)]
+    with PartDirectory(tmp_path, SCHEMA, "../source", PLAN) as directory:
+        for name in reversed(names):
+            add(directory, name)
+        directory.finish({})
+    assert [part.name for part in read_manifest(tmp_path, SCHEMA).parts] == names
+    with PartDirectory(tmp_path, SCHEMA, "../source", PLAN) as again:
+        assert again.present == set(names)

@@ -9,11 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from reidprep.crops import crop_box
-from reidprep.errors import ReidError
+from reidprep.estimators.sessions import choose_device, session_device, start_session
 from reidprep.skeleton import COCO17_JOINTS, from_coco17
 
 INPUT_SIZE = 256
@@ -38,27 +37,13 @@ class MoveNet:
 
     def __init__(self, *, device: str = "auto", batch_size: int | None = None) -> None:
         """See `reidprep.estimators.create_estimator`."""
-        on_cuda = device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        if device not in ("auto", "cpu", "cuda"):
-            raise ReidError(f"unknown device {device!r}; choose auto, cpu or cuda")
-        if device == "cuda" and not on_cuda:
-            raise ReidError(
-                "this onnxruntime has no CUDA provider; replace it ('pip uninstall onnxruntime', then "
-                "'pip install onnxruntime-gpu') or choose --device cpu"
-            )
+        chosen = choose_device(device)
         weights = files("reidprep").joinpath("data/movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
-        self.batch_size = batch_size or (64 if on_cuda else 2)
-        self._session = onnxruntime.InferenceSession(
-            weights,
-            _session_options(self.batch_size),
-            providers=(["CUDAExecutionProvider"] if on_cuda else []) + ["CPUExecutionProvider"],
-        )
-        # onnxruntime falls back to the CPU by itself when the CUDA libraries do not load.
-        on_cuda = "CUDAExecutionProvider" in self._session.get_providers()
-        if device == "cuda" and not on_cuda:
-            raise ReidError("the CUDA provider did not start; check the CUDA and cuDNN libraries")
-        self.device = "cuda" if on_cuda else "cpu"
+        self.batch_size = batch_size or (64 if chosen == "cuda" else 2)
+        # With a known batch size the results are those of the published graph to the last bit.
+        self._session = start_session(weights, chosen, {"n": self.batch_size})
+        self.device = session_device(self._session, device)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """See `PoseEstimator.__call__`."""
@@ -80,18 +65,6 @@ class MoveNet:
     def forward(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """The network alone: (`batch_size`, 256, 256, 3) uint8 -> its heads, as `decode_heads` takes them."""
         return tuple(self._session.run(["center", "regression", "heatmap", "offset"], {"images": batch}))
-
-
-def _session_options(batch_size: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    # One thread per call and several calls at once: faster than many threads in one call.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # With a known batch size onnxruntime plans the network as it does for the published graph,
-    # so the results are the same to the last bit.
-    options.add_free_dimension_override_by_name("n", batch_size)
-    options.log_severity_level = 3
-    return options
 
 
 def _square_side(image: NDArray[np.uint8]) -> float:

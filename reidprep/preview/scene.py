@@ -18,7 +18,8 @@ WIDTH = VIEW_WIDTH + GUTTER
 LABEL_SPACING = 17
 _MARGIN = 0.03
 # Boxes overlap and share their left and right sides: drawn a little inside of one another they can be told apart.
-_INSET = (0, 3, 6, 3, 6)
+INSET = (0, 3, 6, 3, 6)
+"""How far each box is drawn inside its left and right side, in pixels of the drawing."""
 
 Rectangle = tuple[float, float, float, float]
 
@@ -127,10 +128,14 @@ def _rectangle(corners: NDArray[np.float64]) -> Rectangle:
 
 
 def _limb(points: NDArray[np.float64], filled: NDArray[np.bool_], a: int, b: int) -> Limb:
-    sides = {JOINTS[end][:2] for end in (a, b)}
-    side = "left" if "l_" in sides else "right" if "r_" in sides else "centre"
     (ax, ay), (bx, by) = points[a].tolist(), points[b].tolist()
-    return Limb((ax, ay), (bx, by), LIMB_COLOURS[side], not filled[[a, b]].any())
+    return Limb((ax, ay), (bx, by), LIMB_COLOURS[limb_side(a, b)], not filled[[a, b]].any())
+
+
+def limb_side(a: int, b: int) -> str:
+    """The key in `LIMB_COLOURS` of the limb between two joints."""
+    sides = {JOINTS[end][:2] for end in (a, b)}
+    return "left" if "l_" in sides else "right" if "r_" in sides else "centre"
 
 
 def _boxes(corners: NDArray[np.float64]) -> tuple[Box, ...]:
@@ -145,7 +150,7 @@ def _boxes(corners: NDArray[np.float64]) -> tuple[Box, ...]:
     boxes = []
     for i, (name, colour) in enumerate(zip(BOX_NAMES, BOX_COLOURS, strict=True)):
         (x0, y0), (x1, y1) = corners[i].tolist()
-        inset = min(_INSET[i], (x1 - x0) / 4)
+        inset = min(INSET[i], (x1 - x0) / 4)
         boxes.append(Box(name, (x0 + inset, y0, x1 - inset, y1), colour, float(heights[i])))
     return tuple(boxes)
 

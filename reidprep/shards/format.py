@@ -37,6 +37,8 @@ COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "residuals": (np.float32, ()),
     "flags": (np.int32, ()),
 }
+# The same of columns that older shards do not have.
+LATER_COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {"image_sizes": (np.int32, (2,))}
 
 # Where a view's images are among those of a sample.
 POSITIONS: dict[View, range] = {
@@ -75,12 +77,13 @@ def shard_bytes(
     """A shard file.
 
     Args:
-        columns: all of `STRINGS` and `COLUMNS`, n rows each.
+        columns: all of `STRINGS` and `COLUMNS`, and those of `LATER_COLUMNS` that are known, n rows each.
         samples: per row the encoded images, in the order of `image_shapes`.
         plan: the parameters that shaped it.
     """
     arrays: dict[str, Any] = {name: list(columns[name]) for name in STRINGS}
-    for name, (dtype, shape) in COLUMNS.items():
+    known = {name: kind for name, kind in LATER_COLUMNS.items() if name in columns}
+    for name, (dtype, shape) in {**COLUMNS, **known}.items():
         arrays[name] = np.asarray(columns[name], dtype).reshape(len(samples), *shape)
     lengths = [len(image) for images in samples for image in images]
     arrays["offsets"] = np.cumsum([0, *lengths]).astype(np.uint64)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import zlib
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError
-from reidprep.files import DAMAGE, open_hdf5, read_strings
-from reidprep.jpeg import decode_jpeg
 from reidprep.manifest import Manifest, Part, checked_fields, read_manifest
 from reidprep.records import SPLITS
+from reidprep.shards.file import OpenShard, open_shard, read_encoded, read_images
 from reidprep.shards.format import (
     COLUMNS,
+    LATER_COLUMNS,
     POSITIONS,
     SCHEMA,
     STRINGS,
@@ -35,17 +32,6 @@ from reidprep.shards.sample import VIEWS, Flag, Sample, View
 
 # Open files per process; least recently used ones are closed beyond that.
 MAX_OPEN_FILES = 64
-
-
-@dataclass(frozen=True)
-class _OpenShard:
-    """A shard file with its columns in memory; image bytes stay on disk."""
-
-    file: h5py.File
-    images: h5py.Dataset
-    offsets: NDArray[np.uint64]
-    crc32: NDArray[np.uint32]
-    columns: dict[str, NDArray[Any]]
 
 
 class ShardSet:
@@ -77,7 +63,7 @@ class ShardSet:
             self.full_sizes, self.stored_sizes = full_sizes(manifest.plan), stored_sizes(manifest.plan)
             self._encoding = str(manifest.plan["encoding"])
             self.train_labels = {int(pid): int(label) for pid, label in manifest.summary["train_labels"].items()}
-        self._opened: OrderedDict[str, _OpenShard] = OrderedDict()
+        self._opened: OrderedDict[str, OpenShard] = OrderedDict()
         self._lock = Lock()
         self._process = os.getpid()
 
@@ -159,7 +145,53 @@ class ShardSet:
             for view in views
         }
 
-    def _locate(self, index: int) -> tuple[_OpenShard, int]:
+    def encoded(self, index: int) -> list[NDArray[np.uint8]]:
+        """Read the images of one sample as they are stored, decoding none.
+
+        Args:
+            index: the sample.
+
+        Returns:
+            Whole body, the four parts and, if the shards hold it, the plain image: each the bytes of a JPEG file, or
+            the pixels of a raw image.
+
+        Raises:
+            IndexError: out of range.
+            ReidError: the file is missing or the sample damaged; names file and row.
+        """
+        shard, row = self._locate(index)
+        try:
+            return read_encoded(shard.images, shard.offsets, shard.crc32, row, len(self._shapes))
+        except (ImageError, OSError) as error:
+            raise ReidError(f"{shard.file.filename}: row {row}: {error}; run 'reidprep verify'") from None
+
+    def row(self, index: int) -> dict[str, Any]:
+        """The columns of one sample; no image is read.
+
+        Raises:
+            IndexError: out of range.
+            ReidError: the file is missing or damaged.
+        """
+        shard, row = self._locate(index)
+        return {name: values[row] for name, values in shard.columns.items()}
+
+    def part_columns(self, part: Part) -> dict[str, NDArray[Any]]:
+        """The columns of one of `parts`; they are not kept.
+
+        Raises:
+            ReidError: the file is missing or damaged, or has not as many rows as the manifest says.
+        """
+        shard = open_shard(self.path / part.name)
+        with shard.file:
+            columns = shard.columns
+        if len(columns["paths"]) != part.rows:
+            raise ReidError(
+                f"{self.path / part.name}: holds {len(columns['paths'])} rows, the manifest says {part.rows}; "
+                "run 'reidprep verify'"
+            )
+        return columns
+
+    def _locate(self, index: int) -> tuple[OpenShard, int]:
         """The file that holds a sample, and its row there."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
@@ -179,9 +211,13 @@ class ShardSet:
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of docs/shards-format.md over all samples, such as `flags` or `boxes`."""
-        if name not in (*STRINGS, *COLUMNS):
-            raise ReidError(f"no column {name!r}; there are {', '.join((*STRINGS, *COLUMNS))}")
-        columns = [self._shard(part.name).columns[name] for part in self.parts]
+        known = (*STRINGS, *COLUMNS, *LATER_COLUMNS)
+        if name not in known:
+            raise ReidError(f"no column {name!r}; there are {', '.join(known)}")
+        shards = [self._shard(part.name).columns for part in self.parts]
+        if not all(name in columns for columns in shards):
+            raise ReidError(f"{self.path}: was built before shards had the column {name!r}; build it again")
+        columns = [columns[name] for columns in shards]
         return np.concatenate(columns) if columns else np.zeros(0, np.int64)
 
     def close(self) -> None:
@@ -189,7 +225,7 @@ class ShardSet:
         while self._opened:
             self._opened.popitem()[1].file.close()
 
-    def _shard(self, name: str) -> _OpenShard:
+    def _shard(self, name: str) -> OpenShard:
         if self._process != os.getpid():
             # Handles inherited through fork belong to the parent, and so may a lock held by its threads.
             self._opened, self._lock, self._process = OrderedDict(), Lock(), os.getpid()
@@ -206,54 +242,3 @@ class ShardSet:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
-
-
-def open_shard(path: Path) -> _OpenShard:
-    """Open a shard file and read its columns.
-
-    Raises:
-        ReidError: missing, damaged, of another schema, or with columns of other shapes.
-    """
-    file = open_hdf5(path, SCHEMA)
-    try:
-        columns = {name: read_strings(file[name]) for name in STRINGS}
-        columns |= {name: file[name][:] for name in COLUMNS}
-        rows = len(columns["paths"])
-        for name, (dtype, shape) in COLUMNS.items():
-            if columns[name].dtype != dtype or columns[name].shape != (rows, *shape):
-                raise KeyError(f"column {name} is {columns[name].dtype}{columns[name].shape}")
-        return _OpenShard(file, file["images"], file["offsets"][:], file["crc32"][:], columns)
-    except DAMAGE as error:
-        file.close()
-        raise ReidError(f"{path}: damaged shard ({error}); run 'reidprep verify'") from None
-
-
-def read_images(
-    images: h5py.Dataset,
-    offsets: NDArray[np.uint64],
-    crc32: NDArray[np.uint32],
-    row: int,
-    shapes: Sequence[tuple[int, int, int]],
-    encoding: str,
-    wanted: Iterable[int] | None = None,
-) -> list[NDArray[np.uint8]]:
-    """Read the images of one row with a single read, check all of them, and decode those wanted, None for all.
-
-    Raises:
-        ImageError: the bytes do not match their checksum, or are no image of the right shape.
-    """
-    bounds = offsets[row * len(shapes) : (row + 1) * len(shapes) + 1].astype(np.int64)
-    data = images[bounds[0] : bounds[-1]]
-    if zlib.crc32(data) != crc32[row]:
-        raise ImageError("the stored images do not match their checksum")
-    starts = (bounds - bounds[0]).tolist()
-    decoded = []
-    for position in range(len(shapes)) if wanted is None else wanted:
-        encoded, shape = data[starts[position] : starts[position + 1]], shapes[position]
-        if encoding == "raw" and encoded.size != np.prod(shape):
-            raise ImageError(f"{encoded.size} bytes for a raw image of shape {shape}")
-        image = encoded.reshape(shape) if encoding == "raw" else decode_jpeg(encoded)
-        if image.shape != shape:
-            raise ImageError(f"an image of shape {image.shape} where {shape} belongs")
-        decoded.append(image)
-    return decoded

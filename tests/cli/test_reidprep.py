@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 from reid_cli.reidprep_main import main
 
+from reidprep.poses import PoseSet
+
 COMMANDS = sorted(main.commands)
 
 
@@ -25,7 +27,7 @@ def test_help_shows_an_example(command: str) -> None:
 def test_help_does_not_load_heavy_modules() -> None:
     code = (
         "import sys; from reid_cli.reidprep_main import main; main(['--help'], standalone_mode=False);"
-        "heavy = {'numpy', 'cv2', 'h5py', 'onnxruntime', 'torch', 'PIL', 'rich'} & set(sys.modules);"
+        "heavy = {'numpy', 'cv2', 'h5py', 'onnxruntime', 'torch', 'PIL', 'ray', 'rich'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -159,9 +161,26 @@ def test_fit_canonical_writes_a_set_that_build_shards_takes(drawn_poses: Path, t
 
 
 def test_the_choices_offered_are_those_of_the_library() -> None:
-    from reid_cli.extract_poses import DATASETS, ESTIMATORS
+    from reid_cli.estimator_options import ESTIMATORS, KEYPOINT_FORMATS
+    from reid_cli.extract_poses import DATASETS
 
-    from reidprep import datasets, estimators
+    from reidprep import datasets, estimators, keypoints
 
     assert set(DATASETS) == set(datasets.READERS)
     assert set(ESTIMATORS) == set(estimators.ESTIMATORS)
+    assert KEYPOINT_FORMATS == keypoints.FORMATS
+
+
+def test_build_shards_leaves_out_what_a_file_lists(drawn_poses: Path, tmp_path: Path) -> None:
+    path = str(PoseSet(drawn_poses).column("paths")[0])
+    (tmp_path / "list.csv").write_text(f"path,reason\n{path},two people\ngone.jpg,\n")
+    arguments = ("build-shards", drawn_poses, tmp_path / "s", "--workers", 1, "--exclude", tmp_path / "list.csv")
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "excluded: 1 images" in result.stdout
+    assert "1 images that" in result.stderr and "  gone.jpg" in result.stderr
+    content = json.loads(invoke(*arguments, "--json").stdout)
+    assert sum(content["excluded"].values()) == 1 and content["unknown_excluded"] == ["gone.jpg"]
+    (tmp_path / "list.csv").write_text("path,reason\n")
+    assert invoke(*arguments, "--overwrite", "--json").exit_code == 0  # an empty list is no list
+    assert "excluded" not in json.loads((tmp_path / "s" / "manifest.json").read_text())["plan"]

@@ -106,3 +106,89 @@ def test_missing_images_and_other_columns_are_noted(tmp_path: Path) -> None:
         "1 of the listed images are missing: sub/b.jpg",
         "the train split is empty: no training possible",
     )
+
+
+BOXED = "path,pid,camid,split,x,y,width,height\n"
+
+
+def test_boxes_in_frames(tmp_path: Path, save_image: SaveImage) -> None:
+    pixels = save_image(tmp_path / "f" / "1.png")  # 8 wide, 16 high
+    file = write(
+        tmp_path,
+        "path,x,y,width,height,pid,camid,split,frame\n"
+        "f/1.png,2,3,4,5,7,1,query,1\n"
+        "f/1.png,-1.5,-2,4.0,20,8,1,gallery,1\n"  # leaves the frame on three sides
+        "f//1.png, 5.5 ,10.49,2.,3.52,9,2,gallery,1\n"
+        "f/1.png,,,,,-1,2,gallery,1\n",
+    )
+    dataset = open_dataset(file)
+    assert [(record.path, record.pid, record.frame) for record in dataset.records] == [
+        ("f/1.png#xywh=2,3,4,5", 7, 1),
+        ("f/1.png", -1, 1),
+        ("f/1.png#xywh=0,0,3,18", 8, 1),
+        ("f/1.png#xywh=6,10,2,4", 9, 1),
+    ]
+    assert not [note for note in dataset.notes if "missing" in note or "not used" in note]
+    for images in (dataset.images, open_images("csv", file)):
+        crops = [images.read(record.path) for record in dataset.records]
+        for crop, expected in zip(
+            crops, [pixels[3:8, 2:6], pixels, pixels[0:16, 0:3], pixels[10:14, 6:8]], strict=True
+        ):
+            np.testing.assert_array_equal(crop, expected)
+
+
+def test_rows_with_unusable_boxes_are_all_reported(tmp_path: Path) -> None:
+    rows = [
+        ("ok.jpg", "0,0,5,5"),
+        ("a.jpg", "1,2,3,"),
+        ("b.jpg", "1,2,0,4"),
+        ("c.jpg", "1,2,3,-4"),
+        ("d.jpg", "-9,2,9,4"),
+        ("e.jpg", "1,-9,9,3.4"),
+        ("f.jpg", "1,2,1e3,4"),
+        ("g.jpg", "nan,2,3,4"),
+        ("h.jpg", "1.1,2,0.3,4"),
+        ("ok.jpg", "0.2,0,5,5"),
+        ("i.jpg#xywh=1,2,3,4", ",,,"),
+    ]
+    text = BOXED + "".join(f'"{path}",1,1,train,{box}\n' for path, box in rows)
+    with pytest.raises(ReidError) as caught:
+        open_dataset(write(tmp_path, text))
+    assert [line.strip() for line in str(caught.value).split("\n")[1:]] == [
+        "line 3: height '' is not a number of pixels",
+        "line 4: the box is empty: width 0, height 4",
+        "line 5: the box is empty: width 3, height -4",
+        "line 6: the box lies outside the frame: it ends at x 0, y 6",
+        "line 7: the box lies outside the frame: it ends at x 10, y -5.6",
+        "line 8: width '1e3' is not a number of pixels",
+        "line 9: x 'nan' is not a number of pixels",
+        "line 10: the box 1.1,2,0.3,4 covers no whole pixel",
+        "line 11: 'ok.jpg#xywh=0,0,5,5' is listed already on line 2",
+        "line 12: 'i.jpg#xywh=1,2,3,4': the file name ends like a box; rename the file",
+    ]
+
+
+def test_boxes_need_all_four_columns(tmp_path: Path) -> None:
+    with pytest.raises(ReidError, match=r"people\.csv: boxes are given by the columns x,y,.*; missing: height;"):
+        open_dataset(write(tmp_path, "path,pid,camid,split,x,y,width\na.jpg,1,1,train,1,2,3\n"))
+
+
+def test_a_width_and_a_height_alone_are_no_box(tmp_path: Path, save_image: SaveImage) -> None:
+    save_image(tmp_path / "a.png")
+    dataset = open_dataset(write(tmp_path, "path,pid,camid,split,width,height\na.png,1,1,train,8,16\n"))
+    assert dataset.records[0].path == "a.png" and "columns not used: 'width', 'height'" in dataset.notes
+
+
+def test_missing_frames_are_counted_once(tmp_path: Path) -> None:
+    rows = "".join(f"gone.jpg,1,1,train,{x},0,5,5\n" for x in range(3))
+    assert "1 of the listed images are missing: gone.jpg" in open_dataset(write(tmp_path, BOXED + rows)).notes
+
+
+def test_without_box_columns_a_file_name_is_just_a_name(tmp_path: Path, save_image: SaveImage) -> None:
+    name = "a.png#xywh=1,2,3,4"
+    save_image(tmp_path / "a.png").tobytes()
+    pixels = save_image(tmp_path / "b.png")
+    (tmp_path / "b.png").rename(tmp_path / name)
+    file = write(tmp_path, HEADER + f'"{name}",1,1,train\n')
+    assert open_dataset(file).records == (Record(name, 1, 1, "train"),)
+    np.testing.assert_array_equal(open_images("csv", file).read(name), pixels)

@@ -1,0 +1,1 @@
+"""Look at shards or poses in a browser (docs/inspect.md)."""

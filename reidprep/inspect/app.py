@@ -1,0 +1,167 @@
+"""The application: addresses and what answers them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from reidprep.errors import ReidError
+from reidprep.inspect.detail import DetailPage
+from reidprep.inspect.exclusions import Exclusions
+from reidprep.inspect.grid import GridPages
+from reidprep.inspect.overview import OverviewPage
+from reidprep.inspect.pictures import picture_response, placeholder
+from reidprep.inspect.pose_samples import PoseSamples
+from reidprep.inspect.query import BadQuery
+from reidprep.inspect.runs import RunPictures
+from reidprep.inspect.samples import CROPS, Samples
+from reidprep.inspect.security import Guard, Hosts, why_foreign
+from reidprep.inspect.shard_samples import ShardSamples
+from reidprep.inspect.site import Site, number_in
+from reidprep.manifest import read_manifest
+from reidprep.poses import SCHEMA as POSES
+from reidprep.shards.format import SCHEMA as SHARDS
+
+_MAX_BODY = 16 * 1024
+_MAX_REASON = 500
+
+
+def open_samples(path: Path, source: Path | None = None) -> Samples:
+    """Open a shard or pose directory.
+
+    Args:
+        path: the directory.
+        source: where the source images are now, None for where they were.
+
+    Raises:
+        ReidError: neither kind of directory, an incomplete one, or `source` holds other images.
+    """
+    is_poses = read_manifest(path, SHARDS, POSES).schema == POSES
+    return PoseSamples(path, source) if is_poses else ShardSamples(path, source)
+
+
+def create_app(
+    samples: Samples, exclusions: Exclusions, token: str, hosts: Hosts, runs: Sequence[RunPictures] = ()
+) -> ASGIApp:
+    """The application.
+
+    Args:
+        samples: what it shows.
+        exclusions: the list that it changes.
+        token: what a request that changes something has to bring; pages carry it.
+        hosts: the names it answers under.
+        runs: pictures of training runs.
+    """
+    site = Site(samples, exclusions, runs, token)
+    grid = GridPages(site)
+
+    def image(request: Request) -> Response:
+        index, name = number_in(request, "index"), request.path_params["name"]
+        if index >= len(samples.index) or name not in ("source", *CROPS):
+            return site.problem(404, "No such picture", "There is no such sample, or no such picture of it.")
+        return picture_response(request, samples, index, name)
+
+    def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in site.static:
+            return site.problem(404, "No such page", "Nothing is at this address.")
+        media_type, data = site.static[name]
+        lasting = request.query_params.get("v") == site.static_version
+        headers = {"Cache-Control": "public, max-age=31536000, immutable" if lasting else "no-cache"}
+        return Response(data, media_type=media_type, headers=headers)
+
+    def run(request: Request) -> Response:
+        return site.page("run.html", runs=runs)
+
+    def run_picture(request: Request) -> Response:
+        number = number_in(request, "number")
+        try:
+            if number >= len(runs):
+                raise ReidError("there is no such picture")
+            data = runs[number].read(request.path_params["name"])
+        except ReidError as error:
+            return Response(placeholder(str(error)), 404, media_type="image/svg+xml")
+        return Response(data, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
+
+    async def exclude(request: Request) -> Response:
+        return await _exclude(request, site)
+
+    routes = [
+        Route("/", _plain(site, grid.grid)),
+        Route("/sample/{index}", _plain(site, DetailPage(site).sample)),
+        Route("/identity/{pid}", _plain(site, grid.identity)),
+        Route("/overview", _plain(site, OverviewPage(site).overview)),
+        Route("/excluded", _plain(site, grid.excluded)),
+        Route("/run", _plain(site, run)),
+        Route("/run/{number}/{name}", run_picture),
+        Route("/image/{index}/{name}", image),
+        Route("/exclude", exclude, methods=["POST"]),
+        Route("/static/{name}", static),
+    ]
+
+    async def http_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        texts = {404: ("No such page", "Nothing is at this address."), 405: ("Not possible", "Nothing does that here.")}
+        title, reason = texts.get(error.status_code, ("Not possible", error.detail))
+        return site.problem(error.status_code, title, reason)
+
+    return Guard(Starlette(routes=routes, exception_handlers={HTTPException: http_problem}), hosts)
+
+
+def _plain(site: Site, page: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """A page whose errors are said in plain words."""
+
+    def answer(request: Request) -> Response:
+        try:
+            return page(request)
+        except BadQuery as error:
+            return site.problem(400, "This address makes no sense", f"{error}.")
+        except ReidError as error:
+            return site.problem(409, "This cannot be shown now", str(error))
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(answer, request)
+
+    return endpoint
+
+
+async def _exclude(request: Request, site: Site) -> Response:
+    foreign = why_foreign(request, site.token)
+    if foreign is not None:
+        return JSONResponse({"error": foreign}, 403)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return JSONResponse({"error": "send JSON"}, 415)
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return JSONResponse({"error": f"the request is larger than {_MAX_BODY} bytes"}, 413)
+    try:
+        content = json.loads(body)
+        index, excluded, reason = content["index"], content["excluded"], content.get("reason") or ""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return JSONResponse({"error": 'send {"index": number, "excluded": true or false}'}, 400)
+    paths = site.samples.index.paths
+    if type(index) is not int or type(excluded) is not bool or not isinstance(reason, str):
+        return JSONResponse({"error": "index is a number, excluded true or false, reason a text"}, 400)
+    if not 0 <= index < len(paths):
+        return JSONResponse({"error": f"there is no sample {index}"}, 404)
+    if len(reason) > _MAX_REASON or not all(c.isprintable() for c in reason):
+        return JSONResponse({"error": f"the reason is one line of up to {_MAX_REASON} characters"}, 400)
+    path = paths[index]
+    if not path:
+        return JSONResponse({"error": "the sample is damaged, and its path not known"}, 409)
+    try:
+        count = await run_in_threadpool(site.exclusions.mark, path, excluded, reason.strip())
+    except ReidError as error:
+        return JSONResponse({"error": str(error)}, 409)
+    return JSONResponse({"excluded": count})

@@ -1,0 +1,220 @@
+"""What the pages say and show of single samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from markupsafe import Markup
+
+from reidprep.errors import ReidError
+from reidprep.inspect.index import UNKNOWN, Index
+from reidprep.inspect.overlay import Picture, draw, view_of
+from reidprep.inspect.query import View
+from reidprep.inspect.samples import Geometry, Samples
+from reidprep.inspect.selection import Excluded
+from reidprep.preview.shown import flag_names
+from reidprep.records import JUNK_PID
+from reidprep.shards import Flag
+from reidprep.skeleton import JOINTS, PARTS
+
+SHORT_FLAGS = {"few joints": "few", "poor fit": "poor", "degenerate boxes": "boxes", "truncated": "cut"}
+"""What a small card has room for."""
+# Pixels of the screen that a small overlay is high, by what a card shows.
+_HEIGHTS = {"all": 160, "source": 232}
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A crop to show: its name, address and size in pixels as stored."""
+
+    name: str
+    href: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """One sample among many.
+
+    Attributes:
+        index: its position in the directory.
+        href: its own page.
+        pid: person id, None where unknown.
+        camid: camera, None where unknown.
+        split: train, query or gallery.
+        path: of the source image, empty where unknown.
+        filled: number of joints filled.
+        flags: what is doubtful, in words.
+        excluded: whether it is on the list.
+        problem: why it cannot be shown, empty if it can.
+        overlay: the source image with what is drawn over it, None where not asked for.
+        crops: those asked for.
+        value: name and value of what the samples are sorted by, where the card does not say it anyway.
+    """
+
+    index: int
+    href: str
+    pid: int | None
+    camid: int | None
+    split: str
+    path: str
+    filled: int
+    flags: tuple[str, ...]
+    excluded: bool
+    problem: str
+    overlay: Markup | None
+    crops: tuple[Crop, ...]
+    value: tuple[str, str] | None = None
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says."""
+        if self.pid is None:
+            return f"sample {self.index}, damaged"
+        person = "junk" if self.pid == JUNK_PID else f"person {self.pid}"
+        return ", ".join((f"sample {self.index}", person, f"camera {self.camid}", self.split, *self.flags))
+
+
+class Cards:
+    """Makes cards of samples.
+
+    Args:
+        samples: the opened directory.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def of(self, rows: Iterable[int], view: View, excluded: Excluded, show: str | None = None) -> list[Card]:
+        """The cards of some samples.
+
+        Args:
+            rows: their positions.
+            view: the address that they lead back to.
+            excluded: which are on the list.
+            show: one of `SHOWN`, None for that of the view.
+        """
+        query = view.text()
+        ending = f"?{query}" if query else ""
+        return [
+            self._card(int(row), f"/sample/{row}{ending}", bool(excluded.mask[row]), show or view.show) for row in rows
+        ]
+
+    def _card(self, row: int, href: str, excluded: bool, show: str) -> Card:
+        index = self.samples.index
+        overlay, problem = None, ""
+        try:
+            geometry = self.samples.geometry(row)
+            if show in _HEIGHTS or not self.samples.crops:
+                height = _HEIGHTS.get(show, 232)
+                overlay = self.overlay(row, geometry, height=height)
+        except ReidError as error:
+            problem = str(error)
+        names = {"all": ("whole", *PARTS), "whole": ("whole",), "parts": PARTS}.get(show, ())
+        return Card(
+            index=row,
+            href=href,
+            pid=known(index, row, "pids"),
+            camid=known(index, row, "camids"),
+            split=index.split(row),
+            path=index.paths[row],
+            filled=int(index.filled[row].sum()),
+            flags=tuple(flag_names(Flag(int(index.flags[row])))),
+            excluded=excluded,
+            problem=problem,
+            overlay=overlay,
+            crops=() if problem else self.crops(row, names),
+        )
+
+    def crops(self, row: int, names: Sequence[str]) -> tuple[Crop, ...]:
+        """Those of some crops that the samples have."""
+        sizes = self.samples.crop_sizes
+        return tuple(
+            Crop(name.replace("_", " "), self.address(row, name), sizes[name][1], sizes[name][0])
+            for name in names
+            if name in sizes
+        )
+
+    def address(self, row: int, name: str) -> str:
+        """Where a picture is; another one for other shards, as browsers keep it."""
+        return f"/image/{row}/{name}?v={self.samples.version}"
+
+    def overlay(self, row: int, geometry: Geometry, *, height: float, tooltips: Sequence[str] = ()) -> Markup:
+        """A sample's source image with all layers; the whole-body crop at its place where there is no source."""
+        if geometry.size is not None:
+            picture = Picture(self.address(row, "source"), (0, 0, *geometry.size))
+        else:
+            x0, y0, x1, y1 = geometry.boxes[0].tolist()
+            picture = Picture(self.address(row, "whole"), (x0, y0, x1, y1))
+        title = f"source image of sample {row} with joints and boxes"
+        return draw(geometry, picture, title, view=view_of(geometry), height=height, tooltips=tooltips)
+
+    def crop_overlay(self, row: int, geometry: Geometry, position: int, *, height: float) -> Markup:
+        """A crop with joints and skeleton.
+
+        Args:
+            row: the sample.
+            geometry: of the sample.
+            position: 0 for the whole body, 1 to 4 for the parts.
+            height: about how many pixels it will be high.
+        """
+        name = ("whole", *PARTS)[position]
+        rows, columns = self.samples.crop_sizes[name]
+        place = (0.0, 0.0, float(columns), float(rows))
+        title = f"{name.replace('_', ' ')} crop of sample {row} with joints"
+        inside = in_crop(geometry, position, (rows, columns))
+        return draw(inside, Picture(self.address(row, name), place), title, view=place, height=height)
+
+
+def known(index: Index, row: int, column: str) -> int | None:
+    """A person id or camera, None where it is not known."""
+    value = int(getattr(index, column)[row])
+    return None if value == UNKNOWN else value
+
+
+def in_crop(geometry: Geometry, position: int, size: tuple[int, int]) -> Geometry:
+    """Joints in the pixels of a crop, without boxes.
+
+    Args:
+        geometry: in source pixels.
+        position: which box was cut.
+        size: height and width of the crop.
+    """
+    low, high = geometry.boxes[position].reshape(2, 2)
+    joints = (geometry.joints - low) / (high - low) * np.array(size[::-1], dtype=np.float32)
+    return replace(geometry, joints=joints, boxes=np.zeros((0, 4), dtype=np.float32), size=None)
+
+
+@dataclass(frozen=True)
+class JointRow:
+    """A line of the table of joints; x and y of where it is drawn, None where it is not."""
+
+    name: str
+    score: float
+    filled: bool
+    x: float | None
+    y: float | None
+
+
+def joint_texts(geometry: Geometry, filled_word: str) -> list[str]:
+    """Each joint in words."""
+    return [
+        f"{joint.name}: {filled_word if joint.filled else 'measured'}, "
+        + (f"score {joint.score:.2f}" if math.isfinite(joint.score) else "no score")
+        for joint in joint_rows(geometry)
+    ]
+
+
+def joint_rows(geometry: Geometry) -> list[JointRow]:
+    """The table of a sample's joints."""
+    rows = []
+    for joint, name in enumerate(JOINTS):
+        x, y = (float(value) for value in geometry.joints[joint])
+        placed = x == x and y == y
+        score, filled = float(geometry.scores[joint]), bool(geometry.filled[joint])
+        rows.append(JointRow(name, score, filled, x if placed else None, y if placed else None))
+    return rows

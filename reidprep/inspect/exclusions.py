@@ -1,0 +1,91 @@
+"""The list of samples to leave out, as a file that others may change too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from reidprep.exclusion import EXCLUDE, read_exclusions, write_exclusions
+from reidprep.inspect.selection import Excluded
+
+__all__ = ["EXCLUDE", "Exclusions"]
+
+
+class Exclusions:
+    """An exclude.csv and the samples that it lists. Safe to use from several threads.
+
+    Args:
+        file: the file; made when the first sample is marked.
+        paths: of all samples, empty where unknown.
+
+    Raises:
+        ReidError: the file is there and cannot be used.
+    """
+
+    def __init__(self, file: Path, paths: Sequence[str]) -> None:
+        self.file = file
+        self._paths = paths
+        self._lock = Lock()
+        self._reasons: dict[str, str] = {}
+        self._stamp: tuple[int, int] | None = None
+        self._excluded = Excluded(np.zeros(len(paths), dtype=np.bool_), 0)
+        self._refresh()
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Reason by path, in the order of the paths.
+
+        Raises:
+            ReidError: somebody changed the file to what cannot be used.
+        """
+        with self._lock:
+            self._refresh()
+            return dict(self._reasons)
+
+    @property
+    def excluded(self) -> Excluded:
+        """Which samples are listed.
+
+        Raises:
+            ReidError: somebody changed the file to what cannot be used.
+        """
+        with self._lock:
+            self._refresh()
+            return self._excluded
+
+    def mark(self, path: str, excluded: bool, reason: str = "") -> int:
+        """Enter a path, or take it out; returns how many are listed then.
+
+        Raises:
+            ReidError: the file cannot be read or written.
+        """
+        with self._lock:
+            self._refresh()
+            reasons = {key: value for key, value in self._reasons.items() if key != path}
+            if excluded:
+                reasons[path] = reason
+            write_exclusions(self.file, reasons)
+            self._stamp = self._on_disk()
+            self._take(reasons)
+            return len(reasons)
+
+    def _on_disk(self) -> tuple[int, int] | None:
+        try:
+            status = self.file.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_size
+
+    def _refresh(self) -> None:
+        stamp = self._on_disk()
+        if stamp != self._stamp:
+            self._take(read_exclusions(self.file) if stamp is not None else {})
+            self._stamp = stamp
+
+    def _take(self, reasons: dict[str, str]) -> None:
+        self._reasons = dict(sorted(reasons.items()))
+        mask = np.fromiter((path in reasons for path in self._paths), np.bool_, len(self._paths))
+        self._excluded = Excluded(mask, self._excluded.version + 1)

@@ -1,0 +1,129 @@
+"""The pages: a request in, HTML out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import numpy as np
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from reidprep.inspect import query
+from reidprep.inspect.cards import SHORT_FLAGS, Cards
+from reidprep.inspect.exclusions import Exclusions
+from reidprep.inspect.overlay import LAYERS
+from reidprep.inspect.query import RANGES, Filter, View
+from reidprep.inspect.runs import RunPictures
+from reidprep.inspect.samples import Samples
+from reidprep.inspect.selection import Selector
+from reidprep.inspect.style import style_sheet
+
+_HERE = files("reidprep.inspect")
+_MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+class Site:
+    """What all pages share.
+
+    Attributes:
+        samples: the opened directory.
+        selector: its filters.
+        exclusions: its list of samples to leave out.
+        runs: pictures of training runs.
+        token: what a request that changes something has to bring.
+        cards: makes cards of samples.
+        static: file name -> media type and content of what pages load.
+    """
+
+    def __init__(self, samples: Samples, exclusions: Exclusions, runs: Sequence[RunPictures], token: str) -> None:
+        self.samples = samples
+        self.selector = Selector(samples.index)
+        self.exclusions = exclusions
+        self.runs = runs
+        self.token = token
+        self.cards = Cards(samples)
+        self.static = {
+            "style.css": ("text/css", style_sheet()),
+            **{
+                entry.name: (_MEDIA_TYPES[entry.name.rpartition(".")[2]], entry.read_bytes())
+                for entry in (_HERE / "static").iterdir()
+                if entry.name.rpartition(".")[2] in ("js", "svg")
+            },
+        }
+        content = b"".join(data for _, data in self.static.values())
+        self.static_version = hashlib.sha256(content).hexdigest()[:12]
+        self._templates = jinja2.Environment(
+            loader=jinja2.FunctionLoader(lambda name: (_HERE / "templates" / name).read_text(encoding="utf-8")),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.filters["measure"] = measure
+        self._templates.filters["worded"] = lambda text: text.replace("filled", samples.filled_word)
+        self._templates.globals |= {
+            "layers": LAYERS,
+            "short_flags": SHORT_FLAGS,
+            "static_version": self.static_version,
+            "token": token,
+            "version": samples.version,
+            "kind": samples.kind,
+            "dataset": samples.dataset,
+            "sizes_known": samples.sizes_known,
+            "has_runs": bool(runs),
+            "total": len(samples.index),
+        }
+
+    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        """A page."""
+        if "excluded_count" not in context:
+            context["excluded_count"] = len(self.exclusions.reasons)
+        return HTMLResponse(self._templates.get_template(template).render(**context), status)
+
+    def problem(self, status: int, title: str, reason: str) -> Response:
+        """A page that says what is wrong."""
+        return self.page("problem.html", status, title=title, reason=reason, excluded_count=None)
+
+    def view(self, request: Request) -> View:
+        """The view that an address asks for.
+
+        Raises:
+            BadQuery: it makes no sense, or poses have no such measure.
+        """
+        view = query.parse(request.query_params, request.query_params.getlist("flag"))
+        if self.samples.kind == "poses":
+            self._check_for_poses(view.filter)
+        return view
+
+    def _check_for_poses(self, chosen: Filter) -> None:
+        absent = [name for name in ("residual", "height", "outside") if chosen.bounds(name) != (None, None)]
+        absent += [name for name in (chosen.sort,) if name in ("residual", "height", "outside")]
+        if absent:
+            raise query.BadQuery(f"poses have no {RANGES[absent[0]]}; build shards from them")
+        flags = [flag for flag in chosen.flags if flag not in ("excluded", "damaged")]
+        if flags:
+            raise query.BadQuery(f"poses have no flag {flags[0]!r}; build shards from them")
+
+
+def measure(value: float | None, digits: int = 3) -> str:
+    """A number for people; a dash where there is none."""
+    return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def number_in(request: Request, name: str) -> int:
+    """A number in the path of an address.
+
+    Raises:
+        HTTPException: it is none, or larger than there is anything of.
+    """
+    text = request.path_params[name]
+    if not re.fullmatch("[0-9]{1,12}", text):
+        raise HTTPException(404)
+    return int(text)

@@ -1,0 +1,150 @@
+"""COCO keypoints: annotation files, and lists of results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ReidError
+from reidprep.keypoints.base import Content, Entry, field, joints, load_json, numbers, shown, stack
+from reidprep.skeleton import COCO17_JOINTS, JOINTS
+
+_VISIBILITY = "COCO visibility: 0 missing, 0.5 hidden, 1 visible"
+_SCORES = "score in COCO keypoint results"
+_OURS = "reidprep.coco"
+_NAMES = [name.replace("l_", "left_").replace("r_", "right_") for name in COCO17_JOINTS]
+
+
+def read_coco(file: Path, document: Any, images: Path | None) -> Content:
+    """Read an annotation file or a list of results.
+
+    Args:
+        file: for messages.
+        document: its content.
+        images: an annotation file whose `images` have the ids that a list of results refers to; without it a number is
+            the file name as COCO numbers its own images, twelve digits.
+
+    Raises:
+        ReidError: another form; names the annotation.
+    """
+    if isinstance(document, list):
+        names = _image_names(images, load_json(images)) if images else None
+        return _results(file, document, names)
+    if images:
+        raise ReidError(f"{file}: names its images itself; leave out --keypoint-images")
+    return _annotations(file, document)
+
+
+def _annotations(file: Path, document: Any) -> Content:
+    names = _image_names(file, document)
+    persons = _person_categories(file, document)
+    ours = _our_settings(file, document)
+    found: dict[int | str, list[tuple[str, NDArray[np.float64]]]] = {image: [] for image in names}
+    for number, annotation in enumerate(field(document, "annotations", list, str(file))):
+        where = f"{file}: annotation {number}"
+        image = field(annotation, "image_id", (int, str), where)
+        if image not in names:
+            raise ReidError(f"{where}: image_id {shown(image)} is none of the images")
+        other = persons is not None and annotation.get("category_id") not in persons
+        if other or annotation.get("iscrowd") or "keypoints" not in annotation:
+            continue
+        found[image].append((where, _values(annotation, where, exact=ours is not None)))
+
+    thirds = [values[2::3] for people in found.values() for _, values in people]
+    visibility = ours is None and all(np.isin(values, (0, 1, 2)).all() for values in thirds)
+    if visibility:
+        for third in thirds:  # views of what `found` holds
+            third /= 2
+    entries = [
+        Entry(
+            name,
+            True,
+            f"{file}: image {shown(image)}",
+            stack([joints(values, where) for where, values in found[image]]),
+        )
+        for image, name in names.items()
+    ]
+    if ours is not None:
+        return Content(entries, *ours)
+    return Content(entries, _VISIBILITY if visibility else _SCORES)
+
+
+def _results(file: Path, document: list[Any], names: Mapping[int | str, str] | None) -> Content:
+    found: dict[int | str, list[NDArray[np.float32]]] = {image: [] for image in names or ()}
+    for number, result in enumerate(document):
+        where = f"{file}: result {number}"
+        image = field(result, "image_id", (int, str), where)
+        if names is not None and image not in names:
+            raise ReidError(f"{where}: image_id {shown(image)} is none of the images that --keypoint-images names")
+        found.setdefault(image, []).append(joints(_values(result, where, exact=False), where))
+    entries = []
+    for image, people in found.items():
+        name = (
+            names[image]
+            if names is not None
+            else image.replace("\\", "/")
+            if isinstance(image, str)
+            else f"{image:012d}"
+        )
+        has_suffix = names is not None or bool(PurePosixPath(name).suffix)
+        entries.append(Entry(name, has_suffix, f"{file}: image_id {shown(image)}", stack(people)))
+    return Content(entries, _SCORES)
+
+
+def _image_names(file: Path, document: Any) -> dict[int | str, str]:
+    names: dict[int | str, str] = {}
+    taken: dict[str, int | str] = {}
+    for number, image in enumerate(field(document, "images", list, str(file))):
+        where = f"{file}: image {number}"
+        key = field(image, "id", (int, str), where)
+        name = field(image, "file_name", str, where).replace("\\", "/")
+        if key in names or name in taken:
+            raise ReidError(f"{where} has the id {shown(key)} or the file_name {shown(name)} of one before")
+        names[key] = name
+        taken[name] = key
+    return names
+
+
+def _person_categories(file: Path, document: dict[str, Any]) -> list[int | str] | None:
+    """The ids of the category person, None where the file names no such category."""
+    if document.get("categories") is None:
+        return None
+    persons: list[int | str] = []
+    for number, category in enumerate(field(document, "categories", list, str(file))):
+        where = f"{file}: category {number}"
+        if field(category, "name", str, where) != "person":
+            continue
+        persons.append(field(category, "id", (int, str), where))
+        keypoints = category.get("keypoints", _NAMES)
+        if isinstance(keypoints, list) and len(keypoints) == len(_NAMES) and keypoints != _NAMES:
+            raise ReidError(f"{where}: keypoints are {', '.join(map(str, keypoints))}; expected {', '.join(_NAMES)}")
+    return persons or None
+
+
+def _our_settings(file: Path, document: dict[str, Any]) -> tuple[str, float] | None:
+    """Score scale and confidence of poses that `reidprep export` wrote, None for other files."""
+    info = document.get("info")
+    ours = info.get("reidprep") if isinstance(info, dict) else None
+    if not isinstance(ours, dict) or ours.get("schema") != _OURS or ours.get("joints") != list(JOINTS):
+        return None
+    where = f"{file}: info.reidprep"
+    estimator = field(ours, "estimator", dict, where)
+    (confidence,) = numbers([ours.get("confidence")], where)
+    if not 0 <= confidence < math.inf:
+        raise ReidError(f"{where}: confidence {confidence} is no score")
+    return field(estimator, "score_scale", str, where), confidence
+
+
+def _values(person: dict[str, Any], where: str, *, exact: bool) -> NDArray[np.float64]:
+    """x, y, score of joint after joint; `exact`: from the field `joints`, which holds what COCO has no place for."""
+    if exact:
+        rows = field(person, "joints", list, where)
+        if not all(isinstance(row, list) for row in rows):
+            raise ReidError(f"{where}: joints are no list of [x, y, score]")
+        return np.array(numbers([value for row in rows for value in row], where))
+    return np.array(numbers(field(person, "keypoints", list, where), where))

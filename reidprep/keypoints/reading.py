@@ -1,0 +1,134 @@
+"""Read keypoint files of any known format."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidprep.errors import ReidError
+from reidprep.files import file_sha256
+from reidprep.keypoints.base import Content, load_json
+from reidprep.keypoints.coco import read_coco
+from reidprep.keypoints.mmpose_json import read_mmpose
+from reidprep.keypoints.openpose import SUFFIX, read_openpose
+from reidprep.keypoints.table import read_table
+
+FORMATS = ("openpose", "coco", "mmpose", "table")
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """What keypoint files hold.
+
+    Attributes:
+        format: one of `FORMATS`.
+        content: images and people.
+        files: how many files there are.
+        sha256: hash over the names and contents of the files.
+    """
+
+    format: str
+    content: Content
+    files: int
+    sha256: str
+
+
+def read_keypoints(source: Path, format: str | None = None, images: Path | None = None) -> Keypoints:
+    """Read a keypoint file, or all of a folder and the folders in it.
+
+    Args:
+        source: a folder of OpenPose's or mmpose's files, or a file.
+        format: one of `FORMATS`, None to detect it.
+        images: see `coco.read_coco`.
+
+    Raises:
+        ReidError: nothing there, an unknown format, or a file that is not of that format; names the file.
+    """
+    if format not in (None, *FORMATS):
+        raise ReidError(f"unknown keypoint format {format!r}; known: {', '.join(FORMATS)}")
+    if not source.is_dir():
+        format, content = _read_file(source, format, images)
+        files = [(source.name, source)]
+    else:
+        format, files = _files(source, format)
+        content = read_openpose(files) if format == "openpose" else read_mmpose(files)
+    if images and format != "coco":
+        raise ReidError(f"{source}: --keypoint-images is for lists of COCO results, this is {format}")
+    _refuse_fractions(source, content)
+    read = [*files, *([("--keypoint-images", images)] if images else [])]
+    return Keypoints(format, content, len(files), _sha256(read))
+
+
+def _read_file(file: Path, format: str | None, images: Path | None) -> tuple[str, Content]:
+    if format == "table" or (format is None and file.suffix.lower() == ".csv"):
+        return "table", read_table(file)
+    document = load_json(file)
+    format = format or _detected(file, document)
+    if format == "coco":
+        return format, read_coco(file, document, images)
+    return format, (read_openpose if format == "openpose" else read_mmpose)([(file.name, file)])
+
+
+def _detected(file: Path, document: Any) -> str:
+    first = document[0] if isinstance(document, list) and document else document
+    fields = first if isinstance(first, dict) else {}
+    if isinstance(document, list) and "image_id" in fields:
+        return "coco"
+    if isinstance(document, list) and (not document or "keypoint_scores" in fields or "frame_id" in fields):
+        return "mmpose"
+    for field, format in (("people", "openpose"), ("annotations", "coco"), ("instance_info", "mmpose")):
+        if field in fields and not isinstance(document, list):
+            return format
+    raise ReidError(f"{file}: is no keypoint file that is known; --keypoint-format is one of {', '.join(FORMATS)}")
+
+
+def _files(folder: Path, format: str | None) -> tuple[str, list[tuple[str, Path]]]:
+    """Format and files of a folder, with their names below it."""
+    if format in ("coco", "table"):
+        raise ReidError(f"{folder}: is a folder; keypoints of the format {format} are one file")
+    found: list[tuple[str, Path]] = []
+    try:
+        for root, folders, names in os.walk(folder, onerror=_raise):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(root, name)
+                # A pipe would be waited for without end.
+                if name.endswith(".json") and path.is_file():
+                    found.append((path.relative_to(folder).as_posix(), path))
+    except OSError as error:
+        raise ReidError(f"{error.filename or folder}: cannot be listed: {error.strerror or error}") from None
+    of_openpose = [(name, path) for name, path in found if name.endswith(SUFFIX)]
+    format = format or ("openpose" if of_openpose else "mmpose")
+    files = of_openpose if format == "openpose" else found
+    if not files:
+        what = f"NAME{SUFFIX} (OpenPose)" + (" or NAME.json (mmpose)" if format == "mmpose" else "")
+        raise ReidError(f"{folder}: holds no {what}; COCO files and tables are given as files")
+    return format, files
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _refuse_fractions(source: Path, content: Content) -> None:
+    """Coordinates relative to the image's size would pass for joints in its corner."""
+    largest = max(
+        (float(np.abs(entry.people[..., :2]).max()) for entry in content.entries if entry.people.size), default=0
+    )
+    if 0 < largest <= 1:
+        raise ReidError(
+            f"{source}: all coordinates lie between -1 and 1; write them in pixels (OpenPose: without --keypoint_scale)"
+        )
+
+
+def _sha256(files: Sequence[tuple[str, Path]]) -> str:
+    digest = hashlib.sha256()
+    for name, file in files:
+        digest.update(f"{file_sha256(file)} {name}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
