@@ -160,7 +160,12 @@ function moveRow(step) {
 const arrive = load(sessionStorage, "arrive", null);
 const returned = opens.findIndex((open) => `#${open.closest("article.sample").id}` === location.hash);
 if (arrive && opens.length) choose(arrive === "first" ? 0 : opens.length - 1);
-else if (returned >= 0) choose(returned);
+else if (returned >= 0) {
+  // Until the page is loaded, the browser takes the focus away again as it scrolls to the place in the address.
+  const again = () => { if (document.activeElement === document.body) choose(returned); };
+  again();
+  addEventListener("load", () => setTimeout(again));
+}
 save(sessionStorage, "arrive", null);
 
 const large = document.querySelector("article.large");
