@@ -51,9 +51,7 @@ def connected(address: str | None, workers: int | None) -> Iterator[None]:
         _init("a Ray cluster could not be started here", address="local", **_of_its_own(workers))
     else:
         check_address(address)
-        _init(
-            f"--ray-address {address}: {_NO_CLUSTER}; if it asks for a token, set RAY_AUTH_MODE=token", address=address
-        )
+        _init(f"--ray-address {address}: {_NO_CLUSTER}; set RAY_AUTH_MODE as for 'ray start'", address=address)
     try:
         yield
     finally:

@@ -123,7 +123,7 @@ def _checked(reference: Any) -> None:
     except ray.exceptions.RayError as error:
         raise ReidError(
             f"a Ray worker could not start ({_first_line(error)}); {TOOL} must be installed on all machines of the "
-            "cluster"
+            "cluster, and RAY_AUTH_MODE be set for the command as it was for 'ray start'"
         ) from None
 
 

@@ -20,6 +20,7 @@ MAX_SIDE = 2048
 """Larger source images are shown at this size."""
 _QUALITY = 95
 _FOR_GOOD = "private, max-age=31536000, immutable"
+_FOR_A_WHILE = "private, max-age=300"
 
 
 def picture_response(request: Request, samples: Samples, index: int, name: str) -> Response:
@@ -37,8 +38,9 @@ def picture_response(request: Request, samples: Samples, index: int, name: str) 
         return Response(placeholder(str(error)), 404, media_type="image/svg+xml")
     tag = f'"{hashlib.sha256(picture.data).hexdigest()[:20]}"'
     # Source images may change, and an address without the version may lead to other shards tomorrow.
-    lasting = name != "source" and request.query_params.get("v") == samples.version
-    headers = {"ETag": tag, "Cache-Control": _FOR_GOOD if lasting else "private, no-cache"}
+    lasting = _FOR_A_WHILE if name == "source" else _FOR_GOOD
+    current = request.query_params.get("v") == samples.version
+    headers = {"ETag": tag, "Cache-Control": lasting if current else "private, no-cache"}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(picture.data, media_type=picture.media_type, headers=headers)

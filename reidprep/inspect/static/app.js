@@ -78,6 +78,7 @@ async function send(index, excluded, reason) {
   try {
     const answer = await fetch("/exclude", {
       method: "POST",
+      keepalive: true,
       headers: { "Content-Type": "application/json", "X-Token": token },
       body: JSON.stringify({ index, excluded, reason }),
     });
@@ -97,6 +98,12 @@ function reasonOf(card) {
   return card.querySelector("#reason")?.value ?? "";
 }
 
+// What is pressed fast happens in its order, and before the page is left.
+let turn = Promise.resolve();
+function inTurn(task) {
+  turn = turn.then(task);
+}
+
 async function mark(card) {
   const button = card.querySelector(".exclude");
   if (!button) return;
@@ -112,12 +119,12 @@ async function undo() {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.exclude");
-  if (button) mark(button.closest("article.sample"));
+  if (button) inTurn(() => mark(button.closest("article.sample")));
 });
-undoButton.addEventListener("click", undo);
+undoButton.addEventListener("click", () => inTurn(undo));
 document.getElementById("reason")?.addEventListener("change", (event) => {
   const card = event.target.closest("article.sample");
-  if (card.classList.contains("excluded")) send(Number(card.dataset.index), true, reasonOf(card));
+  inTurn(() => card.classList.contains("excluded") && send(Number(card.dataset.index), true, reasonOf(card)));
 });
 
 // Keys.
@@ -131,7 +138,7 @@ function follow(relation) {
   // A person with many images has pages, and neighbours: pages come first.
   const link = document.querySelector(`nav[aria-label="Pages"] a[rel="${relation}"], .detail a[rel="${relation}"]`)
     ?? document.querySelector(`a[rel="${relation}"]`);
-  if (link) link.click();
+  if (link) inTurn(() => link.click());
   return Boolean(link);
 }
 function choose(position) {
@@ -176,10 +183,10 @@ const keys = {
   n: () => follow("next"),
   p: () => follow("prev"),
   g: () => { document.querySelector("a.back")?.click(); },
-  u: undo,
+  u: () => inTurn(undo),
   x: () => {
     const card = large ?? document.activeElement?.closest("article.sample");
-    if (card) mark(card);
+    if (card) inTurn(() => mark(card));
     else say("Choose a sample first, with j or a click");
   },
   "/": () => document.querySelector('#filter input[name="path"]')?.focus(),

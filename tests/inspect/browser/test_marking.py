@@ -69,6 +69,30 @@ def test_exclude_undo_and_rebuild(
     assert paths[4] in again.inner_text("main")
 
 
+def test_marks_made_fast_are_all_kept_in_their_order(
+    serve: Serve, shards: Path, drawn: Path, open_page: OpenPage, until: Until, listed: Listed
+) -> None:
+    """The next sample is opened before the server has answered."""
+    server = serve(shards, "--source", drawn)
+    paths = ShardSet.open(shards).column("paths").tolist()
+    page = open_page(f"{server.url}/sample/0")
+    for index in range(4):
+        page.evaluate(
+            "['x', 'j'].forEach(key => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true})))"
+        )
+        page.wait_for_url(f"**/sample/{index + 1}*")
+    assert listed(shards) == sorted(paths[:4])
+    for left in (3, 2, 1):
+        page.keyboard.press("u")
+        until(lambda left=left: listed(shards) == sorted(paths[:left]))
+    page.goto(server.url)
+    page.keyboard.press("j")
+    for _ in range(9):
+        page.keyboard.press("x")  # the first sample was marked and is not after an odd number of times
+    until(lambda: page.locator("[aria-pressed=true]").count() == 0)
+    until(lambda: listed(shards) == [])
+
+
 def test_marks_of_another_window_are_kept(
     serve: Serve, shards: Path, drawn: Path, open_page: OpenPage, until: Until, listed: Listed
 ) -> None:
