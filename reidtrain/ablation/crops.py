@@ -114,14 +114,15 @@ def find(crops: Crops, given: Sequence[Path], folder: Path, poses: Path | None) 
 
 
 def dataset_plan(given: Sequence[Path], poses: Path | None) -> dict[str, Any]:
-    """The dataset that all shards and poses show, as their manifests describe it.
+    """The dataset that all shards and poses show, as their manifests describe it, with the images left out of shards.
 
     Raises:
         ReidError: several datasets, or nothing to tell one by.
     """
-    found = {str(path): _plan(path)["poses"]["dataset"] for path in given}
+    plans = {str(path): _plan(path) for path in given}
+    found = {path: {**plan["poses"]["dataset"], "excluded": plan.get("excluded")} for path, plan in plans.items()}
     if poses is not None:
-        found[str(poses)] = PoseSet(poses).dataset
+        found[str(poses)] = {**PoseSet(poses).dataset, "excluded": None}
     if not found:
         raise ReidError("nothing to train on: give --poses, --shards or both")
     (first, plan), *others = found.items()

@@ -7,6 +7,7 @@ pytest.importorskip("torch")
 
 from reidprep.build import BuildOptions, build_shards
 from reidprep.errors import ReidError
+from reidprep.poses import PoseSet
 from reidtrain.ablation.plan import Ablation, plan_runs
 from reidtrain.ablation.tables import ABLATIONS, MARKET
 
@@ -90,6 +91,13 @@ def test_two_datasets(drawn_poses, strips, tmp_path) -> None:
     (tmp_path / "others" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ReidError, match="show different datasets"):
         planned("6", tmp_path, poses=drawn_poses, shards=(strips, tmp_path / "others"))
+
+
+def test_shards_without_some_images_do_not_go_with_others(drawn_poses, strips, tmp_path) -> None:
+    excluded = str(PoseSet(drawn_poses).column("paths")[0])
+    build_shards(drawn_poses, tmp_path / "fewer", exclude=[excluded])
+    with pytest.raises(ReidError, match="different images of one"):
+        planned("6", tmp_path, shards=(strips, tmp_path / "fewer"))
 
 
 @pytest.mark.parametrize(
