@@ -177,12 +177,13 @@ def test_switches_of_execution(execution, run, tiny):
 
 
 def test_memory_layout_changes_nothing_but_rounding(run, tiny, tmp_path):
-    stage = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
+    # Short steps: batch norms over four tiny images make long ones magnify rounding.
+    stage = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 1e-6}}]
     losses = [
         run(tiny(stages=stage, execution={"channels_last": layout}), str(layout)).last["loss"]
         for layout in (True, False)
     ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
 
 
 def test_identities_are_held_out_by_seed(run, tiny, tmp_path):
