@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 import torch
@@ -94,10 +95,9 @@ class Checkpoint:
         try:
             module.load_state_dict(own)
         except RuntimeError as error:
-            first = str(error).splitlines()[1:2] or [str(error)]
-            raise ReidError(
-                f"{self.path}: the weights do not fit the network its recipe describes ({first[0].strip()})"
-            ) from None
+            # PyTorch names every weight, hundreds of them.
+            first = shorten((str(error).splitlines()[1:2] or [str(error)])[0], 200, placeholder=" ...")
+            raise ReidError(f"{self.path}: the weights do not fit the network its recipe describes ({first})") from None
 
 
 def make_preprocessor(recipe: Recipe, means: ChannelMeans, augmented: bool) -> Preprocessor:

@@ -161,7 +161,7 @@ async def _exclude(request: Request, site: Site) -> Response:
     if not path:
         return JSONResponse({"error": "the sample is damaged, and its path not known"}, 409)
     try:
-        count = await run_in_threadpool(site.exclusions.mark, path, excluded, reason.strip())
+        count, before = await run_in_threadpool(site.exclusions.mark, path, excluded, reason.strip())
     except ReidError as error:
         return JSONResponse({"error": str(error)}, 409)
-    return JSONResponse({"excluded": count})
+    return JSONResponse({"excluded": count, "reason": before})

@@ -61,7 +61,6 @@ class DetailPage:
             "sample.html",
             index=row,
             path=path,
-            pid=known(samples.index, row, "pids"),
             problems=problems,
             excluded=bool(excluded.mask[row]),
             reason=site.exclusions.reasons.get(path, "") if path else "",

@@ -8,6 +8,7 @@ from threading import Lock
 
 import numpy as np
 
+from reidprep.errors import ReidError
 from reidprep.exclusion import EXCLUDE, read_exclusions, write_exclusions
 from reidprep.inspect.selection import Excluded
 
@@ -56,27 +57,30 @@ class Exclusions:
             self._refresh()
             return self._excluded
 
-    def mark(self, path: str, excluded: bool, reason: str = "") -> int:
-        """Enter a path, or take it out; returns how many are listed then.
+    def mark(self, path: str, excluded: bool, reason: str = "") -> tuple[int, str]:
+        """Enter a path, or take it out; returns how many are listed then, and the reason that was given before.
 
         Raises:
             ReidError: the file cannot be read or written.
         """
         with self._lock:
             self._refresh()
-            reasons = {key: value for key, value in self._reasons.items() if key != path}
+            reasons = dict(self._reasons)
+            before = reasons.pop(path, "")
             if excluded:
                 reasons[path] = reason
             write_exclusions(self.file, reasons)
             self._stamp = self._on_disk()
             self._take(reasons)
-            return len(reasons)
+            return len(reasons), before
 
     def _on_disk(self) -> tuple[int, int] | None:
         try:
             status = self.file.stat()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ReidError(f"{self.file}: cannot be read: {error.strerror}") from None
         return status.st_mtime_ns, status.st_size
 
     def _refresh(self) -> None:

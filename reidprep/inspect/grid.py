@@ -58,9 +58,10 @@ class GridPages:
         reasons = site.exclusions.reasons
         rows = np.flatnonzero(site.exclusions.excluded.mask)
         listed = {site.samples.index.paths[row]: row for row in rows.tolist()}
+        cards = self._cards(view, rows, base="/excluded", context=replace(view, filter=Filter(flags=("excluded",))))
         return site.page(
             "excluded.html",
-            **self._cards(view, rows, base="/excluded"),
+            **cards,
             reasons={row: reasons[path] for path, row in listed.items()},
             absent=[(path, reason) for path, reason in reasons.items() if path not in listed],
             file=str(site.exclusions.file),
@@ -106,14 +107,17 @@ class GridPages:
             following=int(pids[at + 1]) if at + 1 < len(pids) else None,
         )
 
-    def _cards(self, view: View, rows: NDArray[np.intp], base: str = "/") -> dict[str, Any]:
+    def _cards(
+        self, view: View, rows: NDArray[np.intp], base: str = "/", context: View | None = None
+    ) -> dict[str, Any]:
+        # A sample is opened among those of `context`.
         site = self.site
         pages = max(1, -(-len(rows) // view.per_page))
         page = min(view.page, pages)
         start = (page - 1) * view.per_page
         shown = rows[start : start + view.per_page]
         return {
-            "cards": self._valued(site.cards.of(shown, view, site.exclusions.excluded), view.filter.sort),
+            "cards": self._valued(site.cards.of(shown, context or view, site.exclusions.excluded), view.filter.sort),
             "count": len(rows),
             "first": start + 1 if len(rows) else 0,
             "last": start + len(shown),

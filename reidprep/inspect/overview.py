@@ -56,13 +56,13 @@ class OverviewPage:
             joints=self._joints(good, link),
             fill_by_camera=self._fill_by_camera(good, link),
             cameras=self._cameras(good, link),
-            flags=[] if poses else self._flags(rows, link),
+            flags=[] if poses else self._flags(view, rows, link),
             histograms=[
-                (name, title, self._histogram(name, good, whole, link))
+                (name, title, self._histogram(name, view, good, whole, link))
                 for name, (title, whole) in _MEASURES.items()
                 if not poses or name in ("filled", "score")
             ],
-            per_person=self._per_person(good, link),
+            per_person=self._per_person(view, good, link),
             samples_link=link(),
         )
 
@@ -116,30 +116,40 @@ class OverviewPage:
         pairs = zip(cameras.tolist(), counts.tolist(), strict=True)
         return counted([(f"camera {camera}", count, link(camera=camera)) for camera, count in pairs], len(rows))
 
-    def _flags(self, rows: NDArray[np.intp], link: Callable[..., str]) -> list[Bar]:
+    def _flags(self, view: View, rows: NDArray[np.intp], link: Callable[..., str]) -> list[Bar]:
         flags = self.site.samples.index.flags[rows]
-        names = [(flag, str(flag.name).lower()) for flag in Flag]
-        entries = [(FLAGS[name], int((flags & flag > 0).sum()), link(flag=[name])) for flag, name in names]
         damaged = self.site.samples.index.damaged[rows]
-        entries.append((FLAGS["none"], int(((flags == 0) & ~damaged).sum()), link(flag=["none"])))
+        found = [(name, flags & flag > 0) for flag in Flag for name in (str(flag.name).lower(),)]
+        found.append(("none", (flags == 0) & ~damaged))
         if damaged.any():
-            entries.append((FLAGS["damaged"], int(damaged.sum()), link(flag=["damaged"])))
+            found.append(("damaged", damaged))
+        entries = [
+            (FLAGS[name], int(which.sum()), link(flag=list(dict.fromkeys((*view.filter.flags, name)))))
+            for name, which in found
+        ]
         return counted(entries, len(rows))
 
-    def _histogram(self, name: str, rows: NDArray[np.intp], whole: bool, link: Callable[..., str]) -> Histogram:
+    def _histogram(
+        self, name: str, view: View, rows: NDArray[np.intp], whole: bool, link: Callable[..., str]
+    ) -> Histogram:
         values = self.site.selector.measures[name][rows]
-        return histogram(values, _between(name, link), whole=whole)
+        return histogram(values, _between(name, view, link), whole=whole)
 
-    def _per_person(self, rows: NDArray[np.intp], link: Callable[..., str]) -> Histogram:
+    def _per_person(self, view: View, rows: NDArray[np.intp], link: Callable[..., str]) -> Histogram:
         index = self.site.samples.index
         _, first = np.unique(index.pids[rows], return_index=True)
         people = rows[first]
         values = self.site.selector.measures["images"][people[index.pids[people] != JUNK_PID]]
-        return histogram(values, _between("images", link), unit="people", whole=True)
+        return histogram(values, _between("images", view, link), unit="people", whole=True)
 
 
-def _between(name: str, link: Callable[..., str]) -> Link:
+def _between(name: str, view: View, link: Callable[..., str]) -> Link:
+    least, most = view.filter.bounds(name)
+
     def between(low: float | None, high: float | None) -> str:
+        # A bar may reach beyond the bounds of the filter; what it counts does not.
+        low = max((bound for bound in (low, least) if bound is not None), default=None)
+        high = min((bound for bound in (high, most) if bound is not None), default=None)
         return link(**{f"min_{name}": shortest(low), f"max_{name}": shortest(high), "sort": name, "order": None})
 
     return between

@@ -95,8 +95,8 @@ def test_a_worker_killed_by_its_pid_changes_nothing(
 
 
 @pytest.fixture(scope="module")
-def long_list(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset that takes long enough to be interrupted: 25 boxes in each of some images."""
+def long_job(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A dataset that takes long enough to be interrupted, 25 boxes in each of some images; and its poses. Read only."""
     images = sorted((drawn / "query").glob("*.jpg"))[:6]
     path = tmp_path_factory.mktemp("long") / "list.csv"
     rows = ["path,pid,camid,split,x,y,width,height"]
@@ -104,16 +104,18 @@ def long_list(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(image, path.parent)
         rows += [f"{image.name},{pid},1,train,0,0,{20 + size},64" for size in range(25)]
     path.write_text("\n".join(rows))
-    process = start("extract-poses", path, path.parent / "local", *EXTRACT)
+    poses = tmp_path_factory.mktemp("local") / "poses"
+    process = start("extract-poses", path, poses, *EXTRACT)
     assert finish(process) and process.returncode == 0
-    return path
+    return path, poses
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill"])
 def test_an_interrupted_command_goes_on(
-    number: int, status: int, long_list: Path, tmp_path: Path, contents: Contents
+    number: int, status: int, long_job: tuple[Path, Path], tmp_path: Path, contents: Contents
 ) -> None:
-    arguments = ("extract-poses", long_list, tmp_path / "ray", *EXTRACT, "--engine", "ray", "--num-workers", 1)
+    dataset, undisturbed = long_job
+    arguments = ("extract-poses", dataset, tmp_path / "ray", *EXTRACT, "--engine", "ray", "--num-workers", 1)
     process = start(*arguments)
     worker = first_worker_of(process)
     os.killpg(process.pid, number)
@@ -126,7 +128,7 @@ def test_an_interrupted_command_goes_on(
     process = start(*arguments)
     _, errors = finish(process)
     assert process.returncode == 0, errors
-    assert contents(tmp_path / "ray") == contents(long_list.parent / "local")
+    assert contents(tmp_path / "ray") == contents(undisturbed)
 
 
 def test_a_cluster_of_others_is_used_and_left_running(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ from reidtrain.features import extract  # noqa: E402
 
 MakeCheckpoint = Callable[..., Checkpoint]
 PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
+
+
+def test_weights_that_do_not_fit_are_named_in_short(make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = replace(make_checkpoint("attention-driven"), state={})
+    with pytest.raises(ReidError, match=r"do not fit the network .*whole\.\S+weight") as error:
+        checkpoint.model()
+    assert len(str(error.value)) < len(str(checkpoint.path)) + 300
 
 
 @pytest.mark.parametrize("network", ["attention-driven", "self-attention"])

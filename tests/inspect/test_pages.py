@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reidprep.exclusion import write_exclusions
 from reidprep.shards import ShardSet
 
 from .conftest import count, indices
@@ -82,6 +83,14 @@ def test_a_sample_has_neighbours_of_the_filter_only(client) -> None:
     assert 'rel="prev"' not in client.get(f"/sample/{chosen[0]}?camera=1&sort=score&order=desc").text
 
 
+def test_excluded_samples_are_neighbours(browse, drawn_shards: Path, tmp_path: Path) -> None:
+    paths = ShardSet.open(drawn_shards).column("paths")
+    write_exclusions(tmp_path / "list.csv", {str(paths[index]): "" for index in (2, 7)})
+    client = browse(drawn_shards, exclude=tmp_path / "list.csv")
+    (address,) = re.findall(r'class="open" href="(/sample/2[^0-9"]*)"', client.get("/excluded").text)
+    assert re.findall(r'rel="next" href="/sample/([0-9]+)', client.get(address).text) == ["7"]
+
+
 def test_a_sample_outside_its_filter_says_so(client) -> None:
     page = client.get("/sample/0?flag=excluded").text
     assert "not in the filter" in page and 'rel="next"' not in page
@@ -146,11 +155,14 @@ def test_empty_and_unknown_parameters_do_nothing(client, drawn_shards: Path, que
     assert count(client.get(f"/?{query}").text) == len(ShardSet.open(drawn_shards))
 
 
-def test_bars_lead_to_as_many_samples_as_they_say(client) -> None:
-    page = client.get("/overview").text
+@pytest.mark.parametrize("query", ["", "flag=few_joints", "min_height={low}&max_height={high}"])
+def test_bars_lead_to_as_many_samples_as_they_say(client, drawn_shards: Path, query: str) -> None:
+    top, bottom = ShardSet.open(drawn_shards).column("boxes")[:, 0, [1, 3]].T
+    low, high = np.quantile(bottom - top, (0.3, 0.7))
+    page = client.get(f"/overview?{query.format(low=low, high=high)}").text
     bars = re.findall(r'<a href="(/[^"]*)" aria-label="[^"]*: ([\d,]+) samples"', page)
     bars += re.findall(r'<li><a href="(/[^"]*)">.*?<span class="value">([\d,]+) \(', page)
-    assert len(bars) > 20
+    assert len(bars) > 10
     for address, number in bars:
         found = client.get(address.replace("&amp;", "&")).text
         assert count(found) == int(number.replace(",", "")), address

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from reidprep.errors import ReidError
 from reidprep.exclusion import read_exclusions
+from reidprep.inspect.exclusions import Exclusions
 from reidprep.inspect.security import Hosts
 from reidprep.shards import ShardSet
 
@@ -157,14 +159,16 @@ def test_mark_and_take_back(client: TestClient, file: Path, drawn_shards: Path) 
         answer = client.post(
             "/exclude", json={"index": index, "excluded": True, "reason": " two people "}, headers=GOOD
         )
-        assert answer.status_code == 200 and answer.json() == {"excluded": expected}
+        assert answer.status_code == 200 and answer.json()["excluded"] == expected
     assert read_exclusions(file) == {shards[i].path: "two people" for i in sorted((3, 5), key=lambda i: shards[i].path)}
     page = client.get("/excluded").text
     assert 'data-count="2"' in page and "two people" in page
     assert 'data-count="2"' in client.get("/?flag=excluded").text
     assert '<article class="sample excluded" id="sample-3"' in client.get("/").text
     assert 'value="two people"' in client.get("/sample/3").text
-    assert client.post("/exclude", json={"index": 3, "excluded": False}, headers=GOOD).json() == {"excluded": 1}
+    # The reason is sent back, so that an undo can give it again.
+    answer = client.post("/exclude", json={"index": 3, "excluded": False}, headers=GOOD)
+    assert answer.json() == {"excluded": 1, "reason": "two people"}
     assert list(read_exclusions(file)) == [shards[5].path]
 
 
@@ -244,6 +248,12 @@ def test_a_list_that_cannot_be_written(browse, drawn_shards: Path, tmp_path: Pat
     answer = client.post("/exclude", json={"index": 0, "excluded": True}, headers=GOOD)
     assert answer.status_code == 409 and "cannot be written" in answer.json()["error"]
     assert 'data-count="0"' in client.get("/?flag=excluded").text
+
+
+def test_a_list_below_a_file(drawn_shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReidError, match="exclude.csv: cannot be read"):
+        Exclusions(tmp_path / "file" / "exclude.csv", ["a.jpg"])
 
 
 def test_damaged_samples_have_no_path_to_list(browse, by_hand) -> None:

@@ -86,11 +86,11 @@ async function send(index, excluded, reason) {
     if (!answer.ok) throw new Error(content.error);
     document.getElementById("excluded-count").textContent = content.excluded;
     say(`Sample ${index} is ${excluded ? "excluded" : "back in"}`);
-    return true;
+    return content;
   } catch (error) {
     show(index, !excluded);
     say(`Not marked: ${error.message}`);
-    return false;
+    return null;
   }
 }
 
@@ -109,12 +109,13 @@ async function mark(card) {
   if (!button) return;
   const index = Number(card.dataset.index);
   const excluded = button.getAttribute("aria-pressed") !== "true";
-  if (await send(index, excluded, reasonOf(card))) remember([...done, { index, excluded }]);
+  const answer = await send(index, excluded, reasonOf(card));
+  if (answer) remember([...done, { index, excluded, reason: answer.reason }]);
 }
 
 async function undo() {
   const last = done.at(-1);
-  if (last && (await send(last.index, !last.excluded, ""))) remember(done.slice(0, -1));
+  if (last && (await send(last.index, !last.excluded, last.reason))) remember(done.slice(0, -1));
 }
 
 document.addEventListener("click", (event) => {

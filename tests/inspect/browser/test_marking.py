@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reidprep.exclusion import read_exclusions, write_exclusions
 from reidprep.poses import PoseSet
 from reidprep.shards import ShardSet
 
@@ -91,6 +92,18 @@ def test_marks_made_fast_are_all_kept_in_their_order(
         page.keyboard.press("x")  # the first sample was marked and is not after an odd number of times
     until(lambda: page.locator("[aria-pressed=true]").count() == 0)
     until(lambda: listed(shards) == [])
+
+
+def test_undo_gives_the_reason_again(
+    serve: Serve, shards: Path, drawn: Path, open_page: OpenPage, until: Until, listed: Listed
+) -> None:
+    path = ShardSet.open(shards)[2].path
+    write_exclusions(shards / "exclude.csv", {path: "two people"})
+    page = open_page(serve(shards, "--source", drawn).url)
+    page.click("article.sample[data-index='2'] button.exclude")
+    until(lambda: listed(shards) == [])
+    page.click("#undo")
+    until(lambda: read_exclusions(shards / "exclude.csv") == {path: "two people"})
 
 
 def test_marks_of_another_window_are_kept(
