@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from reidprep.engines import Engine
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _gpus(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """What Ray can give: a share of one GPU, or whole ones."""
+    if value and (value % 1 if value > 1 else value < 0.0001):
+        raise click.BadParameter(f"{value:g} is neither a share of a GPU, 0.0001 to 1, nor a whole number of them")
+    return value
+
 
 _OPTIONS = (
     workers_option,
@@ -37,6 +46,7 @@ _OPTIONS = (
     click.option(
         "--gpus-per-worker",
         type=FiniteRange(0),
+        callback=_gpus,
         help="GPUs of each Ray worker; 0.25: four share one.  [default: 0]",
     ),
 )
@@ -91,5 +101,6 @@ def chosen_engine(
         return
     from reidprep.engines.ray_pool import ray_engine
 
-    with ray_engine(ray_address, num_workers, gpus_per_worker or 0.0) as ray:
+    # Ray prints what becomes of lost workers; standard output is for the command's result.
+    with redirect_stdout(sys.stderr), ray_engine(ray_address, num_workers, gpus_per_worker or 0.0) as ray:
         yield ray

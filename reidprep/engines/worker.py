@@ -96,6 +96,8 @@ def versions() -> dict[str, str]:
     import cv2
     import h5py
     import numpy
+    import onnxruntime
+    import PIL
 
     program, version = TOOL.split()
     return {
@@ -104,6 +106,8 @@ def versions() -> dict[str, str]:
         "numpy": numpy.__version__,
         "opencv": cv2.__version__,
         "HDF5": h5py.version.hdf5_version,
+        "Pillow": PIL.__version__,
+        "onnxruntime": onnxruntime.__version__,
     }
 
 

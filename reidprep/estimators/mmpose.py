@@ -90,8 +90,11 @@ class MMPose:
         state, meta, self.weights_sha256 = load_checkpoint(str(weights))
         load_weights(model, state, str(config), str(weights))
         self._meta = _dataset_meta(meta, settings, str(config))
-        names = [self._meta["keypoint_id2name"][i] for i in range(self._meta["num_keypoints"])]
-        names = [names[i] for i in settings.model.test_cfg.get("output_keypoint_indices", range(len(names)))]
+        try:
+            names = [self._meta["keypoint_id2name"][i] for i in range(self._meta["num_keypoints"])]
+            names = [names[i] for i in settings.model.test_cfg.get("output_keypoint_indices", range(len(names)))]
+        except (KeyError, IndexError, TypeError) as error:
+            raise ReidError(f"{config}: the names of the model's joints are not to be had: {error!r}") from error
         self._mapping = JointMapping(names, str(config))
 
         self.score_scale, self.confidence = _SCORES.get(type(decoder).__name__, _HEAT_MAP_SCORES)
@@ -101,6 +104,8 @@ class MMPose:
             "config": Path(str(config)).stem,
             "config_sha256": hashlib.sha256(listing.encode()).hexdigest(),
             "flip_test": flip_test,
+            # Another batch size adds in another order, after which a joint may lie in the next bin.
+            **({"batch_size": batch_size} if batch_size else {}),
         }
         model.eval().to(self.device)
         # Convolutions on a CPU run faster on this layout.
@@ -108,11 +113,13 @@ class MMPose:
         self._inference_mode = torch.inference_mode
         self._threads = ThreadpoolController()
         try:
-            found = self._predict([_BLANK]).shape[1]
+            blank = self._predict([_BLANK])[0]
         except Exception as error:
             raise ReidError(f"{config}: the model does not run: {first_line(error)}") from error
-        if found != len(names):
-            raise ReidError(f"{config}: the model finds {found} joints, its dataset's skeleton has {len(names)}")
+        if not np.isfinite(blank).all():
+            raise ReidError(f"{weights}: with these weights the model's answers are no numbers; is the file damaged?")
+        if len(blank) != len(names):
+            raise ReidError(f"{config}: the model finds {len(blank)} joints, its dataset's skeleton has {len(names)}")
 
     def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """See `PoseEstimator.__call__`."""
@@ -195,14 +202,15 @@ def _load_config(config: str, flip_test: bool) -> tuple[Any, str | None]:
     # A config is a program: anything can go wrong in it.
     except Exception as error:
         raise ReidError(f"{path}: the config does not load: {first_line(error)}") from error
-    model = settings.get("model", {})
-    kind = model.get("type", "none at all")
+    model, loader = settings.get("model", {}), settings.get("test_dataloader", {})
+    kind = model.get("type", "none at all") if isinstance(model, dict) else repr(model)
     if str(getattr(kind, "__name__", kind)).rpartition(".")[2] != "TopdownPoseEstimator":
         raise ReidError(f"{path}: no top-down model but {kind}; choose a top-down 2D body model")
-    if "pipeline" not in settings.get("test_dataloader", {}).get("dataset", {}):
+    dataset = loader.get("dataset") if isinstance(loader, dict) else None
+    if not isinstance(dataset, dict) or "pipeline" not in dataset:
         raise ReidError(f"{path}: the config lacks the test pipeline, test_dataloader.dataset.pipeline")
     # The checkpoint brings all weights.
-    model.train_cfg, model.backbone = None, {**model.get("backbone", {}), "init_cfg": None}
+    model.train_cfg, model.backbone = None, {**(model.get("backbone") or {}), "init_cfg": None}
     # MMPose carries its own copy of the backbone that RTMPose's configs take from MMDetection.
     if model.backbone.get("_scope_") == "mmdet" and model.backbone.get("type") in MODELS.module_dict:
         model.backbone._scope_ = "mmpose"
@@ -238,7 +246,7 @@ def _dataset_meta(meta: Mapping[str, Any], settings: Any, config: str) -> dict[s
 
     found = meta.get("dataset_meta")
     for mode in ("train", "val", "test"):
-        if not found or "keypoint_id2name" not in found:
+        if not isinstance(found, dict) or "keypoint_id2name" not in found:
             try:
                 with warnings.catch_warnings():
                     # That it takes the file of this name from its own folder.

@@ -205,8 +205,9 @@ def load_checkpoint(source: str) -> tuple[dict[str, Any], dict[str, Any], str]:
     if not isinstance(content, dict) or not isinstance(content.get("state_dict", content), dict):
         raise ReidError(f"{path}: no checkpoint of MMPose")
     state = {str(name).removeprefix("module."): value for name, value in content.get("state_dict", content).items()}
+    meta = content.get("meta")
     with path.open("rb") as file:
-        return state, content.get("meta") or {}, hashlib.sha256(file.read()).hexdigest()
+        return state, meta if isinstance(meta, dict) else {}, hashlib.sha256(file.read()).hexdigest()
 
 
 def load_weights(model: Any, state: Mapping[str, Any], config: str, checkpoint: str) -> None:
@@ -221,7 +222,7 @@ def load_weights(model: Any, state: Mapping[str, Any], config: str, checkpoint: 
         misshapen = []
     except RuntimeError as error:
         missing, unknown = model.state_dict().keys() - state.keys(), []
-        misshapen = re.findall(r"size mismatch for ([\w.]+)", str(error)) or [first_line(error)]
+        misshapen = re.findall(r'(?:size mismatch for |parameter named ")([\w.]+)', str(error)) or [first_line(error)]
     problems = {
         "of another shape": misshapen,
         "missing in the checkpoint": sorted(name for name in missing if "num_batches_tracked" not in name),

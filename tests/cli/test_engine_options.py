@@ -14,6 +14,8 @@ from reid_cli.reidprep_main import main
         (["--gpus-per-worker", "0.5"], "--gpus-per-worker goes with --engine ray"),
         (["--engine", "ray", "--workers", "2"], "--workers goes with --engine local; .* --num-workers"),
         (["--engine", "ray", "--gpus-per-worker", "nan"], "not a finite number"),
+        (["--engine", "ray", "--gpus-per-worker", "1.5"], "1.5 is neither a share of a GPU, .*, nor a whole number"),
+        (["--engine", "ray", "--gpus-per-worker", "0.00001"], "1e-05 is neither a share of a GPU"),
         (["--engine", "ray", "--num-workers", "0"], "--num-workers"),
     ],
 )

@@ -1,5 +1,6 @@
 """The commands with --engine ray, as processes of their own."""
 
+import json
 import os
 import shutil
 import signal
@@ -86,10 +87,11 @@ def test_a_worker_killed_by_its_pid_changes_nothing(
     if step == "build-shards":
         source, options, local = undisturbed, BUILD, tmp_path / "local"
         build_shards(source, local, BuildOptions(samples_per_shard=2, image_size=(256, 128)))
-    process = start(step, source, tmp_path / "ray", *options, "--engine", "ray", "--num-workers", 2)
+    process = start(step, source, tmp_path / "ray", *options, "--engine", "ray", "--num-workers", 2, "--json")
     os.kill(first_worker_of(process), signal.SIGKILL)
-    _, errors = finish(process)
+    output, errors = finish(process)
     assert process.returncode == 0, errors
+    assert json.loads(output)["rows"] > 0  # and nothing else, whatever Ray says of the lost worker
     assert "Traceback" not in errors and "Actor" not in errors
     assert contents(tmp_path / "ray") == contents(local)
 

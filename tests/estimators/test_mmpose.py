@@ -311,6 +311,14 @@ def broken(change: str) -> Settings:
         del config["test_dataloader"]
     elif change == "unknown part":
         config["model"]["backbone"]["type"] = "NoSuchNet"
+    elif change == "no backbone":
+        config["model"]["backbone"] = None
+    elif change == "number as model":
+        config["model"] = 5
+    elif change == "number as loader":
+        config["test_dataloader"] = 5
+    elif change == "unknown joint":
+        config["model"]["test_cfg"]["output_keypoint_indices"] = [0, 99]
     elif change == "no skeleton":
         del config["train_dataloader"], config["test_dataloader"]["dataset"]["metainfo"]
         config["test_dataloader"]["dataset"]["type"] = "NoSuchDataset"
@@ -326,6 +334,10 @@ def broken(change: str) -> Settings:
         ("no model", "no top-down model but none at all"),
         ("no pipeline", "lacks the test pipeline"),
         ("unknown part", "mmpose cannot build this model: .*NoSuchNet"),
+        ("no backbone", "mmpose cannot build this model"),
+        ("number as model", "no top-down model but 5"),
+        ("number as loader", "lacks the test pipeline"),
+        ("unknown joint", "the names of the model's joints are not to be had"),
         ("no skeleton", "neither config nor checkpoint say which joints"),
         ("other skeleton", "the model finds 17 joints, its dataset's skeleton has 26"),
     ],
@@ -336,6 +348,42 @@ def test_unusable_configs_are_refused(change: str, message: str, make_model: Mak
     path.write_text(json.dumps(broken(change)))
     with pytest.raises(ReidError, match=f"broken.json: .*{message}"):
         MMPose(config=path, checkpoint=checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("meta", ["text", {"dataset_meta": "text"}, {"dataset_meta": {}}])
+def test_a_checkpoint_without_usable_metadata_leaves_it_to_the_config(meta: object, make_model: MakeModel) -> None:
+    config, checkpoint = make_model()
+    torch.save({**torch.load(checkpoint, weights_only=False), "meta": meta}, checkpoint)
+    assert MMPose(config=config, checkpoint=checkpoint, device="cpu", batch_size=1)([]).shape == (0, 18, 3)
+
+
+def test_a_checkpoint_whose_joints_have_no_names_is_refused(make_model: MakeModel) -> None:
+    config, checkpoint = make_model()
+    meta = {"dataset_meta": {"keypoint_id2name": {0: "nose"}, "num_keypoints": 17}}
+    torch.save({**torch.load(checkpoint, weights_only=False), "meta": meta}, checkpoint)
+    with pytest.raises(ReidError, match="names of the model's joints are not to be had"):
+        MMPose(config=config, checkpoint=checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(float("nan"), "tiny.pth: with these weights the model's answers are no numbers"), ("text", "layers .*conv1")],
+)
+def test_weights_that_are_no_numbers_are_refused(value: object, message: str, make_model: MakeModel) -> None:
+    config, checkpoint = make_model()
+    content = torch.load(checkpoint, weights_only=False)
+    layer = "backbone.conv1.weight"
+    state = content["state_dict"]
+    state = {**state, layer: torch.full_like(state[layer], value) if isinstance(value, float) else value}
+    torch.save({"state_dict": state}, checkpoint)
+    with pytest.raises(ReidError, match=message):
+        MMPose(config=config, checkpoint=checkpoint, device="cpu")
+
+
+def test_a_chosen_batch_size_is_part_of_what_shaped_the_joints(make_model: MakeModel) -> None:
+    config, checkpoint = make_model()
+    options = [MMPose(config=config, checkpoint=checkpoint, device="cpu", batch_size=n).options for n in (None, 3)]
+    assert options[1] == {**options[0], "batch_size": 3}
 
 
 @pytest.mark.parametrize("text", ["model = dict(", "raise ValueError('not today')", "_base_ = ['nothing.py']"])
