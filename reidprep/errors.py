@@ -9,3 +9,9 @@ class ReidError(Exception):
 
 class ImageError(ReidError):
     """An image that cannot be used; the message says why, the caller knows which file."""
+
+
+def first_line(error: Exception) -> str:
+    """Of another library's message, or else its type: what fits into a message of ours."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line[:300]

@@ -13,7 +13,7 @@ from typing import Any
 from reidprep.engines import Advance, Job, Task
 from reidprep.engines.cluster import connected
 from reidprep.engines.worker import Setup, Worker, shared_file, versions
-from reidprep.errors import ReidError
+from reidprep.errors import ReidError, first_line
 from reidprep.files import TOOL
 from reidprep.manifest import Part
 
@@ -102,7 +102,7 @@ def _results(workers: Sequence[Any], setup: Any, tasks: Sequence[Any]) -> Iterat
             except ray.exceptions.RayError as error:
                 raise ReidError(
                     f"a Ray worker was lost {_RETRIES + 1} times while it made the same part, perhaps for lack of "
-                    f"memory ({_first_line(error)}); whole parts are kept: run the same command again, with fewer "
+                    f"memory ({first_line(error)}); whole parts are kept: run the same command again, with fewer "
                     "--num-workers"
                 ) from None
             feed()
@@ -122,13 +122,9 @@ def _checked(reference: Any) -> None:
         ray.get(reference)
     except ray.exceptions.RayError as error:
         raise ReidError(
-            f"a Ray worker could not start ({_first_line(error)}); {TOOL} must be installed on all machines of the "
+            f"a Ray worker could not start ({first_line(error)}); {TOOL} must be installed on all machines of the "
             "cluster, and RAY_AUTH_MODE be set for the command as it was for 'ray start'"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 @contextmanager

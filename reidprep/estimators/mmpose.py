@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from reidprep.errors import ReidError
-from reidprep.estimators.openmmlab import first_line, import_openmmlab, load_checkpoint, load_weights
+from reidprep.errors import ReidError, first_line
+from reidprep.estimators.openmmlab import import_openmmlab, load_checkpoint, load_weights
 from reidprep.skeleton import COCO17_JOINTS, INDEX, from_coco17
 
 ALIASES = {

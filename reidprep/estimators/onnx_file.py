@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from reidprep.errors import ReidError
+from reidprep.errors import ReidError, first_line
 from reidprep.estimators.onnx_graph import (
     HEAT_MAPS,
     SIMCC,
@@ -125,7 +125,7 @@ class OnnxFile:
         try:
             outputs: list[NDArray[np.float32]] = self._session.run(list(self._graph.outputs), feed)
         except Exception as error:  # onnxruntime's exceptions have no common base class
-            raise ReidError(f"{self.file}: the network cannot be run: {_first_line(error)}") from None
+            raise ReidError(f"{self.file}: the network cannot be run: {first_line(error)}") from None
         return outputs
 
     def _decode(self, outputs: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -143,14 +143,10 @@ def _start(file: Path, model: bytes, device: str, dimensions: Mapping[str, int])
     try:
         return start_session(model, device, dimensions)
     except Exception as error:  # onnxruntime's exceptions have no common base class
-        reason = _first_line(error)
+        reason = first_line(error)
         if "external data" in reason.lower() or "model_path" in reason:
             raise ReidError(
                 f"{file}: keeps its weights in other files; save it with the weights inside: "
                 "onnx.save(onnx.load(FILE), NEW_FILE)"
             ) from None
         raise ReidError(f"{file}: is not a usable ONNX file: {reason}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:300]

@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from reidprep.errors import ReidError
+from reidprep.errors import ReidError, first_line
 
 # What is imported at module level without body models needing it: bottom-up and transformer heads (mmdet, compiled mmcv
 # operators), drawing (torchvision), evaluation and masks of bottom-up training (xtcocotools).
@@ -235,8 +235,3 @@ def load_weights(model: Any, state: Mapping[str, Any], config: str, checkpoint: 
     )
     if told:
         raise ReidError(f"{checkpoint} is no checkpoint for {config}; layers {told}")
-
-
-def first_line(error: Exception) -> str:
-    """Of its message, or else its type: what fits into a message of ours."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
