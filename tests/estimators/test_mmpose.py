@@ -250,11 +250,16 @@ def test_skeletons_are_mapped_by_the_names_of_their_joints(
     np.testing.assert_allclose(got, expected_joints(front_end(config, checkpoint), images[:4]), atol=0.01)
 
 
+def content_of(checkpoint: Path) -> dict[str, Any]:
+    state, meta, _ = load_checkpoint(str(checkpoint))
+    return {"state_dict": state, "meta": meta}
+
+
 def test_the_checkpoint_knows_its_skeleton_better_than_the_config(
     make_model: MakeModel, images: list[np.ndarray]
 ) -> None:
     config, checkpoint = make_model(skeleton="coco_openpose", joints=18)
-    content = torch.load(checkpoint, weights_only=False)
+    content = content_of(checkpoint)
     content["meta"]["dataset_meta"] = front_end(config, None).dataset_meta
     torch.save(content, checkpoint)
     expected = expected_joints(front_end(config, checkpoint), images[:2])
@@ -353,14 +358,14 @@ def test_unusable_configs_are_refused(change: str, message: str, make_model: Mak
 @pytest.mark.parametrize("meta", ["text", {"dataset_meta": "text"}, {"dataset_meta": {}}])
 def test_a_checkpoint_without_usable_metadata_leaves_it_to_the_config(meta: object, make_model: MakeModel) -> None:
     config, checkpoint = make_model()
-    torch.save({**torch.load(checkpoint, weights_only=False), "meta": meta}, checkpoint)
+    torch.save({**content_of(checkpoint), "meta": meta}, checkpoint)
     assert MMPose(config=config, checkpoint=checkpoint, device="cpu", batch_size=1)([]).shape == (0, 18, 3)
 
 
 def test_a_checkpoint_whose_joints_have_no_names_is_refused(make_model: MakeModel) -> None:
     config, checkpoint = make_model()
     meta = {"dataset_meta": {"keypoint_id2name": {0: "nose"}, "num_keypoints": 17}}
-    torch.save({**torch.load(checkpoint, weights_only=False), "meta": meta}, checkpoint)
+    torch.save({**content_of(checkpoint), "meta": meta}, checkpoint)
     with pytest.raises(ReidError, match="names of the model's joints are not to be had"):
         MMPose(config=config, checkpoint=checkpoint, device="cpu")
 
@@ -371,7 +376,7 @@ def test_a_checkpoint_whose_joints_have_no_names_is_refused(make_model: MakeMode
 )
 def test_weights_that_are_no_numbers_are_refused(value: object, message: str, make_model: MakeModel) -> None:
     config, checkpoint = make_model()
-    content = torch.load(checkpoint, weights_only=False)
+    content = content_of(checkpoint)
     layer = "backbone.conv1.weight"
     state = content["state_dict"]
     state = {**state, layer: torch.full_like(state[layer], value) if isinstance(value, float) else value}
