@@ -27,6 +27,10 @@ def indices(*names: str) -> NDArray[np.intp]:
     return np.array([INDEX[name] for name in names], dtype=np.intp)
 
 
+COCO17_NAMES = [name.replace("l_", "left_").replace("r_", "right_") for name in COCO17_JOINTS]
+"""As COCO calls them."""
+
+
 def _mirrored(name: str) -> str:
     side = {"l_": "r_", "r_": "l_"}.get(name[:2])
     return side + name[2:] if side else name

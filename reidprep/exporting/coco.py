@@ -17,15 +17,15 @@ from reidprep.errors import ReidError
 from reidprep.exporting.exported import Exported, Progress
 from reidprep.exporting.numbers import exact
 from reidprep.files import TOOL, is_temporary, whole_file
+from reidprep.keypoints.coco import OURS
 from reidprep.poses import Poses, PoseSet, take
 from reidprep.records import SPLITS, Split
-from reidprep.skeleton import COCO17_JOINTS, JOINTS, indices
+from reidprep.skeleton import COCO17_JOINTS, COCO17_NAMES, JOINTS, indices
 
-SCHEMA = {"schema": "reidprep.coco", "version": 1}
+SCHEMA = {"schema": OURS, "version": 1}
 """Stands in `info.reidprep`: annotations have the field `joints`, (18, 3) x, y, score in the order of `JOINTS`."""
 
 _ORDER = indices(*COCO17_JOINTS)
-_NAMES = [name.replace("l_", "left_").replace("r_", "right_") for name in COCO17_JOINTS]
 _SKELETON = (
     ("left_ankle", "left_knee"), ("left_knee", "left_hip"), ("right_ankle", "right_knee"), ("right_knee", "right_hip"),
     ("left_hip", "right_hip"), ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"),
@@ -110,9 +110,9 @@ def _head(poses: PoseSet) -> str:
         "id": _PERSON,
         "name": "person",
         "supercategory": "person",
-        "keypoints": _NAMES,
+        "keypoints": COCO17_NAMES,
         # Counted from 1, as COCO does.
-        "skeleton": [[_NAMES.index(a) + 1, _NAMES.index(b) + 1] for a, b in _SKELETON],
+        "skeleton": [[COCO17_NAMES.index(a) + 1, COCO17_NAMES.index(b) + 1] for a, b in _SKELETON],
     }
     return f'{{\n"info": {_json(info)},\n"licenses": [],\n"categories": [{_json(person)}],\n'
 

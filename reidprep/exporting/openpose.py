@@ -17,10 +17,10 @@ from reidprep.errors import ReidError
 from reidprep.exporting.exported import Exported, Progress
 from reidprep.exporting.folder import whole_folder
 from reidprep.exporting.numbers import exact
+from reidprep.keypoints.openpose import SUFFIX
 from reidprep.poses import PoseSet
 from reidprep.records import SPLITS, Split
 
-SUFFIX = "_keypoints.json"
 _OTHERS = (
     "face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d",
     "pose_keypoints_3d", "face_keypoints_3d", "hand_left_keypoints_3d", "hand_right_keypoints_3d",

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.keypoints.base import Content, Entry, field, joints, load_json, numbers, shown, stack
-from reidprep.skeleton import COCO17_JOINTS, JOINTS
+from reidprep.skeleton import COCO17_NAMES, JOINTS
 
 _VISIBILITY = "COCO visibility: 0 missing, 0.5 hidden, 1 visible"
 _SCORES = "score in COCO keypoint results"
-_OURS = "reidprep.coco"
-_NAMES = [name.replace("l_", "left_").replace("r_", "right_") for name in COCO17_JOINTS]
+OURS = "reidprep.coco"
+"""Schema of the files that `reidprep export` writes."""
 
 
 def read_coco(file: Path, document: Any, images: Path | None) -> Content:
@@ -120,9 +120,11 @@ def _person_categories(file: Path, document: dict[str, Any]) -> list[int | str] 
         if field(category, "name", str, where) != "person":
             continue
         persons.append(field(category, "id", (int, str), where))
-        keypoints = category.get("keypoints", _NAMES)
-        if isinstance(keypoints, list) and len(keypoints) == len(_NAMES) and keypoints != _NAMES:
-            raise ReidError(f"{where}: keypoints are {', '.join(map(str, keypoints))}; expected {', '.join(_NAMES)}")
+        keypoints = category.get("keypoints", COCO17_NAMES)
+        if isinstance(keypoints, list) and len(keypoints) == len(COCO17_NAMES) and keypoints != COCO17_NAMES:
+            raise ReidError(
+                f"{where}: keypoints are {', '.join(map(str, keypoints))}; expected {', '.join(COCO17_NAMES)}"
+            )
     return persons or None
 
 
@@ -130,7 +132,7 @@ def _our_settings(file: Path, document: dict[str, Any]) -> tuple[str, float] | N
     """Score scale and confidence of poses that `reidprep export` wrote, None for other files."""
     info = document.get("info")
     ours = info.get("reidprep") if isinstance(info, dict) else None
-    if not isinstance(ours, dict) or ours.get("schema") != _OURS or ours.get("joints") != list(JOINTS):
+    if not isinstance(ours, dict) or ours.get("schema") != OURS or ours.get("joints") != list(JOINTS):
         return None
     where = f"{file}: info.reidprep"
     estimator = field(ours, "estimator", dict, where)
