@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 from reidprep.errors import ReidError, first_line
 from reidprep.estimators.openmmlab import import_openmmlab, load_checkpoint, load_weights
+from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES
 from reidprep.skeleton import COCO17_JOINTS, INDEX, from_coco17
 
 ALIASES = {
@@ -27,11 +28,10 @@ ALIASES = {
 }
 # What the codec that decodes the head's output makes of it: meaning of the scores, score from which a joint counts.
 _SCORES = {
-    "SimCCLabel": ("lower of the two SimCC maxima at the joint as the network gives them, not a probability", 0.4),
+    "SimCCLabel": SIMCC_SCORES,
     "RegressionLabel": ("1 minus the predicted spread, or 1 for every joint where the head predicts none", 0.3),
     "IntegralRegressionLabel": ("1 for every joint: the head predicts no score", 0.3),
 }
-_HEAT_MAP_SCORES = ("heat map value at the joint, about 0 to 1", 0.3)
 _BLANK = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
@@ -97,7 +97,7 @@ class MMPose:
             raise ReidError(f"{config}: the names of the model's joints are not to be had: {error!r}") from error
         self._mapping = JointMapping(names, str(config))
 
-        self.score_scale, self.confidence = _SCORES.get(type(decoder).__name__, _HEAT_MAP_SCORES)
+        self.score_scale, self.confidence = _SCORES.get(type(decoder).__name__, HEAT_MAP_SCORES)
         shaping = (settings.model.to_dict(), settings.test_dataloader.dataset.pipeline, names)
         listing = json.dumps(shaping, sort_keys=True, default=str)
         self.options: Mapping[str, Any] = {

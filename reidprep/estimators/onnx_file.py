@@ -21,14 +21,10 @@ from reidprep.estimators.onnx_graph import (
     preprocessing,
 )
 from reidprep.estimators.sessions import choose_device, session_device, start_session
-from reidprep.estimators.top_down import decode_heat_maps, decode_simcc, to_image, warp
+from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES, decode_heat_maps, decode_simcc, to_image, warp
 from reidprep.skeletons import to_18_joints
 
-_SCALES = {
-    SIMCC: "lower of the two SimCC maxima at the joint as the network gives them, not a probability",
-    HEAT_MAPS: "heat map value at the joint, about 0 to 1",
-}
-_CONFIDENCES = {SIMCC: 0.4, HEAT_MAPS: 0.3}
+_SCORES = {SIMCC: SIMCC_SCORES, HEAT_MAPS: HEAT_MAP_SCORES}
 
 
 class OnnxFile:
@@ -87,8 +83,7 @@ class OnnxFile:
         self.device = session_device(self._session, device)
         self._mean = np.asarray(self._pre.mean, np.float32)
         self._factor = 1 / np.asarray(self._pre.std, np.float32)
-        self.score_scale = _SCALES[self._graph.kind]
-        self.confidence = _CONFIDENCES[self._graph.kind]
+        self.score_scale, self.confidence = _SCORES[self._graph.kind]
         self.options: Mapping[str, Any] = self._pre.as_dict()
         black = np.zeros((self.batch_size, *self._pre.input_size, 3), np.uint8)
         check_outputs(file, self._graph, self.forward(black), (self.batch_size, 3, *self._pre.input_size))

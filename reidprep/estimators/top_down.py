@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 PADDING = 1.25
 """mmpose's usual size of the region around a person's box, relative to the box."""
 
+SIMCC_SCORES = ("lower of the two SimCC maxima at the joint as the network gives them, not a probability", 0.4)
+HEAT_MAP_SCORES = ("heat map value at the joint, about 0 to 1", 0.3)
+"""Meaning of the scores, and the score from which a joint counts as found (docs/estimators.md)."""
+
 
 def region_size(image_size: tuple[int, int], input_size: tuple[int, int], padding: float) -> tuple[float, float]:
     """What the network sees of an image that shows one person: a region around its centre, larger than the image.
