@@ -22,16 +22,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidprep.shards import ShardSet
+from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint, make_preprocessor
-from reidtrain.data import ChannelMeans, ShardDataset, collate
-from reidtrain.evaluation import evaluate_features
-from reidtrain.extraction import Computing, Extractor
-from reidtrain.features import EMBEDDING, extract, run
-from reidtrain.identities import choose_identities
-from reidtrain.models import Model, build_model
-from reidtrain.recipes import Recipe, load_recipe
-from reidtrain.scoring import RankedImages, held_out_images, query_gallery_images
+from reidtrain.data.dataset import ShardDataset, collate
+from reidtrain.data.preprocessing import ChannelMeans
+from reidtrain.data.splits import choose_identities
+from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
+from reidtrain.features.extractor import EMBEDDING, Computing, Extractor, extract
+from reidtrain.metrics.ranking import evaluate_features
+from reidtrain.models.factory import Model, build_model, run
+from reidtrain.recipes.loading import load_recipe
+from reidtrain.recipes.schema import Recipe
 
 STRIPS = 6
 BINS = (8, 4, 4)

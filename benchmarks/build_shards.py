@@ -16,15 +16,14 @@ from statistics import median
 
 import numpy as np
 
-from reidprep.build import BuildOptions, build_shards
-from reidprep.datasets import open_dataset, open_images
-from reidprep.extract import ExtractOptions, extract_poses
-from reidprep.jpeg import encode_jpeg
-from reidprep.pipeline import worker_processes
-from reidprep.poses import PoseSet
-from reidprep.shard_parts import cut_crops
-from reidprep.shards import ShardSet
+from reidprep.datasets.registry import open_dataset, open_images
+from reidprep.executors.local import worker_processes
+from reidprep.images import encode_jpeg
+from reidprep.poses.extract import ExtractOptions, extract_poses
+from reidprep.poses.reader import PoseSet
+from reidprep.shards.build import BuildOptions, build_shards, cut_crops
 from reidprep.shards.format import image_shapes
+from reidprep.shards.reader import ShardSet
 
 Work = list[tuple[str, np.ndarray]]
 
@@ -66,7 +65,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        from reidprep.estimators import create_estimator
+        from reidprep.estimators.registry import create_estimator
 
         dataset = open_dataset(arguments.source)
         extract_poses(dataset, folder / "poses", create_estimator(), ExtractOptions(limit=arguments.limit), workers=2)

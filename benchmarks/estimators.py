@@ -20,10 +20,11 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.datasets import Dataset, open_dataset
-from reidprep.estimators import create_estimator
-from reidprep.extract import extract_poses
-from reidprep.poses import PoseSet
+from reidprep.datasets.base import Dataset
+from reidprep.datasets.registry import open_dataset
+from reidprep.estimators.registry import create_estimator
+from reidprep.poses.extract import extract_poses
+from reidprep.poses.reader import PoseSet
 
 
 def main() -> None:

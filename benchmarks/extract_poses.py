@@ -20,9 +20,10 @@ from statistics import median
 import numpy as np
 import onnxruntime
 
-from reidprep.datasets import Dataset, open_dataset
+from reidprep.datasets.base import Dataset
+from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.movenet import MoveNet, letterbox
-from reidprep.extract import extract_poses
+from reidprep.poses.extract import extract_poses
 
 
 def seconds(function: Callable[[], object]) -> float:

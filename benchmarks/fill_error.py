@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from reidprep.canonical import fill, learn
-from reidprep.canonical.filling import USUAL_HEIGHT
-from reidprep.canonical.learning import normalised
-from reidprep.canonical.poses import mirrored
-from reidprep.poses import PoseSet
+from reidprep.alignment.canonical import mirrored
+from reidprep.alignment.filling import USUAL_HEIGHT, fill
+from reidprep.alignment.learning import learn, normalised
+from reidprep.poses.reader import PoseSet
 from reidprep.skeleton import FACE, INDEX, MIRROR, TORSO, indices
 
 Floats = NDArray[np.float64]

@@ -34,10 +34,10 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode, urlsplit
 
-from reidprep.manifest import MANIFEST, Part, read_manifest
 from reidprep.shards.format import SCHEMA
+from reidprep.store.manifest import MANIFEST, Part, read_manifest
 
-COMMAND = [sys.executable, "-c", "from reid_cli.reidprep_main import main; main()", "inspect"]
+COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()", "inspect"]
 CONNECTIONS = 6
 FILTERS: list[dict[str, object]] = [
     {"split": "query"},

@@ -31,13 +31,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from reidprep.build import BuildOptions, build_shards
-from reidprep.datasets import open_images
-from reidprep.poses import PoseSet
-from reidprep.shard_parts import cut_crops
-from reidprep.shards import VIEWS, ShardSet
-from reidtrain.data import Augmentation, Batch, ChannelMeans, Preprocessor, ShardDataset, ShuffledBatchSampler, collate
-from reidtrain.data.transforms import resize
+from reidprep.datasets.registry import open_images
+from reidprep.poses.reader import PoseSet
+from reidprep.shards.build import BuildOptions, build_shards, cut_crops
+from reidprep.shards.format import VIEWS
+from reidprep.shards.reader import ShardSet
+from reidtrain.data.dataset import Batch, ShardDataset, collate
+from reidtrain.data.preprocessing import Augmentation, ChannelMeans, Preprocessor, resize
+from reidtrain.data.samplers import ShuffledBatchSampler
 
 BATCH = 32
 SCALES = ("full", "source")

@@ -24,9 +24,10 @@ from typing import Any
 import cv2
 from threadpoolctl import ThreadpoolController
 
-from reidprep.datasets import Dataset, open_dataset
+from reidprep.datasets.base import Dataset
+from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.mmpose import MMPose
-from reidprep.extract import extract_poses
+from reidprep.poses.extract import extract_poses
 
 
 def mmpose_model(config: str, checkpoint: str, device: str) -> Any:

@@ -15,8 +15,8 @@ from statistics import median
 
 import torch
 
-from reidtrain.models import AttentionDrivenConfig, AttentionDrivenNet
-from reidtrain.models.attention_driven import PARTS, PartComputation
+from reidprep.skeleton import PARTS
+from reidtrain.models.attention_driven import AttentionDrivenConfig, AttentionDrivenNet, PartComputation
 
 COMPUTATIONS: tuple[PartComputation, ...] = ("separate", "grouped")
 

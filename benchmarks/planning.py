@@ -19,13 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from reidprep.extract import ExtractOptions, fingerprint
-from reidprep.files import Schema, write_file
-from reidprep.manifest import Part, read_manifest
-from reidprep.parts import PartDirectory
-from reidprep.poses import SCHEMA, Poses, PoseSet, poses_bytes
+from reidprep.files import write_file
+from reidprep.poses.extract import ExtractOptions, fingerprint
+from reidprep.poses.format import SCHEMA, Poses, poses_bytes
+from reidprep.poses.reader import PoseSet
 from reidprep.records import Record
 from reidprep.skeleton import JOINTS
+from reidprep.store.hdf5 import Schema
+from reidprep.store.manifest import Part, read_manifest
+from reidprep.store.writer import PartDirectory
 
 MANIFEST = Schema("reidprep.benchmark", 1)
 # As many as `extract-poses` and `build-shards` write.

@@ -18,8 +18,8 @@ import market_like
 import numpy as np
 import torchreid_wheel
 
-from reidtrain.evaluation import evaluate_features, evaluate_ranking
-from reidtrain.evaluation.distances import FeatureDistances
+from reidtrain.metrics.distances import FeatureDistances
+from reidtrain.metrics.ranking import evaluate_features, evaluate_ranking
 
 LABELS = ("query_pids", "gallery_pids", "query_camids", "gallery_camids")
 FEATURES = ("query_features", "gallery_features")

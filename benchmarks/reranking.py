@@ -26,8 +26,8 @@ import numpy as np
 import torchreid_wheel
 from numpy.typing import NDArray
 
-from reidtrain.evaluation.distances import FeatureDistances
-from reidtrain.evaluation.reranking import KReciprocal, Reranking
+from reidtrain.metrics.distances import FeatureDistances
+from reidtrain.metrics.reranking import KReciprocal, Reranking
 
 
 def save_features(folder: Path, dimension: int, fraction: float, factor: int) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidtrain.search import search
-from reidtrain.search.index import build_index, search_index
+from reidtrain.retrieval.exact import search
+from reidtrain.retrieval.index import build_index, search_index
 
 LATENT, PER_PERSON, ROWS_AT_ONCE = 64, 20, 50_000
 

@@ -21,15 +21,16 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from reidprep.shards import ShardSet
+from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import make_preprocessor
-from reidtrain.data import Batch, ChannelMeans, Item, ShardDataset, ShuffledBatchSampler, collate
-from reidtrain.data.workers import prepare_worker
-from reidtrain.features import run
-from reidtrain.models import build_model
-from reidtrain.recipes import Execution, Recipe, load_recipe
+from reidtrain.data.dataset import Batch, Item, ShardDataset, collate, prepare_worker
+from reidtrain.data.preprocessing import ChannelMeans
+from reidtrain.data.samplers import ShuffledBatchSampler
+from reidtrain.losses import loss_terms
+from reidtrain.models.factory import build_model, run
+from reidtrain.recipes.loading import load_recipe
+from reidtrain.recipes.schema import Execution, Recipe
 from reidtrain.training.fit import arranged
-from reidtrain.training.objective import loss_terms
 
 PLAIN = Execution(channels_last=False)
 ARRANGEMENTS = {

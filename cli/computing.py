@@ -30,7 +30,7 @@ which_option = click.option(
 
 
 def computing_options(function: Function) -> Function:
-    """How a network computes features, by the fields of `reidtrain.extraction.Computing`."""
+    """How a network computes features, by the fields of `reidtrain.features.extractor.Computing`."""
     flip = click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
     precision = click.option(
         "--precision",

@@ -8,14 +8,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reidprep.build import BuildOptions, build_shards
-from reidprep.datasets import open_dataset
+from reidprep.datasets.registry import open_dataset
 from reidprep.errors import ReidError
-from reidprep.estimators import create_estimator
-from reidprep.extract import ExtractOptions, extract_poses
-from reidprep.poses import PoseSet
-from reidprep.preview import Selection, write_preview
-from reidprep.synth import generate, load_truth, pck
+from reidprep.estimators.registry import create_estimator
+from reidprep.poses.extract import ExtractOptions, extract_poses
+from reidprep.poses.reader import PoseSet
+from reidprep.preview.selection import Selection
+from reidprep.preview.write import write_preview
+from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.synth.dataset import generate
+from reidprep.synth.truth import load_truth, pck
 from reidprep.verify import Fault, verify
 
 DRAWN_IDENTITIES = 24

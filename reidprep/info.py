@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reidprep.manifest import MANIFEST, Manifest, checked_fields, read_manifest
-from reidprep.poses import SCHEMA as POSES
-from reidprep.poses import PoseSet
+from reidprep.poses.format import SCHEMA as POSES
+from reidprep.poses.reader import PoseSet
 from reidprep.records import SPLITS, SplitCounts
-from reidprep.shards import ShardSet
 from reidprep.shards.format import SCHEMA as SHARDS
+from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS
+from reidprep.store.manifest import MANIFEST, Manifest, checked_fields, read_manifest
 
 
 def describe(path: Path) -> dict[str, Any]:

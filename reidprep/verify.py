@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from reidprep import poses
 from reidprep.errors import ImageError, ReidError
-from reidprep.exclusion import EXCLUDE
-from reidprep.exporting.webdataset import SCHEMA as TARS
+from reidprep.export.webdataset import SCHEMA as TARS
 from reidprep.files import file_sha256
-from reidprep.manifest import JOURNAL, MANIFEST, Manifest, Part, checked_fields, read_manifest
-from reidprep.poses import read_poses
+from reidprep.poses import format as poses
+from reidprep.poses.format import read_poses
 from reidprep.shards import format as shards
+from reidprep.shards.exclusions import EXCLUDE
 from reidprep.shards.file import open_shard, read_images
+from reidprep.store.manifest import JOURNAL, MANIFEST, Manifest, Part, checked_fields, read_manifest
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL, Schema
-from reidprep.shards import VIEWS, ShardSet
-from reidtrain.data import Augmentation, ChannelMeans, Preprocessor
-from reidtrain.models import Model, build_model
+from reidprep.files import TOOL
+from reidprep.shards.format import VIEWS
+from reidprep.shards.reader import ShardSet
+from reidprep.store.hdf5 import Schema
+from reidtrain.data.preprocessing import Augmentation, ChannelMeans, Preprocessor
+from reidtrain.models.factory import Model, build_model
 from reidtrain.models.weights import CHECKPOINT_KEY
-from reidtrain.recipes import Recipe, recipe_from_dict, recipe_to_dict
+from reidtrain.recipes.loading import recipe_from_dict, recipe_to_dict
+from reidtrain.recipes.schema import Recipe
 
 SCHEMA = Schema("reidtrain.checkpoint", 1)
 Which = Literal["last", "best"]

@@ -1,7 +1,7 @@
-"""Losses of both papers (docs/losses-and-data.md). Each returns a scalar, computed in float32 or better under autocast.
+"""Losses of both papers, and how a stage of a recipe adds them up (docs/losses-and-data.md).
 
-Sources: "attention-driven" is the five-branch network with intra- and inter-attention; "self-attention" is the dilated
-ResNet-50 with the self-attention constraint.
+Each returns a scalar, computed in float32 or better under autocast. Sources: "attention-driven" is the five-branch
+network with intra- and inter-attention; "self-attention" is the dilated ResNet-50 with the self-attention constraint.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from reidtrain.models.attention_driven import AttentionDrivenOutput
+from reidtrain.models.self_attention import SelfAttentionOutput
+from reidtrain.recipes.schema import Loss
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -62,7 +66,7 @@ def sac_loss(stage4: Tensor, stage5: Tensor, stage6: Tensor) -> Tensor:
     The gradient flows into all three maps.
 
     Args:
-        stage4: (n, height, width) attention map of stage 4, see `reidtrain.models.attention_map`.
+        stage4: (n, height, width) attention map of stage 4, see `reidtrain.models.self_attention.attention_map`.
         stage5: the same of stage 5.
         stage6: the same of stage 6.
     """
@@ -169,3 +173,47 @@ def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:
 def _precise(values: Tensor) -> Tensor:
     """Half-precision values as float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
+
+
+Output = AttentionDrivenOutput | SelfAttentionOutput
+
+
+def loss_terms(output: Output, labels: Tensor, loss: Loss) -> dict[str, Tensor]:
+    """Weighted terms, which add up to the loss: `softmax`, and `sac` and `ranking` where they are asked for.
+
+    Args:
+        output: of n images.
+        labels: (n,) int64 class indices.
+        loss: weights and margins.
+    """
+    # Even with weight 0, so that every weight has a gradient, which distributed training relies on.
+    terms = {"softmax": loss.softmax * _softmax(output, labels, loss)}
+    if loss.sac and isinstance(output, SelfAttentionOutput):
+        stage4, stage5, stage6 = output.attention
+        terms["sac"] = loss.sac * sac_loss(stage4, stage5, stage6)
+    if loss.ranking == "triplet-hard":
+        terms["ranking"] = loss.ranking_weight * triplet_hard_loss(output.embedding, labels, loss.margin)
+    elif loss.ranking == "quadruplet-hard":
+        terms["ranking"] = loss.ranking_weight * quadruplet_hard_loss(
+            output.embedding, labels, loss.margin, loss.wide_margin
+        )
+    return terms
+
+
+def class_logits(output: Output) -> Tensor:
+    """(n, classes) by which an image is classified: those of the fused feature, or the mean of the branches'."""
+    if isinstance(output, SelfAttentionOutput):
+        return output.logits
+    return (
+        output.fused_logits
+        if output.fused_logits is not None
+        else torch.stack([*output.branch_logits.values()]).mean(0)
+    )
+
+
+def _softmax(output: Output, labels: Tensor, loss: Loss) -> Tensor:
+    if isinstance(output, SelfAttentionOutput):
+        return cross_entropy(output.logits, labels, loss.label_smoothing)
+    return attention_driven_loss(
+        list(output.branch_logits.values()), output.fused_logits, labels, loss.branch_weight, loss.label_smoothing
+    )

@@ -4,7 +4,7 @@ The published graph takes one int32 image and ends in a decode that only works f
 This script keeps the network up to its four heads, lets the batch size vary, and takes uint8 images.
 No weight is touched. Needs the `onnx` package:
 
-    python scripts/cut_movenet.py movenet-thunder.onnx reidprep/data/movenet_thunder.onnx
+    python scripts/cut_movenet.py movenet-thunder.onnx reidprep/estimators/movenet_thunder.onnx
 """
 
 from __future__ import annotations

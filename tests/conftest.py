@@ -10,11 +10,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from reidprep.build import BuildOptions, build_shards
-from reidprep.datasets import open_dataset
-from reidprep.estimators import PoseEstimator, create_estimator
-from reidprep.extract import extract_poses
-from reidprep.synth import generate
+from reidprep.datasets.registry import open_dataset
+from reidprep.estimators.base import PoseEstimator
+from reidprep.estimators.registry import create_estimator
+from reidprep.poses.extract import extract_poses
+from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.synth.dataset import generate
 
 TINY = {
     "input": {"whole_size": [48, 24], "part_size": [16, 24], "image_size": [48, 24]},
@@ -86,7 +87,8 @@ def drawn_shards(drawn_poses: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def tiny():
     """A recipe that trains in seconds: two stages of the attention-driven network, but for the values given."""
     pytest.importorskip("torch")
-    from reidtrain.recipes import Recipe, recipe_from_dict
+    from reidtrain.recipes.loading import recipe_from_dict
+    from reidtrain.recipes.schema import Recipe
 
     def build(**values: object) -> Recipe:
         return recipe_from_dict({"network": "attention-driven", "stages": [SOFTMAX, RANKING], **TINY, **values})

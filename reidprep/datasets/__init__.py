@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reidprep.datasets.base import Dataset, ImageSource
-from reidprep.datasets.folder import FolderImages
-from reidprep.datasets.opening import READERS, open_dataset, open_images
+from reidprep.datasets.images import FolderImages
+from reidprep.datasets.registry import READERS, open_dataset, open_images
 from reidprep.datasets.summary import describe
 
 __all__ = [

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reidprep.datasets.base import ImageSource, Listing, Option, Reader
-from reidprep.datasets.box_folders import FOLDERS, NUMBER, has_layout, list_layout, pattern
 from reidprep.datasets.cuhk03_names import (
     BOXES,
     ImageId,
@@ -21,9 +20,11 @@ from reidprep.datasets.cuhk03_names import (
     parse_name,
     record,
 )
-from reidprep.datasets.folder import FolderImages, counted, quoted, scan
+from reidprep.datasets.images import FolderImages, scan
+from reidprep.datasets.market1501 import FOLDERS, NUMBER, has_layout, list_layout, pattern
 from reidprep.errors import ReidError
 from reidprep.records import Record, Split
+from reidprep.text import counted, quoted
 
 MAT_FILE = "cuhk-03.mat"
 RELEASE_FOLDER = "cuhk03_release"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reidprep.datasets.base import Listing, Reader
-from reidprep.datasets.box_folders import NUMBER, has_layout, list_layout, pattern
-from reidprep.datasets.folder import FolderImages
+from reidprep.datasets.images import FolderImages
+from reidprep.datasets.market1501 import NUMBER, has_layout, list_layout, pattern
 from reidprep.records import Record, Split
 
 # 0001_c2_f0046182.jpg: person, camera, frame.

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import Listing, Option, Reader
-from reidprep.datasets.box_folders import NUMBER, SUFFIX
-from reidprep.datasets.folder import FolderImages, missing_files, quoted, why_unsafe
+from reidprep.datasets.images import FolderImages, missing_files, why_unsafe
+from reidprep.datasets.market1501 import NUMBER, SUFFIX
 from reidprep.errors import ReidError
 from reidprep.records import Record, Split
+from reidprep.text import quoted
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from reidprep.datasets.base import Dataset
-from reidprep.datasets.folder import counted, quoted
 from reidprep.records import JUNK_PID, SPLITS, Record, Split, SplitCounts
+from reidprep.text import counted, quoted
 
 _MAX_IDS = 20
 

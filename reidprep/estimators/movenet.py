@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.crops import crop_box
-from reidprep.estimators.sessions import choose_device, session_device, start_session
+from reidprep.estimators.runtime import choose_device, session_device, start_session
+from reidprep.images import crop_box
 from reidprep.skeleton import COCO17_JOINTS, from_coco17
 
 INPUT_SIZE = 256
@@ -36,9 +36,9 @@ class MoveNet:
     options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *, device: str = "auto", batch_size: int | None = None) -> None:
-        """See `reidprep.estimators.create_estimator`."""
+        """See `reidprep.estimators.registry.create_estimator`."""
         chosen = choose_device(device)
-        weights = files("reidprep").joinpath("data/movenet_thunder.onnx").read_bytes()
+        weights = files("reidprep.estimators").joinpath("movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
         self.batch_size = batch_size or (64 if chosen == "cuda" else 2)
         # With a known batch size the results are those of the published graph to the last bit.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.estimators.top_down import PADDING
-from reidprep.skeletons import SKELETONS, known_skeletons
+from reidprep.skeleton import SKELETONS, known_skeletons
 
 SIMCC = "simcc"
 HEAT_MAPS = "heat maps"

@@ -27,9 +27,9 @@ from reidprep.inspect.samples import CROPS, Samples
 from reidprep.inspect.security import Guard, Hosts, why_foreign
 from reidprep.inspect.shard_samples import ShardSamples
 from reidprep.inspect.site import Site, number_in
-from reidprep.manifest import read_manifest
-from reidprep.poses import SCHEMA as POSES
+from reidprep.poses.format import SCHEMA as POSES
 from reidprep.shards.format import SCHEMA as SHARDS
+from reidprep.store.manifest import read_manifest
 
 _MAX_BODY = 16 * 1024
 _MAX_REASON = 500

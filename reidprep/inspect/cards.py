@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
+from reidprep.alignment.align import Flag
 from reidprep.errors import ReidError
 from reidprep.inspect.index import UNKNOWN, Index
 from reidprep.inspect.overlay import Picture, draw, view_of
@@ -17,7 +18,6 @@ from reidprep.inspect.samples import Geometry, Samples
 from reidprep.inspect.selection import Excluded
 from reidprep.preview.shown import flag_names
 from reidprep.records import JUNK_PID
-from reidprep.shards import Flag
 from reidprep.skeleton import JOINTS, PARTS
 
 SHORT_FLAGS = {"few joints": "few", "poor fit": "poor", "degenerate boxes": "boxes", "truncated": "cut"}

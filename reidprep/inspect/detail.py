@@ -10,6 +10,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reidprep.alignment.align import Flag
 from reidprep.errors import ImageError, ReidError
 from reidprep.inspect.cards import joint_rows, joint_texts, known
 from reidprep.inspect.grid import address
@@ -18,7 +19,6 @@ from reidprep.inspect.samples import Geometry
 from reidprep.inspect.site import Site, number_in
 from reidprep.preview.shown import flag_names
 from reidprep.records import JUNK_PID
-from reidprep.shards import Flag
 from reidprep.skeleton import PARTS
 
 # Pixels of the screen that the drawings are about high.

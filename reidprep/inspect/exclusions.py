@@ -9,10 +9,8 @@ from threading import Lock
 import numpy as np
 
 from reidprep.errors import ReidError
-from reidprep.exclusion import EXCLUDE, read_exclusions, write_exclusions
 from reidprep.inspect.selection import Excluded
-
-__all__ = ["EXCLUDE", "Exclusions"]
+from reidprep.shards.exclusions import read_exclusions, write_exclusions
 
 
 class Exclusions:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reidprep.alignment.align import Flag
 from reidprep.inspect.cards import Card
 from reidprep.inspect.index import UNKNOWN, Index
 from reidprep.inspect.query import FLAGS, RANGES, SHOWN, SORTS, Filter, View, shortest
 from reidprep.inspect.site import Site, measure
 from reidprep.records import JUNK_PID, SPLITS
-from reidprep.shards import Flag
 from reidprep.skeleton import JOINTS
 
 ONLY_SHARDS = ("residual", "height", "outside", "doubt")

@@ -10,9 +10,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from reidprep.drawing.palette import BOX_COLOURS, ESTIMATED, FRAME, HALO, LIMB_COLOURS, MEASURED, css
+from reidprep.drawing.scene import INSET, Rectangle, limb_side
 from reidprep.inspect.samples import Geometry
-from reidprep.preview.palette import BOX_COLOURS, ESTIMATED, FRAME, HALO, LIMB_COLOURS, MEASURED, css
-from reidprep.preview.scene import INSET, Rectangle, limb_side
 from reidprep.skeleton import LIMBS, PARTS
 
 LAYERS = ("joints", "filled", "skeleton", *(f"box-{name.replace('_', '-')}" for name in ("whole", *PARTS)))

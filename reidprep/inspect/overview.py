@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reidprep.alignment.align import Flag
 from reidprep.inspect.charts import Bar, Histogram, Link, counted, histogram
 from reidprep.inspect.grid import address, chips
 from reidprep.inspect.index import UNKNOWN
 from reidprep.inspect.query import FLAGS, View, shortest
 from reidprep.inspect.site import Site
 from reidprep.records import JUNK_PID, SPLITS
-from reidprep.shards import Flag
 from reidprep.skeleton import JOINTS
 
 _MEASURES = {

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reidprep.errors import ReidError
+from reidprep.images import encode_jpeg
 from reidprep.inspect.samples import Picture, Samples
-from reidprep.jpeg import encode_jpeg
 
 MAX_SIDE = 2048
 """Larger source images are shown at this size."""

@@ -11,9 +11,10 @@ import numpy as np
 from reidprep.errors import ReidError
 from reidprep.inspect.index import Index, concatenated, damaged_rows
 from reidprep.inspect.samples import Geometry, Picture, Samples
-from reidprep.manifest import Part
-from reidprep.poses import Poses, PoseSet
+from reidprep.poses.format import Poses
+from reidprep.poses.reader import PoseSet
 from reidprep.records import SPLITS
+from reidprep.store.manifest import Part
 
 
 class PoseSamples(Samples):

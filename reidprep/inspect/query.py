@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
+from reidprep.alignment.align import Flag
 from reidprep.errors import ReidError
 from reidprep.records import SPLITS
-from reidprep.shards import Flag
 from reidprep.skeleton import JOINTS
 
 RANGES = {

@@ -13,11 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.datasets import ImageSource, open_images
+from reidprep.datasets.base import ImageSource
+from reidprep.datasets.registry import open_images
 from reidprep.errors import ImageError, ReidError
 from reidprep.inspect.index import Index
-from reidprep.manifest import Manifest, checked_fields
 from reidprep.skeleton import PARTS
+from reidprep.store.manifest import Manifest, checked_fields
 
 CROPS = ("whole", *PARTS, "plain")
 """Pictures of a sample beside its source image, in the order that shards store them."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.alignment.align import Flag
 from reidprep.inspect.index import UNKNOWN, Index
 from reidprep.inspect.query import Filter
 from reidprep.preview.selection import doubt
 from reidprep.records import JUNK_PID, SPLITS
-from reidprep.shards import Flag
 from reidprep.skeleton import INDEX
 
 _KEPT = 16

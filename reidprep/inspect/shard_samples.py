@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from reidprep.errors import ImageError, ReidError
 from reidprep.inspect.index import Index, concatenated, damaged_rows, share_outside
 from reidprep.inspect.samples import CROPS, Geometry, Picture, Samples
-from reidprep.manifest import Part
 from reidprep.records import SPLITS
-from reidprep.shards import ShardSet
+from reidprep.shards.reader import ShardSet
+from reidprep.store.manifest import Part
 
 # A page asks for the crops of a sample one by one, and each read checks all of them.
 _KEPT = 256

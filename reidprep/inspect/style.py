@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from reidprep.drawing.palette import BOX_COLOURS, ESTIMATED, GROUND, MEASURED, css
+from reidprep.drawing.style import THEME
 from reidprep.inspect.overlay import LAYERS
-from reidprep.preview.palette import BOX_COLOURS, ESTIMATED, GROUND, MEASURED, css
-from reidprep.preview.style import THEME
 
 
 def style_sheet() -> bytes:

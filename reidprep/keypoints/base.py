@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.skeletons import SKELETONS, known_skeletons, to_18_joints
+from reidprep.skeleton import SKELETONS, known_skeletons, to_18_joints
 
 FARTHEST = 1e6
 """A position farther than this from the image's corner, in pixels, is none."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reidprep.csv_rows import csv_rows
 from reidprep.errors import ReidError
 from reidprep.keypoints.base import Content, Entry, joints, stack
 from reidprep.skeleton import COCO17_JOINTS, JOINTS
+from reidprep.text import csv_rows
 
 
 def read_table(file: Path) -> Content:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from reidprep.drawing.palette import BOX_COLOURS, BOX_NAMES, GROUND, LIMB_COLOURS, Colour, css
+from reidprep.drawing.scene import Joint, compose
+from reidprep.drawing.style import STYLE
+from reidprep.drawing.svg import data_uri, draw_svg, joint_svg
 from reidprep.files import TOOL
-from reidprep.preview.palette import BOX_COLOURS, BOX_NAMES, GROUND, LIMB_COLOURS, Colour, css
-from reidprep.preview.scene import Joint, compose
 from reidprep.preview.shown import Shown, facts, flag_names, source_title
-from reidprep.preview.style import STYLE
-from reidprep.preview.svg import data_uri, draw_svg, joint_svg
 from reidprep.records import SPLITS, SplitCounts
-from reidprep.shards import ShardSet
+from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.alignment import POOR_FIT_RESIDUAL
+from reidprep.alignment.align import POOR_FIT_RESIDUAL, Flag
 from reidprep.errors import ReidError
 from reidprep.records import SPLITS, Split
-from reidprep.shards import Flag
 
 DEFAULT_LIMIT = 24
 

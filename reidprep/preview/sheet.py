@@ -7,19 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from reidprep.preview import scene
-from reidprep.preview.palette import (
-    ALERT,
-    BOX_COLOURS,
-    BOX_NAMES,
-    FAINT,
-    GROUND,
-    INK,
-    LIMB_COLOURS,
-    MEASURED,
-    Colour,
-)
-from reidprep.preview.raster import (
+from reidprep.drawing import scene
+from reidprep.drawing.palette import ALERT, BOX_COLOURS, BOX_NAMES, FAINT, GROUND, INK, LIMB_COLOURS, MEASURED, Colour
+from reidprep.drawing.raster import (
     HEADER,
     LEGEND,
     MARGIN,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.alignment.align import Flag
 from reidprep.records import JUNK_PID
-from reidprep.shards import Flag, Sample
+from reidprep.shards.format import Sample
 from reidprep.skeleton import JOINTS
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reidprep.datasets import ImageSource, open_images
+from reidprep.datasets.base import ImageSource
+from reidprep.datasets.registry import open_images
 from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidprep.preview.folder import PAGE, claim, sheet_name
@@ -16,7 +17,7 @@ from reidprep.preview.page import card, page
 from reidprep.preview.selection import Selection, choose, doubt, matching
 from reidprep.preview.sheet import draw_sheet
 from reidprep.preview.shown import Shown
-from reidprep.shards import ShardSet
+from reidprep.shards.reader import ShardSet
 
 PER_SHEET = 8
 

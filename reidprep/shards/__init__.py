@@ -8,7 +8,8 @@ Reading needs only h5py, NumPy and OpenCV:
     shards.pixels(0, ["image"])  # decodes nothing else
 """
 
+from reidprep.alignment.align import Flag
+from reidprep.shards.format import VIEWS, Sample, View
 from reidprep.shards.reader import ShardSet
-from reidprep.shards.sample import VIEWS, Flag, Sample, View
 
 __all__ = ["VIEWS", "Flag", "Sample", "ShardSet", "View"]

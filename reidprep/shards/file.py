@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError
-from reidprep.files import DAMAGE, open_hdf5, read_strings
-from reidprep.jpeg import decode_jpeg
+from reidprep.images import decode_jpeg
 from reidprep.shards.format import COLUMNS, LATER_COLUMNS, SCHEMA, STRINGS
+from reidprep.store.hdf5 import DAMAGE, open_hdf5, read_strings
 
 
 @dataclass(frozen=True)

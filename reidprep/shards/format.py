@@ -1,4 +1,4 @@
-"""Layout of a shard file; docs/shards-format.md describes it for other readers.
+"""A sample, and the layout of a shard file, which docs/shards-format.md describes for other readers.
 
 Per sample the encoded images lie one after the other in `images`: whole body, the four parts, and the plain image if
 asked for. Image k of sample i is `images[offsets[i * per_sample + k] : offsets[i * per_sample + k + 1]]`.
@@ -8,14 +8,57 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.files import Schema, hdf5_bytes
-from reidprep.shards.sample import VIEWS, View
+from reidprep.alignment.align import Flag
 from reidprep.skeleton import PARTS
+from reidprep.store.hdf5 import Schema, hdf5_bytes
+
+View = Literal["whole", "parts", "image"]
+"""What a sample shows: the aligned whole body, its four parts, or the plain resized image."""
+VIEWS: tuple[View, ...] = get_args(View)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One person image, aligned; heights and widths are `ShardSet.stored_sizes`.
+
+    Attributes:
+        whole: (height, width, 3) uint8 RGB, the whole-body crop.
+        parts: (4, height, width, 3) uint8 RGB: head, upper body, upper leg, lower leg.
+        image: (height, width, 3) uint8 RGB, the plain resized image, or None if the shards were built without.
+        pid: person id, -1 for junk.
+        camid: camera number.
+        path: relative POSIX path of the source image.
+        sequence: recording sequence, -1 where unknown.
+        frame: frame number, -1 where unknown.
+        joints: (18, 3) float32 as measured: x, y in source pixels, score.
+        joints_filled: (18, 2) float32, missing joints estimated.
+        filled: (18,) bool, True where `joints_filled` is an estimate.
+        boxes: (5, 4) float32 xyxy in source pixels: whole body and the four parts; may leave the image.
+        residual: distance of the found joints from the fitted canonical pose, as a fraction of body height.
+        flags: what is doubtful.
+    """
+
+    whole: NDArray[np.uint8]
+    parts: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None
+    pid: int
+    camid: int
+    path: str
+    sequence: int
+    frame: int
+    joints: NDArray[np.float32]
+    joints_filled: NDArray[np.float32]
+    filled: NDArray[np.bool_]
+    boxes: NDArray[np.float32]
+    residual: float
+    flags: Flag
+
 
 Size = tuple[int, int]
 """Height and width."""

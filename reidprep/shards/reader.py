@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.alignment.align import Flag
 from reidprep.errors import ImageError, ReidError
-from reidprep.manifest import Manifest, Part, checked_fields, read_manifest
 from reidprep.records import SPLITS
 from reidprep.shards.file import OpenShard, open_shard, read_encoded, read_images
 from reidprep.shards.format import (
@@ -23,12 +23,15 @@ from reidprep.shards.format import (
     POSITIONS,
     SCHEMA,
     STRINGS,
+    VIEWS,
+    Sample,
     Size,
+    View,
     full_sizes,
     image_shapes,
     stored_sizes,
 )
-from reidprep.shards.sample import VIEWS, Flag, Sample, View
+from reidprep.store.manifest import Manifest, Part, checked_fields, read_manifest
 
 # Open files per process; least recently used ones are closed beyond that.
 MAX_OPEN_FILES = 64

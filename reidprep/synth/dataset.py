@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import reidprep
 from reidprep.errors import ReidError
-from reidprep.jpeg import encode_jpeg
+from reidprep.images import encode_jpeg
 from reidprep.skeleton import JOINTS
 from reidprep.synth.appearance import Identity, sample_identity
 from reidprep.synth.background import BACKDROPS

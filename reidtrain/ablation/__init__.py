@@ -1,1 +1,1 @@
-"""The papers' tables: their figures, and the same rows measured here (docs/reproducing.md)."""
+"""The papers' tables, measured here (docs/reproducing.md)."""

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reidprep.build import BuildOptions, build_shards
 from reidprep.errors import ReidError
-from reidprep.manifest import MANIFEST, read_manifest
-from reidprep.poses import PoseSet
-from reidprep.shards import ShardSet
+from reidprep.poses.reader import PoseSet
+from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.format import SCHEMA
-
-from .recipes import beta_in_48ths
-from .tables import PAPER_BETA
-from .variants import Alignment, AttentionDrivenVariant, Variant
+from reidprep.shards.reader import ShardSet
+from reidprep.store.manifest import MANIFEST, read_manifest
+from reidtrain.papers.tables import PAPER_BETA
+from reidtrain.papers.variants import Alignment, AttentionDrivenVariant, Variant
+from reidtrain.recipes.variants import beta_in_48ths
 
 IMAGE_SIZE = (256, 128)
 
@@ -145,7 +144,7 @@ def build(
         progress: called with samples done and in total.
 
     Raises:
-        ReidError: as `reidprep.build.build_shards`.
+        ReidError: as `reidprep.shards.build.build_shards`.
     """
     build_shards(poses, source.path, source.crops.options(), source=images, workers=workers, progress=progress)
     return replace(source, manifest_sha256=_sha256(source.path))

@@ -11,14 +11,14 @@ from typing import Any
 
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
+from reidtrain.ablation.crops import Crops, Source, dataset_plan, find
 from reidtrain.checkpoints import checkpoint_path
-from reidtrain.recipes import Recipe, load_recipe, recipe_to_dict
-
-from .crops import Crops, Source, dataset_plan, find
-from .lookup import dataset_column
-from .recipes import check_overrides, resolve, variant_recipe
-from .tables import PAPER_BETA, Row, Table
-from .variants import Variant
+from reidtrain.papers.rows import dataset_column
+from reidtrain.papers.tables import PAPER_BETA, Row, Table
+from reidtrain.papers.variants import Variant
+from reidtrain.recipes.loading import load_recipe, recipe_to_dict
+from reidtrain.recipes.schema import Recipe
+from reidtrain.recipes.variants import check_overrides, resolve, variant_recipe
 
 _DIGITS = 8
 

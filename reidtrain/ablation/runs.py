@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from reidprep.errors import ReidError
-from reidtrain.training import Machine, fit
-
-from .crops import Crops, Source, build
-from .plan import Ablation, Plan, Run
-from .report import Measured
-from .scoring import SCORES, Scores, read_scores, score_run
+from reidtrain.ablation.crops import Crops, Source, build
+from reidtrain.ablation.plan import Ablation, Plan, Run
+from reidtrain.ablation.report import Measured
+from reidtrain.ablation.scoring import SCORES, Scores, read_scores, score_run
+from reidtrain.training.fit import Machine, fit
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Opens the display of a step by its label; what it gives is called with the images done and in total."""

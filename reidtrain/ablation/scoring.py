@@ -9,8 +9,9 @@ from pathlib import Path
 from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidtrain.checkpoints import load_checkpoint
-from reidtrain.extraction import Computing, Extractor
-from reidtrain.scoring import Scoring, named_scores, query_gallery_images, score_features
+from reidtrain.evaluation.images import query_gallery_images
+from reidtrain.evaluation.scoring import Scoring, named_scores, score_features
+from reidtrain.features.extractor import Computing, Extractor
 
 SCORES = "scores.json"
 _VERSION = 1

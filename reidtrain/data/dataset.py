@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from reidprep.errors import ReidError
-from reidprep.shards import VIEWS, ShardSet, View
+from reidprep.shards.format import VIEWS, View
+from reidprep.shards.reader import ShardSet
 
 NO_LABEL = -1
 """Label of an identity that is not trained on."""
@@ -161,3 +164,9 @@ def _stack(images: Sequence[Tensor | None]) -> Tensor | None:
     # In a worker, default_collate stacks straight into shared memory, which torch.stack does not.
     stacked: Tensor = default_collate(present)
     return stacked.movedim(-1, -3)
+
+
+def prepare_worker(worker: int) -> None:
+    """Keep a worker to one thread, as there are several of them, and leave Ctrl-C to the parent."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

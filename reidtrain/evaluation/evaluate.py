@@ -1,164 +1,184 @@
-"""Score a ranking of gallery images by the protocols of the field."""
+"""Score every feature of a trained network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, get_args
-
-import numpy as np
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from reidprep.errors import ReidError
+from reidtrain.checkpoints import Checkpoint
+from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
+from reidtrain.evaluation.scoring import Scoring, score_features
+from reidtrain.features.extract import about_features
+from reidtrain.features.extractor import EMBEDDING, Computing, Extractor, Features
+from reidtrain.features.files import GALLERY, NPZ, QUERY, open_output, read_query_and_gallery
+from reidtrain.metrics.distances import Metric
+from reidtrain.metrics.protocols import Protocol
+from reidtrain.metrics.scores import APVariant, RankingMetrics
+from reidtrain.papers.rows import PaperRow, dataset_column, paper_row
 
-from .arrays import as_arrays, operations
-from .counting import require_finite
-from .distances import Distances, FeatureDistances, GivenDistances, Metric
-from .metrics import APVariant, RankingMetrics, summarise
-from .multi_shot import score_multi_shot
-from .protocols import JUNK, PROTOCOLS, Labels, Protocol
-from .single_shot import score_single_shot
+LAST_RANK = 50
+"""Of the CMC curve."""
 
-if TYPE_CHECKING:
-    from .arrays import Numbers
-    from .reranking import Reranking
+Progress = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
+"""Opens the display of a step by its label and unit; what it gives is called with units done and in total."""
 
-RANKS = (1, 5, 10, 20)
-_QUERIES_AT_ONCE = 256
+_SAME = ("checkpoint_sha256", "manifest_sha256", "images", "flip", "precision")
+"""Of what a file says about its features; where they agree, the features would come out the same."""
 
 
-def evaluate_ranking(
-    distances: Numbers,
-    query_pids: Numbers,
-    gallery_pids: Numbers,
-    query_camids: Numbers,
-    gallery_camids: Numbers,
-    *,
-    ap: APVariant = "step",
-    ranks: Sequence[int] = RANKS,
-    protocol: Protocol = "market1501",
-) -> RankingMetrics:
-    """Score a matrix of distances.
+@dataclass(frozen=True)
+class Scored:
+    """A feature and its scores.
 
-    Gallery images with pid -1 are ignored, as are those of the query's person at the query's camera. A wrong
-    image at exactly a match's distance ranks before the match, so scores depend neither on the order of
-    the images nor on luck, and features that are all equal score worst.
-
-    All arrays may be PyTorch tensors. What is done with the whole matrix is done on the device it is on.
-
-    Args:
-        distances: (queries, gallery) finite real numbers, small where alike.
-        query_pids: (queries,) person ids.
-        gallery_pids: (gallery,) person ids; -1 is ignored.
-        query_camids: (queries,) cameras.
-        gallery_camids: (gallery,) cameras.
-        ap: definition of average precision, `step` (mean of the precision at each hit) or `trapezoid`.
-        ranks: k at which to give the CMC.
-        protocol: a key of `PROTOCOLS`.
-
-    Raises:
-        ReidError: wrong shapes or types, distances that are not finite, or no query with a match.
+    Attributes:
+        feature: name in `reidtrain.features.extractor.Features.arrays`.
+        reranked: whether distances were re-ranked.
+        metrics: the scores, with the CMC at 1 to `LAST_RANK`.
+        paper: what a paper says of such a feature, None if nothing.
     """
-    (matrix,) = as_arrays(distances=distances)
-    ops = operations(matrix)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ReidError(f"distances have shape {tuple(matrix.shape)}; they need (queries, gallery), neither of them 0")
-    if not ops.is_real(matrix):
-        raise ReidError(f"distances hold {matrix.dtype}; they need real numbers, such as float32")
-    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *matrix.shape)
-    return score_distances(GivenDistances(matrix), labels, ap, ranks, protocol)
+
+    feature: str
+    reranked: bool
+    metrics: RankingMetrics
+    paper: PaperRow | None
 
 
-def evaluate_features(
-    query_features: Numbers,
-    gallery_features: Numbers,
-    query_pids: Numbers,
-    gallery_pids: Numbers,
-    query_camids: Numbers,
-    gallery_camids: Numbers,
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a network.
+
+    Attributes:
+        about: network and images, as a file of features says it.
+        scoring: how features were scored; `rerank` is whether they were also re-ranked.
+        gallery: gallery images, without those of no person.
+        identities: that the network was trained on, and that the shards have for training; None if it was trained on
+            others than these.
+        rows: each feature, `embedding` last; then re-ranked.
+    """
+
+    about: Mapping[str, Any]
+    scoring: Scoring
+    gallery: int
+    identities: tuple[int, int] | None
+    rows: tuple[Scored, ...]
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    shards: Path,
     *,
+    held_out: bool = False,
+    protocol: Protocol | None = None,
     metric: Metric = "euclidean",
-    rerank: Reranking | None = None,
     ap: APVariant = "step",
-    ranks: Sequence[int] = RANKS,
-    protocol: Protocol = "market1501",
-) -> RankingMetrics:
-    """Score features, holding a block of the distance matrix at a time.
-
-    The gallery may be a memory-mapped file, which is read in blocks and never copied as a whole. Otherwise as
-    `evaluate_ranking`.
+    rerank: bool = False,
+    computing: Computing | None = None,
+    features: Path | None = None,
+    progress: Progress = lambda label, unit: nullcontext(lambda done, total: None),
+) -> Evaluation:
+    """Score the embedding, each branch and the fused parts of a network, each alone.
 
     Args:
-        query_features: (queries, dimension) finite real numbers.
-        gallery_features: (gallery, dimension) of the same model.
-        query_pids: (queries,) person ids.
-        gallery_pids: (gallery,) person ids; -1 is ignored.
-        query_camids: (queries,) cameras.
-        gallery_camids: (gallery,) cameras.
-        metric: `euclidean` or `cosine`.
-        rerank: parameters of k-reciprocal re-ranking, or None for none.
+        checkpoint: the network.
+        shards: the directory.
+        held_out: score on the training identities its recipe holds out, instead of the query and gallery splits.
+        protocol: which gallery images count; None is that of the dataset.
+        metric: distance.
         ap: definition of average precision.
-        ranks: k at which to give the CMC.
-        protocol: a key of `PROTOCOLS`.
+        rerank: score with re-ranking as well.
+        computing: how the network computes.
+        features: an `.npz` file to take the features from, or to keep them in if it does not exist.
+        progress: shows how far a step is.
 
     Raises:
-        ReidError: wrong shapes or types, features not finite or of two models, no query with a match, or
-            re-ranking asked for where the gallery is drawn.
+        ReidError: as `query_gallery_images` or `held_out_images`, `Extractor`, and `evaluate_features`; or a file of
+            features of another model or of other images.
     """
-    _require("metric", metric, get_args(Metric))
-    features = FeatureDistances.checked(query_features, gallery_features, metric)
-    sizes = len(features.query), len(features.gallery)
-    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *sizes)
-    if rerank is None:
-        return score_distances(features, labels, ap, ranks, protocol)
-
-    if protocol not in ("market1501", "cuhk03-np"):
-        raise ReidError(
-            f"protocol {protocol} draws the gallery, re-ranking compares each image with the whole of it: "
-            "no expectation is known; re-rank under cuhk03-np instead"
-        )
-    from .reranking import KReciprocal
-
-    kept = labels.gallery_pids != JUNK
-    labels.require_match(protocol)
-    if not kept.all():
-        # Junk must not be a neighbour of anything.
-        gallery = features.ops.take(features.gallery, np.flatnonzero(kept))
-        features = FeatureDistances.checked(features.query, gallery, metric)
-        labels = Labels.checked(
-            labels.query_pids,
-            labels.gallery_pids[kept],
-            labels.query_camids,
-            labels.gallery_camids[kept],
-            len(features.query),
-            len(features.gallery),
-        )
-    reranked = KReciprocal.encode(features, rerank)
-    return score_distances(reranked, labels, ap, ranks, protocol)
-
-
-def score_distances(
-    distances: Distances, labels: Labels, ap: APVariant, ranks: Sequence[int], protocol: Protocol
-) -> RankingMetrics:
-    """Score distances, a block at a time; see `evaluate_ranking`."""
-    _require("ap", ap, get_args(APVariant))
-    _require("protocol", protocol, tuple(PROTOCOLS))
-    if not ranks or min(ranks) < 1:
-        raise ReidError(f"ranks are {tuple(ranks)}; at least one is needed, none below 1")
-    labels.require_match(protocol)
-    queries = len(labels.query_pids)
-    scores = []
-    if protocol in ("market1501", "cuhk03-np"):
-        rows, _ = distances.tile()
-        for first in range(0, queries, rows):
-            scores.append(score_multi_shot(distances, labels, first, min(first + rows, queries), ranks, ap))
+    computing = computing or Computing()
+    if held_out:
+        images = held_out_images(shards, checkpoint.recipe, checkpoint.class_names)
     else:
-        any_camera = protocol == "cuhk03-classic-any-camera"
-        for first in range(0, queries, _QUERIES_AT_ONCE):
-            block = distances.ops.host(distances.block(first, min(first + _QUERIES_AT_ONCE, queries)))
-            require_finite(block, first)
-            scores.append(score_single_shot(block, labels, first, ranks, ap, any_camera))
-    return summarise(scores, ranks)
+        # Files of features hold all images, so that others find them in the order of the shards.
+        images = query_gallery_images(shards, junk=features is not None)
+    scoring = Scoring(protocol or images.protocol, metric, ap)
+    if rerank and scoring.protocol.startswith("cuhk03-classic"):
+        raise ReidError(
+            f"--rerank: protocol {scoring.protocol} draws the gallery, and re-ranking compares each image with the "
+            "whole of it; leave it out, or take --protocol cuhk03-np"
+        )
+    images.require_match(scoring.protocol)
+    about = about_features(checkpoint, shards, images.kind, computing)
+    query, gallery = _features(checkpoint, images, about, computing, features, progress)
+
+    rows: list[Scored] = []
+    identities = _identities(checkpoint, images)
+    column = None
+    if identities and not held_out and scoring.protocol == images.protocol:
+        column = dataset_column(images.shards.manifest.plan)
+    for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
+        with progress("re-rank" if how.rerank else "score", "features") as report:
+            scores = score_features(
+                query, gallery, how, ranks=range(1, LAST_RANK + 1), device=computing.device(), progress=report
+            )
+        for name in sorted(scores, key=lambda name: name == EMBEDDING):
+            paper = None
+            if column is not None:
+                plan = images.shards.manifest.plan
+                paper = paper_row(checkpoint.recipe, plan, column, feature=name, rerank=how.rerank)
+            rows.append(Scored(name, how.rerank, scores[name], paper))
+    return Evaluation(about, replace(scoring, rerank=rerank), int((gallery.pids >= 0).sum()), identities, tuple(rows))
 
 
-def _require(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ReidError(f"{name} is {value!r}; it is one of {', '.join(known)}")
+def evaluation_folder(path: Path) -> Path:
+    """Where the evaluation of a run belongs.
+
+    Args:
+        path: its folder, or one of its checkpoints.
+
+    Raises:
+        ReidError: a checkpoint outside of a run folder.
+    """
+    run = path if path.is_dir() else path.parent.parent
+    if not path.is_dir() and not (path.parent.name == "checkpoints" and (run / "run.json").is_file()):
+        raise ReidError(f"{path}: is not in a run folder, where the scores would be kept; say where by --out")
+    return run / "evaluation"
+
+
+def _features(
+    checkpoint: Checkpoint,
+    images: RankedImages,
+    about: Mapping[str, Any],
+    computing: Computing,
+    file: Path | None,
+    progress: Progress,
+) -> tuple[Features, Features]:
+    """Of queries and gallery, from a file or computed, and then kept in it."""
+    if file is not None and file.suffix != NPZ:
+        raise ReidError(f"--features {file}: must end in {NPZ}")
+    if file is not None and file.exists():
+        found, query, gallery = read_query_and_gallery(file)
+        others = [f"{key} {found.get(key)}, wanted {about[key]}" for key in _SAME if found.get(key) != about[key]]
+        if others:
+            raise ReidError(
+                f"--features {file}: has features of another model, or computed otherwise ({'; '.join(others)}); "
+                "give another file, or delete this one"
+            )
+        return query, gallery
+    with open_output(file) if file is not None else nullcontext() as output, progress("features", "images") as report:
+        query, gallery = images.features(Extractor(checkpoint, computing), report)
+        if output is not None:
+            output.write(query, QUERY, len(query.pids))
+            output.write(gallery, GALLERY, len(gallery.pids))
+            samples = len(query.pids) + len(gallery.pids)
+            output.finish({**about, "samples": samples, "dimensions": query.dimensions})
+    return query, gallery
+
+
+def _identities(checkpoint: Checkpoint, images: RankedImages) -> tuple[int, int] | None:
+    there = {str(pid) for pid in images.shards.train_labels}
+    trained = set(checkpoint.class_names)
+    return (len(trained), len(there)) if trained <= there else None

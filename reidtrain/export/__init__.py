@@ -1,8 +1,8 @@
 """Trained networks for use without this toolkit: ONNX and `torch.export` files (docs/export.md)."""
 
-from .agreement import Agreement
-from .checkpoint import Exported, export_checkpoint
-from .files import Format
-from .network import EndToEnd, Outputs
+from reidtrain.export.agreement import Agreement
+from reidtrain.export.checkpoint import Exported, export_checkpoint
+from reidtrain.export.formats import Format
+from reidtrain.export.network import EndToEnd, Outputs
 
 __all__ = ["Agreement", "EndToEnd", "Exported", "Format", "Outputs", "export_checkpoint"]

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reidtrain.data import Batch, Preprocessor
-from reidtrain.features import run
-from reidtrain.models import Model
-
-from .files import Crops, Runner
-from .network import Outputs
+from reidtrain.data.dataset import Batch
+from reidtrain.data.preprocessing import Preprocessor
+from reidtrain.export.formats import Crops, Runner
+from reidtrain.export.network import Outputs
+from reidtrain.models.factory import Model, run
 
 NOISE = ((1, 1.0), (2, 1.3), (3, 0.4))
 """Numbers of random images, and their sizes as multiples of the network's."""

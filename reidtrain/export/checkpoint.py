@@ -10,15 +10,26 @@ from pathlib import Path
 import numpy as np
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL, Schema, file_sha256, write_file
-from reidprep.shards import ShardSet, View
+from reidprep.files import TOOL, file_sha256, write_file
+from reidprep.shards.format import View
+from reidprep.shards.reader import ShardSet
+from reidprep.store.hdf5 import Schema
 from reidtrain.checkpoints import Checkpoint
-from reidtrain.data import ShardDataset, collate
-from reidtrain.recipes import recipe_to_dict
-
-from .agreement import Agreement, Reference, compare, random_crops
-from .files import Crops, Format, check_libraries, format_of, onnx_bytes, onnx_runner, pt2_bytes, pt2_runner, traced
-from .network import EndToEnd, Outputs
+from reidtrain.data.dataset import ShardDataset, collate
+from reidtrain.export.agreement import Agreement, Reference, compare, random_crops
+from reidtrain.export.formats import (
+    Crops,
+    Format,
+    check_libraries,
+    format_of,
+    onnx_bytes,
+    onnx_runner,
+    pt2_bytes,
+    pt2_runner,
+    traced,
+)
+from reidtrain.export.network import EndToEnd, Outputs
+from reidtrain.recipes.loading import recipe_to_dict
 
 SCHEMA = Schema("reidtrain.export", 1)
 REAL_CROPS = 16

@@ -10,17 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reidprep.errors import ReidError
-from reidprep.shards import View
-from reidtrain.data import Preprocessor
-from reidtrain.features import EMBEDDING, named_features
-from reidtrain.models import (
-    AttentionDrivenNet,
-    AttentionDrivenOutput,
-    Model,
-    ModelConfig,
-    SelfAttentionConfig,
-    SelfAttentionOutput,
-)
+from reidprep.shards.format import View
+from reidtrain.data.preprocessing import Preprocessor
+from reidtrain.features.extractor import EMBEDDING, named_features
+from reidtrain.models.attention_driven import AttentionDrivenNet, AttentionDrivenOutput
+from reidtrain.models.factory import Model, ModelConfig
+from reidtrain.models.self_attention import SelfAttentionConfig, SelfAttentionOutput
 
 FIRST_BLOCK, FIRST_STAGE = 2, 4
 """The first block of a branch, and the first stage of a ResNet, with an attention map, as the papers count them."""

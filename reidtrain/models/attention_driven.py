@@ -1,4 +1,7 @@
-"""The five-branch attention-driven network (Yang et al., Attention Driven Person Re-identification)."""
+"""The five-branch network of Yang et al., Attention Driven Person Re-identification.
+
+Fusion of the part features: section 3.4, Table 9.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,43 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from reidprep.errors import ReidError
-from reidprep.shards import View
+from reidprep.shards.format import View
 from reidprep.skeleton import PARTS
+from reidtrain.models.intra_attention import Attention, IntraAttention
+from reidtrain.models.layers import Bottleneck, GroupedLinear, conv, initialise
 
-from .fusion import LEARNT_FUSIONS, Fusion
-from .intra_attention import Attention, IntraAttention
-from .layers import Bottleneck, GroupedLinear, conv, initialise
+Fusion = Literal["inter-attention", "fc", "concatenation"]
+
+
+class InterAttention(nn.Module):
+    """E_l = [(mu_i + 1) E_i] with one learnt weight mu_i = sigmoid(w_i E_i + b_i) per part (Eq. 8-9)."""
+
+    def __init__(self, features: int, parts: int) -> None:
+        super().__init__()
+        self.importance = GroupedLinear(features, 1, groups=parts)
+
+    def forward(self, parts: Tensor) -> Tensor:
+        """(n, parts, features) to (n, parts * features)."""
+        return (parts * (1 + torch.sigmoid(self.importance(parts)))).flatten(1)
+
+
+class FullyConnected(nn.Module):
+    """One fully connected layer over all part features, of the same size."""
+
+    def __init__(self, features: int, parts: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(parts * features, parts * features)
+
+    def forward(self, parts: Tensor) -> Tensor:
+        """(n, parts, features) to (n, parts * features)."""
+        fused: Tensor = self.fc(parts.flatten(1))
+        return fused
+
+
+LEARNT_FUSIONS: dict[str, type[InterAttention] | type[FullyConnected]] = {
+    "inter-attention": InterAttention,
+    "fc": FullyConnected,
+}
 
 PartComputation = Literal["auto", "grouped", "separate"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Bottleneck, conv, normed_conv
+from reidtrain.models.layers import Bottleneck, conv, normed_conv
 
 Attention = Literal["decomposed", "plain", "none"]
 

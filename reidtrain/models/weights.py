@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reidprep.errors import ReidError
-
-from .attention_driven import AttentionDrivenNet
+from reidtrain.models.attention_driven import AttentionDrivenNet
 
 CHECKPOINT_KEY = "reidtrain"
 """Under which a checkpoint of this toolkit says what its weights are."""

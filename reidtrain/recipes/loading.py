@@ -14,10 +14,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from reidprep.errors import ReidError
+from reidtrain.recipes.schema import NETWORKS, Recipe
 
-from .schema import NETWORKS, Recipe
-
-_SHIPPED = resources.files(__package__)
+_SHIPPED = resources.files(__package__) / "shipped"
 
 
 def recipe_names() -> list[str]:

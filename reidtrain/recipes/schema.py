@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reidprep.errors import ReidError
-from reidtrain.data import Augmentation
-from reidtrain.models import AttentionDrivenConfig, SelfAttentionConfig
+from reidtrain.data.preprocessing import Augmentation
+from reidtrain.models.attention_driven import AttentionDrivenConfig
+from reidtrain.models.self_attention import SelfAttentionConfig
 
 Network = Literal["attention-driven", "self-attention"]
 
@@ -42,7 +43,7 @@ class Input:
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Height and width by the names of `reidtrain.data.View`; `part_size` goes for all parts."""
+        """Height and width by the names of `reidprep.shards.format.View`; `part_size` goes for all parts."""
         return {"whole": self.whole_size, "parts": self.part_size, "image": self.image_size}
 
 

@@ -1,4 +1,7 @@
-"""What happens around the steps: times, validation, records and checkpoints."""
+"""What happens around the steps: times, validation, checkpoints, and what a run tells its reader.
+
+That is a line per epoch, metrics.csv, TensorBoard and the picture of the curves.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,18 @@ import numpy as np
 import torch
 import torch.distributed
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from reidprep.files import write_file
 from reidtrain.checkpoints import read_checkpoint
-from reidtrain.data import Item
-from reidtrain.features import Values, compute, interleaved
-
-from .module import StageModule
-from .records import Records
+from reidtrain.data.dataset import Item
+from reidtrain.features.extractor import Values, compute, interleaved
+from reidtrain.plots.curves import draw_curves
+from reidtrain.training.module import StageModule
+from reidtrain.training.run_folder import RunFolder
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -155,3 +159,45 @@ def _validate(trainer: pl.Trainer, module: StageModule, workers: int) -> dict[st
     scores = module.task.validate(by_all_processes)
     module.train()
     return scores
+
+
+class Records:
+    """Written in the first process of a run.
+
+    Args:
+        folder: of the run.
+        epochs: of all stages.
+        log: is given a line for the reader after each epoch.
+    """
+
+    def __init__(self, folder: RunFolder, epochs: int, log: Callable[[str], None] | None) -> None:
+        self.folder = folder
+        self.epochs = epochs
+        self.log = log
+        self.board = TensorBoardLogger(folder.path, name="", version="tensorboard")
+        self.seconds_before = float(folder.about["seconds"])
+
+    def epoch(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Record the last row of the history."""
+        row = history[-1]
+        self.board.log_metrics(
+            {name: value for name, value in row.items() if isinstance(value, float)}, step=row["epoch"]
+        )
+        self.board.save()
+        self.folder.write_metrics(history)
+        if any(name.startswith("val/") for name in row) or row["epoch"] == self.epochs:
+            draw_curves(history, self.folder.path / "curves.png")
+        if self.log:
+            self.log(describe(row, self.epochs))
+
+    def close(self) -> None:
+        """Finish the TensorBoard file."""
+        self.board.finalize("success")
+
+
+def describe(row: Mapping[str, Any], epochs: int) -> str:
+    """One line on an epoch."""
+    text = f"epoch {row['epoch']}/{epochs} ({row['stage']}): loss {row['loss']:.4f}, accuracy {row['accuracy']:.1%}, "
+    text += f"lr {row['lr']:.2g}, {row['images_per_second']:.1f} images/s, data wait {row['data_wait']:.1%}"
+    scores = [f"{name.removeprefix('val/')} {value:.2%}" for name, value in row.items() if name.startswith("val/")]
+    return text + (f"; validation {', '.join(scores)}" if scores else "")

@@ -19,15 +19,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
 from reidtrain.checkpoints import checkpoint_content, checkpoint_path, load_checkpoint, make_preprocessor
-from reidtrain.models import AttentionDrivenNet, Model, build_model, load_matching, read_weights
-from reidtrain.recipes import Execution, Recipe
-
-from .callbacks import EpochEnd, Timing, WholeFiles
-from .failures import explained
-from .module import StageModule
-from .records import Records
-from .run_folder import RunFolder
-from .task import Task, identities_task
+from reidtrain.failures import explained
+from reidtrain.models.attention_driven import AttentionDrivenNet
+from reidtrain.models.factory import Model, build_model
+from reidtrain.models.weights import load_matching, read_weights
+from reidtrain.recipes.schema import Execution, Recipe
+from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles
+from reidtrain.training.module import StageModule
+from reidtrain.training.run_folder import RunFolder
+from reidtrain.training.tasks import Task, identities_task
 
 
 @dataclass(frozen=True)

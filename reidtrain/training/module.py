@@ -1,7 +1,8 @@
-"""One stage of training as Lightning runs it."""
+"""One stage of training as Lightning runs it, with its learning rate over time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,16 +14,31 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reidprep.errors import ReidError
-from reidprep.shards import VIEWS
-from reidtrain.data import Batch, IdentityBatchSampler, Item, Preprocessor, ShuffledBatchSampler, collate
-from reidtrain.data.workers import prepare_worker
-from reidtrain.features import run
-from reidtrain.models import Model
-from reidtrain.recipes import Recipe, Stage
+from reidprep.shards.format import VIEWS
+from reidtrain.data.dataset import Batch, Item, collate, prepare_worker
+from reidtrain.data.preprocessing import Preprocessor
+from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
+from reidtrain.losses import class_logits, loss_terms
+from reidtrain.models.factory import Model, run
+from reidtrain.recipes.schema import Recipe, Schedule, Stage
+from reidtrain.training.tasks import Task
 
-from .objective import class_logits, loss_terms
-from .schedule import lr_factor
-from .task import Task
+
+def lr_factor(schedule: Schedule, epoch: float, epochs: int) -> float:
+    """What the learning rate is multiplied by.
+
+    Args:
+        schedule: which curve.
+        epoch: since the start of the stage; the fraction counts the batches, in the middle of which the rate is read.
+        epochs: of the stage.
+    """
+    factor = 1.0
+    if schedule.name == "step":
+        factor = schedule.factor ** (int(epoch) // schedule.every)
+    elif schedule.name == "cosine":
+        factor = (1 + math.cos(math.pi * min(1.0, epoch / epochs))) / 2
+    return factor * min(1.0, epoch / schedule.warmup) if schedule.warmup else factor
+
 
 STEPS_BETWEEN_CHECKS = 20
 """Looking at the loss makes a GPU wait, so it is looked at now and then; NaN stays NaN in the sum."""

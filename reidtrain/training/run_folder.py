@@ -17,9 +17,10 @@ from typing import Any
 import torch
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL, Schema, write_file
-from reidprep.parts import lock_directory, unlock_directory
-from reidtrain.recipes import Recipe, differences, recipe_to_dict, recipe_to_yaml
+from reidprep.files import TOOL, lock_directory, unlock_directory, write_file
+from reidprep.store.hdf5 import Schema
+from reidtrain.recipes.loading import differences, recipe_to_dict, recipe_to_yaml
+from reidtrain.recipes.schema import Recipe
 
 SCHEMA = Schema("reidtrain.run", 1)
 _LIBRARIES = ("torch", "lightning", "numpy", "h5py", "opencv-python-headless")

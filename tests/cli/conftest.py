@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from reidprep.build import BuildOptions, build_shards
-from reidprep.datasets import open_dataset
-from reidprep.estimators import PoseEstimator
-from reidprep.extract import extract_poses
-from reidprep.shards import ShardSet
-from reidprep.synth import generate
+from reidprep.datasets.registry import open_dataset
+from reidprep.estimators.base import PoseEstimator
+from reidprep.poses.extract import extract_poses
+from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.shards.reader import ShardSet
+from reidprep.synth.dataset import generate
 
 SMALL = ("input.whole_size=[96,48]", "input.part_size=[48,48]", "input.image_size=[64,32]")
 MakeRun = Callable[..., Path]
@@ -23,9 +23,9 @@ def make_run(drawn_shards: Path, tmp_path: Path) -> MakeRun:
     """Writes a run folder with an untrained network."""
     torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
     from reidtrain.checkpoints import checkpoint_content, make_preprocessor
-    from reidtrain.data import ChannelMeans
-    from reidtrain.models import build_model
-    from reidtrain.recipes import load_recipe
+    from reidtrain.data.preprocessing import ChannelMeans
+    from reidtrain.models.factory import build_model
+    from reidtrain.recipes.loading import load_recipe
 
     def make(
         name: str,

@@ -1,0 +1,181 @@
+"""`reidprep build-shards`."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..common import (
+    EXIT_SKIPPED,
+    FiniteRange,
+    json_option,
+    overwrite_option,
+    print_json,
+    print_listed,
+    print_skipped,
+    progress,
+)
+from .executor_options import chosen_engine, engine_options, engine_settings
+
+
+def size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """HEIGHTxWIDTH, with 8 to 4096 pixels a side."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)
+    if not match or not all(8 <= int(side) <= 4096 for side in match.groups()):
+        raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH with sides of 8 to 4096 pixels, such as 384x192")
+    return int(match[1]), int(match[2])
+
+
+def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...] | None:
+    """R,G,B; None for `mean`."""
+    if value == "mean":
+        return None
+    try:
+        parts = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 3 or not all(0 <= part <= 255 for part in parts):
+        raise click.BadParameter(f"{value!r} is neither 'mean' nor three numbers of 0 to 255, such as 128,128,128")
+    return parts
+
+
+@click.command(short_help="Poses -> shards: aligned whole body and four parts.")
+@click.argument("poses", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--source",
+    type=click.Path(exists=True, path_type=Path),
+    help="Where the images are now.  [default: where they were for extract-poses]",
+)
+@click.option(
+    "--alignment",
+    type=click.Choice(["pose", "strips"]),
+    default="pose",
+    help="Boxes from the pose, or the whole image and four equal strips (the papers' baseline).",
+)
+@click.option(
+    "--beta",
+    type=FiniteRange(0, 1),
+    default=3 / 48,
+    show_default="3/48",
+    help="Overlap of parts, as a fraction of the body height.",
+)
+@click.option(
+    "--confidence",
+    type=FiniteRange(0),
+    help="Score from which a joint counts as found.  [default: what the poses were made with]",
+)
+@click.option("--canonical", type=click.Path(path_type=Path), help="Canonical poses.  [default: the shipped set]")
+@click.option("--whole-size", callback=size, metavar="HxW", default="384x192", help="Whole-body crop.")
+@click.option("--part-size", callback=size, metavar="HxW", default="96x192", help="Part crops.")
+@click.option("--with-image", is_flag=True, help="Also store the plain resized image.")
+@click.option("--image-size", callback=size, metavar="HxW", help="Its size.  [default: 256x128]")
+@click.option(
+    "--scale",
+    type=click.Choice(["source", "full"]),
+    default="source",
+    help="full: store crops at these sizes; source: no larger than the source images can fill, training then "
+    "finishes the resize.",
+)
+@click.option("--encoding", type=click.Choice(["jpeg", "raw"]), default="jpeg", help="How crops are stored.")
+@click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.  [default: 95 at source scale, 90 at full]")
+@click.option(
+    "--border",
+    callback=colour,
+    metavar="R,G,B|mean",
+    default="mean",
+    help="Colour outside the image; mean: of the train images.",
+)
+@click.option("--shard-size", type=click.IntRange(1), help="Samples per file.  [default: 1024 for jpeg, 128 for raw]")
+@click.option(
+    "--exclude",
+    type=click.Path(path_type=Path),
+    help="Leave out the images that this CSV file lists, such as inspect writes: columns path and reason.",
+)
+@engine_options
+@overwrite_option
+@json_option
+def build_shards(
+    poses: Path,
+    out: Path,
+    source: Path | None,
+    canonical: Path | None,
+    with_image: bool,
+    image_size: tuple[int, int] | None,
+    quality: int | None,
+    shard_size: int | None,
+    exclude: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    **shaping: Any,
+) -> None:
+    """Cut the aligned whole body and four part crops for every pose in POSES, into shards in the folder OUT.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some images were skipped.
+
+    \b
+    Example:
+      reidprep build-shards poses shards --with-image
+      reidprep build-shards /data/poses /data/shards --engine ray --ray-address auto
+    """
+    from reidprep.alignment.canonical import load
+    from reidprep.poses.reader import PoseSet
+    from reidprep.shards.build import BuildOptions
+    from reidprep.shards.build import build_shards as run
+    from reidprep.shards.exclusions import read_exclusions, unknown_paths
+
+    place = engine_settings(shaping)
+    if image_size and not with_image:
+        raise click.UsageError("--image-size goes with --with-image")
+    if quality and shaping["encoding"] == "raw":
+        raise click.UsageError("--quality goes with --encoding jpeg")
+    options = BuildOptions(
+        image_size=(image_size or (256, 128)) if with_image else None,
+        quality=quality,
+        samples_per_shard=shard_size,
+        **shaping,
+    )
+    excluded = read_exclusions(exclude) if exclude else {}
+    started = time.monotonic()
+    with chosen_engine(**place) as engine, progress("build-shards") as report:
+        manifest = run(
+            poses,
+            out,
+            options,
+            source=source,
+            canonical=load(canonical),
+            exclude=excluded,
+            overwrite=overwrite,
+            engine=engine,
+            progress=report,
+        )
+    seconds = time.monotonic() - started
+    summary = manifest.summary
+    unknown = unknown_paths(PoseSet(poses).column("paths"), excluded) if excluded else []
+    if as_json:
+        print_json(
+            {"out": str(out), "rows": manifest.rows, "seconds": round(seconds, 2)}
+            | dict(summary)
+            | {"skipped_files": manifest.skipped, "unknown_excluded": unknown}
+        )
+    else:
+        counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
+        share = sum(summary["joints_filled"]) / len(summary["joints_filled"])
+        click.echo(f"{manifest.rows} samples ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}")
+        doubtful = ", ".join(f"{count} {name.lower()}" for name, count in summary["flags"].items() if count)
+        click.echo(f"flagged: {doubtful or 'none'}")
+        if left_out := sum(summary["excluded"].values()):
+            click.echo(f"excluded: {left_out} images, as {exclude} says")
+    if unknown:
+        print_listed(f"{len(unknown)} images that {exclude} lists are not among the poses:", unknown)
+    print_skipped(manifest.skipped)
+    if manifest.skipped:
+        sys.exit(EXIT_SKIPPED)

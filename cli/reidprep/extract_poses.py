@@ -1,0 +1,148 @@
+"""`reidprep extract-poses`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reidprep.records import SPLITS
+
+from ..common import (
+    EXIT_SKIPPED,
+    json_option,
+    overwrite_option,
+    print_json,
+    print_skipped,
+    progress,
+)
+from .estimator_options import GroupedCommand, estimator_options, estimator_settings
+from .executor_options import chosen_engine, engine_options, engine_settings
+
+DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
+
+
+def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Options given as KEY=VALUE."""
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
+    return dict(value.split("=", 1) for value in values)
+
+
+@click.command(cls=GroupedCommand, short_help="Dataset -> poses: 18 joints for every image.")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--dataset", type=click.Choice(DATASETS), help="Layout of SOURCE.  [default: detected]")
+@click.option(
+    "--dataset-option",
+    "dataset_options",
+    multiple=True,
+    callback=key_values,
+    metavar="KEY=VALUE",
+    help="Option of the dataset reader, see docs/datasets.md; may be repeated.",
+)
+@click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=SPLITS, help="May be repeated.")
+@estimator_options
+@click.option("--limit", type=click.IntRange(1), help="At most so many images of each split.  [default: all]")
+@click.option("--rows-per-part", type=click.IntRange(1), default=2048, help="Images per part file.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "fail"]),
+    default="skip",
+    help="Leave unreadable images out and list them, or stop at the first.",
+)
+@engine_options
+@overwrite_option
+@json_option
+def extract_poses(
+    source: Path,
+    out: Path,
+    dataset: str | None,
+    dataset_options: dict[str, str],
+    splits: tuple[Any, ...],
+    estimator: str,
+    device: str,
+    batch_size: int | None,
+    confidence: float | None,
+    limit: int | None,
+    rows_per_part: int,
+    on_error: Any,
+    overwrite: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Estimate 18 joints for every image of the dataset SOURCE and write them to the folder OUT.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some images were skipped.
+
+    \b
+    Example:
+      reidprep extract-poses Market-1501-v15.09.15 poses --workers 4
+      reidprep extract-poses market poses --estimator mmpose --mmpose-config rtmpose-m
+      reidprep extract-poses market poses --estimator onnx --onnx rtmpose-m.onnx
+      reidprep extract-poses market poses --estimator files --keypoints openpose-output
+      reidprep extract-poses /data/market /data/poses --engine ray --ray-address auto
+    """
+    from reidprep.datasets.registry import open_dataset
+    from reidprep.estimators.registry import create_estimator
+    from reidprep.poses.extract import ExtractOptions
+    from reidprep.poses.extract import extract_poses as run
+
+    place = engine_settings(settings)
+    settings = estimator_settings(estimator, settings)
+    if place["engine"] == "ray" and device != "auto" and (device == "cuda") != bool(place["gpus_per_worker"]):
+        raise click.UsageError(f"--device {device} and --gpus-per-worker do not agree; leave --device out")
+    create = partial(create_estimator, estimator, batch_size=batch_size, **settings)
+    options = ExtractOptions(splits=splits, limit=limit, confidence=confidence, rows_per_part=rows_per_part)
+    started = time.monotonic()
+    with chosen_engine(**place) as engine:
+        data = open_dataset(source, dataset, dataset_options)
+        if not as_json:
+            print_dataset(data)
+        with progress("extract-poses") as report:
+            manifest = run(
+                data,
+                out,
+                # Workers have one of their own; this one says what it is, for which a GPU is not needed.
+                create(device="cpu" if engine.device else device),
+                options,
+                on_error=on_error,
+                overwrite=overwrite,
+                engine=engine,
+                worker_estimator=partial(create, device=engine.device) if engine.device else None,
+                progress=report,
+            )
+    seconds = time.monotonic() - started
+    if as_json:
+        print_json(
+            {"out": str(out), "dataset": data.name, "rows": manifest.rows, "seconds": round(seconds, 2)}
+            | dict(manifest.summary)
+            | {"skipped_files": manifest.skipped, "notes": list(data.notes)}
+        )
+    else:
+        found = manifest.summary["joints_found"]
+        click.echo(f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}")
+    print_skipped(manifest.skipped)
+    if manifest.skipped:
+        sys.exit(EXIT_SKIPPED)
+
+
+def print_dataset(dataset: Any) -> None:
+    """Counts per split and the reader's notes, on standard error."""
+    from reidprep.datasets.summary import describe
+
+    click.echo(f"{dataset.name} in {dataset.root}", err=True)
+    for counts in describe(dataset):
+        click.echo(
+            f"  {counts.split:<8} {counts.images:>7} images, {counts.identities:>5} ids, "
+            f"{counts.cameras:>2} cameras, {counts.junk:>5} junk",
+            err=True,
+        )
+    for note in dataset.notes:
+        click.echo(f"  note: {note}", err=True)

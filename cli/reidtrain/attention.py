@@ -1,0 +1,63 @@
+"""`reidtrain attention`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reidprep.records import SPLITS
+
+from ..common import json_option, progress
+from ..computing import accelerator_option
+from .pictures import per_sheet_option, print_pictures
+
+if TYPE_CHECKING:
+    from reidprep.records import Split
+
+
+@click.command(short_help="Draw attention maps over the crops.")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("shards", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--against", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Draw those of this one beside.")
+@click.option("--samples", type=click.IntRange(1), default=12, help="At most so many samples.")
+@click.option("--split", type=click.Choice(SPLITS), default="query", help="Where they are from.")
+@click.option("--seed", type=click.IntRange(0), help="Choose at random, the same for the same seed.")
+@per_sheet_option(6, "Samples")
+@accelerator_option
+@json_option
+def attention(
+    checkpoint: Path,
+    shards: Path,
+    out: Path,
+    against: Path | None,
+    samples: int,
+    split: Split,
+    seed: int | None,
+    per_sheet: int,
+    accelerator: str,
+    as_json: bool,
+) -> None:
+    """Draw where a trained network looks in samples of SHARDS.
+
+    CHECKPOINT is a file or a run folder. Attention-driven networks show blocks 2 to 4, for the whole body and for the
+    parts, put back where they were cut; self-attention networks show stages 4 to 6. Writes PNG sheets and one HTML page
+    to the folder OUT; earlier pictures there are replaced. Without --seed the samples are spread evenly.
+
+    \b
+    Example:
+      reidtrain attention run shards maps
+      reidtrain attention without-sac shards maps --against with-sac
+    """
+    from reidtrain.features.extractor import Computing
+    from reidtrain.plots.write_attention import load_viewed, write_attention
+
+    paths = [checkpoint] if against is None else [checkpoint, against]
+    viewed = load_viewed(paths, shards, Computing(accelerator))
+    with progress("draw", "samples") as report:
+        pictures = write_attention(
+            viewed, shards, out, split=split, count=samples, seed=seed, per_sheet=per_sheet, progress=report
+        )
+    print_pictures(pictures, "samples", as_json)

@@ -1,0 +1,87 @@
+"""`reidtrain evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..common import json_option, print_json, progress
+from ..computing import computing_options, which_option
+from .scoring import PROTOCOL_HELP, PROTOCOLS, ap_option, metric_option
+
+if TYPE_CHECKING:
+    from reidtrain.checkpoints import Which
+    from reidtrain.metrics.distances import Metric
+    from reidtrain.metrics.protocols import Protocol
+    from reidtrain.metrics.scores import APVariant
+
+
+@click.command(short_help="Score a trained model, beside the papers.")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("shards", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: evaluation, in the run]")
+@click.option("--held-out", is_flag=True, help="Score on training identities that the recipe holds out.")
+@click.option("--protocol", type=PROTOCOLS, help=f"{PROTOCOL_HELP}  [default: that of the dataset]")
+@ap_option
+@metric_option
+@click.option("--rerank", is_flag=True, help="Score with k-reciprocal re-ranking (20, 6, 0.3) as well.")
+@click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Take the features from this file, or keep them there if it does not exist.",
+)
+@which_option
+@computing_options
+@json_option
+def evaluate(
+    checkpoint: Path,
+    shards: Path,
+    out: Path | None,
+    held_out: bool,
+    protocol: Protocol | None,
+    ap: APVariant,
+    metric: Metric,
+    rerank: bool,
+    features: Path | None,
+    which: Which,
+    as_json: bool,
+    **computing: Any,
+) -> None:
+    """Score the trained network of CHECKPOINT, a file or a run folder, on the query and gallery images of SHARDS.
+
+    The embedding, each branch and the fused parts are scored each alone, beside the row of the paper for such a network
+    where there is one. Writes metrics.json and cmc.png; earlier ones are replaced.
+
+    \b
+    Example:
+      reidtrain evaluate run shards --rerank
+      reidtrain evaluate run shards --which best --flip --out flipped
+      reidtrain evaluate small shards --held-out --json
+    """
+    from reidtrain.checkpoints import load_checkpoint
+    from reidtrain.evaluation.evaluate import evaluate as run
+    from reidtrain.evaluation.evaluate import evaluation_folder
+    from reidtrain.evaluation.report import as_text, as_values, write_evaluation
+    from reidtrain.features.extractor import Computing
+
+    folder = out or evaluation_folder(checkpoint)
+    result = run(
+        load_checkpoint(checkpoint, which),
+        shards,
+        held_out=held_out,
+        protocol=protocol,
+        metric=metric,
+        ap=ap,
+        rerank=rerank,
+        computing=Computing(**computing),
+        features=features,
+        progress=progress,
+    )
+    write_evaluation(result, folder)
+    if as_json:
+        print_json({"out": str(folder), **as_values(result)})
+    else:
+        click.echo(f"{as_text(result)}\n\n{folder}: metrics.json and cmc.png")

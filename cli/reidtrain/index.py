@@ -1,0 +1,51 @@
+"""`reidtrain index`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..common import json_option, print_json, progress
+
+if TYPE_CHECKING:
+    from reidtrain.metrics.distances import Metric
+    from reidtrain.retrieval.index import Kind
+
+
+@click.command(short_help="Index a gallery, for a faster search.")
+@click.argument("gallery", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="GALLERY...")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the index to.")
+@click.option(
+    "--kind",
+    type=click.Choice(["ivfpq", "hnsw"]),
+    default="ivfpq",
+    help="ivfpq: small, on disk; hnsw: the whole features and a graph, in memory.",
+)
+@click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", help="Distance.")
+@click.option("--seed", type=int, default=0, help="Draws what ivfpq learns from.")
+@json_option
+def index(gallery: tuple[Path, ...], out: Path, kind: Kind, metric: Metric, seed: int, as_json: bool) -> None:
+    """Index a gallery for `reidtrain search --index`.
+
+    GALLERY are .npy files of features, (images, dimension), or .npz files with the array gallery_features; several
+    are one gallery. Needs the extra faiss.
+
+    \b
+    Example:
+      reidtrain index gallery-*.npy --out index
+      reidtrain search query.npy gallery-*.npy --index index
+    """
+    from reidtrain.retrieval.files import open_gallery
+    from reidtrain.retrieval.index import build_index
+
+    with progress("index") as report:
+        facts = build_index(open_gallery(gallery), out, kind=kind, metric=metric, seed=seed, progress=report)
+    if as_json:
+        print_json({"out": str(out), **asdict(facts)})
+    else:
+        click.echo(
+            f"{facts.kind} index of {facts.images} images, {facts.dimension} dimensions, {facts.metric} distance"
+        )

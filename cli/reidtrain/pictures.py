@@ -1,0 +1,29 @@
+"""What the commands that draw share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..common import print_json
+
+if TYPE_CHECKING:
+    from reidtrain.plots.write import Pictures
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def per_sheet_option(default: int, what: str) -> Callable[[Function], Function]:
+    """--per-sheet."""
+    return click.option("--per-sheet", type=click.IntRange(1, 50), default=default, help=f"{what} on one PNG sheet.")
+
+
+def print_pictures(pictures: Pictures, what: str, as_json: bool) -> None:
+    """Where the pictures are."""
+    if as_json:
+        sheets = [str(sheet) for sheet in pictures.sheets]
+        print_json({"page": str(pictures.page), "sheets": sheets, "shown": pictures.shown})
+    else:
+        click.echo(f"{pictures.shown} {what} on {len(pictures.sheets)} sheets; open {pictures.page}")

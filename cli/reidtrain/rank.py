@@ -1,0 +1,94 @@
+"""`reidtrain rank`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..common import json_option, progress
+from ..computing import accelerator_option, batch_size_option, decoders_option
+from .pictures import per_sheet_option, print_pictures
+from .scoring import metric_option
+
+if TYPE_CHECKING:
+    from reidtrain.metrics.distances import Metric
+
+
+@click.command(short_help="Draw ranked lists: queries and their nearest gallery images.")
+@click.argument("source", type=click.Path(path_type=Path), metavar="CHECKPOINT|FEATURES.npz")
+@click.argument("shards", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT|FEATURES.npz",
+    help="Draw the lists of this one too, below the others.",
+)
+@click.option("--against-shards", type=click.Path(path_type=Path), help="Shards for --against.  [default: SHARDS]")
+@click.option("--queries", type=click.IntRange(1), default=24, help="At most so many queries.")
+@click.option("--top", type=click.IntRange(1, 50), default=10, help="Gallery images in each list.")
+@click.option("--worst", is_flag=True, help="The queries with the lowest average precision, lowest first.")
+@click.option("--seed", type=click.IntRange(0), help="Choose queries at random, the same for the same seed.")
+@metric_option
+@per_sheet_option(6, "Queries")
+@accelerator_option
+@decoders_option
+@batch_size_option
+@json_option
+def rank(
+    source: Path,
+    shards: Path,
+    out: Path,
+    against: Path | None,
+    against_shards: Path | None,
+    queries: int,
+    top: int,
+    worst: bool,
+    seed: int | None,
+    metric: Metric,
+    per_sheet: int,
+    accelerator: str,
+    workers: int,
+    batch_size: int,
+    as_json: bool,
+) -> None:
+    """Draw queries of SHARDS and the gallery images nearest to each, right ones in green, wrong ones in red.
+
+    Writes PNG sheets and one HTML page to the folder OUT; earlier pictures there are replaced. Features come from a
+    checkpoint or run folder, or from a file as `reidtrain score` takes it, with its images in the order of the shards.
+    Without --worst or --seed the queries are spread evenly.
+
+    \b
+    Example:
+      reidtrain rank run shards lists --worst
+      reidtrain rank baseline shards lists --against run --top 5
+    """
+    from reidprep.preview.folder import check
+    from reidtrain.features.extractor import Computing
+    from reidtrain.plots.sources import Source, compared_features
+    from reidtrain.plots.write_ranked import write_ranked_lists
+
+    if against_shards is not None and against is None:
+        raise click.UsageError("--against-shards needs --against")
+    check(out)
+    sources = [Source(source, shards)]
+    if against is not None:
+        sources.append(Source(against, against_shards or shards))
+    with progress("features") as report:
+        features = compared_features(sources, Computing(accelerator, workers, batch_size), report)
+    with progress("draw", "queries") as report:
+        pictures = write_ranked_lists(
+            features,
+            shards,
+            out,
+            count=queries,
+            top=top,
+            worst=worst,
+            seed=seed,
+            metric=metric,
+            per_sheet=per_sheet,
+            progress=report,
+        )
+    print_pictures(pictures, "queries", as_json)

@@ -1,0 +1,35 @@
+"""`reidtrain recipes`."""
+
+from __future__ import annotations
+
+import click
+
+from ..common import json_option, print_json
+
+
+@click.command(short_help="List the shipped recipes, or print one.")
+@click.argument("recipe", required=False, metavar="[NAME|FILE]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value first, as `fit` does.")
+@json_option
+def recipes(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """List the shipped recipes; of one, print every value, those at their defaults included.
+
+    \b
+    Example:
+      reidtrain recipes
+      reidtrain recipes attention-driven-market1501 > mine.yaml
+    """
+    from reidtrain.recipes.loading import load_recipe, recipe_names, recipe_to_dict, recipe_to_yaml
+
+    if recipe is None:
+        names = recipe_names()
+        if as_json:
+            print_json({"recipes": names})
+        else:
+            click.echo("\n".join(names))
+        return
+    chosen = load_recipe(recipe, overrides)
+    if as_json:
+        print_json(recipe_to_dict(chosen))
+    else:
+        click.echo(recipe_to_yaml(chosen), nl=False)

@@ -1,0 +1,51 @@
+"""`reidtrain score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..common import json_option, print_json
+from .scoring import PROTOCOL_HELP, PROTOCOLS, ap_option, metric_option
+
+if TYPE_CHECKING:
+    from reidtrain.metrics.distances import Metric
+    from reidtrain.metrics.protocols import Protocol
+    from reidtrain.metrics.scores import APVariant
+
+
+@click.command(short_help="Score the features of any model.")
+@click.argument("features", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FEATURES.npz...")
+@click.option("--protocol", type=PROTOCOLS, required=True, help=PROTOCOL_HELP)
+@ap_option
+@metric_option
+@click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbours (20, 6, 0.3).")
+@json_option
+def score(
+    features: tuple[Path, ...], protocol: Protocol, ap: APVariant, metric: Metric, rerank: bool, as_json: bool
+) -> None:
+    """Score features of any model: CMC, mAP and mINP.
+
+    FEATURES.npz holds query_features, query_pids, query_camids, gallery_features, gallery_pids and
+    gallery_camids. Several files are the splits of one test, such as CUHK03 classic's 20: scores are averaged.
+
+    \b
+    Example:
+      reidtrain score features.npz --protocol market1501 --metric cosine --rerank
+      reidtrain score split-*.npz --protocol cuhk03-classic --json
+    """
+    from reidtrain.metrics.features_file import score_files
+
+    metrics = score_files(features, protocol=protocol, ap=ap, metric=metric, rerank=rerank)
+    values = {f"rank{rank}": metrics.cmc_at(rank) for rank in metrics.ranks}
+    values |= {"mAP": metrics.mAP, "mINP": metrics.mINP}
+    counts = {"queries": metrics.queries, "queries_without_match": metrics.queries_without_match}
+    if as_json:
+        print_json(values | counts)
+        return
+    click.echo(f"protocol {protocol}, {metric} distance{', re-ranked' if rerank else ''}, {ap} AP")
+    for name, value in values.items():
+        click.echo(f"  {name.replace('rank', 'Rank-'):<8} {value:7.2%}")
+    click.echo(f"  {counts['queries']} queries, {counts['queries_without_match']} of them without a match")

@@ -1,0 +1,82 @@
+"""`reidtrain search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..common import json_option, print_json, progress
+
+if TYPE_CHECKING:
+    from reidtrain.metrics.distances import Metric
+
+SHOWN_QUERIES = 20
+
+
+@click.command(short_help="Find the gallery images nearest to a query.")
+@click.argument("query", type=click.Path(path_type=Path), metavar="QUERY")
+@click.argument("gallery", nargs=-1, type=click.Path(path_type=Path), metavar="[GALLERY]...")
+@click.option("--top", type=click.IntRange(1), default=20, help="How many to find for each query.")
+@click.option(
+    "--metric",
+    type=click.Choice(["euclidean", "cosine"]),
+    help="Distance.  [default: euclidean, or that of the index]",
+)
+@click.option(
+    "--index", type=click.Path(path_type=Path), help="Folder of an index of this gallery, by reidtrain index."
+)
+@click.option(
+    "--candidates", type=click.IntRange(1), help="Images that the index proposes per query.  [default: 200, or --top]"
+)
+@click.option("--visits", type=click.IntRange(1), help="Lists read, or nodes queued, by the index.  [default: 256]")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the indices and distances to this .npz file.")
+@json_option
+def search(
+    query: Path,
+    gallery: tuple[Path, ...],
+    top: int,
+    metric: Metric | None,
+    index: Path | None,
+    candidates: int | None,
+    visits: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the gallery images nearest to each query.
+
+    QUERY and GALLERY are .npy files of features, (images, dimension), or .npz files with the arrays query_features
+    and gallery_features. Without GALLERY, that of QUERY is searched. Several files are one gallery, counted through.
+    The search is exact and reads .npy files in blocks, so they may be larger than the memory; --index is faster and
+    may miss some.
+
+    \b
+    Example:
+      reidtrain search features.npz --top 10
+      reidtrain search query.npy gallery-*.npy --metric cosine --out nearest.npz
+      reidtrain search query.npy gallery-*.npy --index index --json
+    """
+    from reidtrain.retrieval.files import as_records, search_files, search_files_by_index, write_nearest
+
+    if index is not None:
+        if metric:
+            raise click.UsageError("--metric is that of the index; leave it out")
+        wanted = candidates or max(200, top)
+        nearest = search_files_by_index(query, gallery, index, top=top, candidates=wanted, visits=visits or 256)
+    elif candidates or visits:
+        raise click.UsageError("--candidates and --visits need --index")
+    else:
+        with progress("search") as report:
+            nearest = search_files(query, gallery, top=top, metric=metric or "euclidean", progress=report)
+    if out is not None:
+        write_nearest(out, nearest)
+    found = as_records(nearest, gallery or [query])
+    if as_json:
+        print_json({"queries": len(found), "nearest": found})
+        return
+    for number, row in enumerate(found[:SHOWN_QUERIES]):
+        images = (f"{entry.get('path', entry['index'])} ({entry['distance']:.4g})" for entry in row)
+        click.echo(f"query {number}: {', '.join(images)}")
+    if len(found) > SHOWN_QUERIES:
+        click.echo(f"... and {len(found) - SHOWN_QUERIES} more queries; --json and --out give all")

@@ -1,0 +1,93 @@
+"""From measured joints to complete joints, boxes and flags: the geometry between poses and crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.alignment.boxes import body_boxes, strip_boxes
+from reidprep.alignment.canonical import CanonicalPoses
+from reidprep.alignment.filling import fill
+
+POOR_FIT_RESIDUAL = 0.1
+"""Residual, as a fraction of body height, from which `Flag.POOR_FIT` is set."""
+TRUNCATED_SHARE = 0.2
+"""Share of the whole-body box's height outside the image from which `Flag.TRUNCATED` is set."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How n images are aligned.
+
+    Attributes:
+        joints: (n, 18, 2) float32, complete, source pixels.
+        filled: (n, 18) bool, True where a joint is an estimate.
+        boxes: (n, 5, 4) float32 xyxy, source pixels.
+        residuals: (n,) float32, fraction of body height.
+        flags: (n,) int32 of `Flag`.
+    """
+
+    joints: NDArray[np.float32]
+    filled: NDArray[np.bool_]
+    boxes: NDArray[np.float32]
+    residuals: NDArray[np.float32]
+    flags: NDArray[np.int32]
+
+    def take(self, rows: NDArray[np.int64]) -> Alignment:
+        """Some rows."""
+        return Alignment(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def align(
+    joints: NDArray[np.float32],
+    image_sizes: NDArray[np.int32],
+    canonical: CanonicalPoses,
+    *,
+    alignment: str,
+    beta: float,
+    confidence: float,
+) -> Alignment:
+    """Fill missing joints and place the boxes.
+
+    Args:
+        joints: (n, 18, 3) as measured.
+        image_sizes: (n, 2) width and height.
+        canonical: the poses to fill from.
+        alignment: `pose` for Eq. 1-2 boxes, `strips` for the whole image and four equal strips.
+        beta: overlap of neighbouring parts as a fraction of the body height.
+        confidence: score from which a joint counts as found.
+    """
+    complete = fill(joints, image_sizes, canonical, confidence=confidence)
+    boxes, degenerate = body_boxes(complete.joints, image_sizes, beta=beta)
+    flags = (
+        Flag.FEW_JOINTS * complete.few
+        + Flag.POOR_FIT * (complete.residual > POOR_FIT_RESIDUAL)
+        + Flag.DEGENERATE_BOXES * degenerate
+        + Flag.TRUNCATED * _truncated(boxes, image_sizes)
+    )
+    if alignment == "strips":
+        boxes = strip_boxes(image_sizes)
+    return Alignment(complete.joints, complete.filled, boxes, complete.residual, flags.astype(np.int32))
+
+
+def _truncated(boxes: NDArray[np.float32], image_sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    top, bottom = boxes[:, 0, 1], boxes[:, 0, 3]
+    outside = np.maximum(0, -top) + np.maximum(0, bottom - image_sizes[:, 1])
+    result: NDArray[np.bool_] = outside > TRUNCATED_SHARE * (bottom - top)
+    return result
+
+
+class Flag(IntFlag):
+    """What is doubtful about a sample's alignment; several may be set."""
+
+    FEW_JOINTS = 1
+    """Too few joints were found to fit a canonical pose; an upright one was placed."""
+    POOR_FIT = 2
+    """The found joints lie far from every canonical pose."""
+    DEGENERATE_BOXES = 4
+    """The joints gave no usable boxes; fixed strips were used."""
+    TRUNCATED = 8
+    """The whole-body box leaves the image by more than a fifth of its height: feet or head are likely cut off."""

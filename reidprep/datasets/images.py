@@ -1,0 +1,280 @@
+"""Images that are files in a folder: list them fast, read them safely, whole or a box of them.
+
+A box is written as a W3C media fragment (Media Fragments URI 1.0, section 4.2.2): `frames/1.jpg#xywh=10,20,64,128` is
+the part of `frames/1.jpg` that starts 10 pixels from its left and 20 from its top edge, 64 wide and 128 high.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.datasets.base import ImageSource
+from reidprep.errors import ImageError, ReidError
+from reidprep.images import decode_image
+
+
+def check_readable(images: ImageSource, path: str | None) -> None:
+    """Raise if an image that could be read where the command was started cannot be read here.
+
+    Raises:
+        ReidError: names the image and this machine.
+    """
+    if path is None:
+        return
+    try:
+        images.read(path)
+    except ImageError as error:
+        raise ReidError(f"{path}: {error}; the images must be at the same place on all machines") from None
+
+
+CACHE_BYTES = 128 * 1024 * 1024
+"""Decoded frames kept by a process: 21 of 1920x1080."""
+
+_FRAGMENT = re.compile(r"(.+)#xywh=([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8}),([1-9][0-9]{0,8})", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a frame, in whole pixels; it may reach beyond the right and the lower edge.
+
+    Attributes:
+        x: pixels of the frame left of it, 0 or more.
+        y: pixels of the frame above it, 0 or more.
+        width: 1 or more.
+        height: 1 or more.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def with_box(frame: str, box: Box) -> str:
+    """The record path of a box in a frame."""
+    return f"{frame}#xywh={box.x},{box.y},{box.width},{box.height}"
+
+
+def split_box(path: str) -> tuple[str, Box | None]:
+    """The frame that a record path names, and the box in it; None if the path names no box.
+
+    A point of the frame lies in the crop at (x - box.x, y - box.y).
+    """
+    match = _FRAGMENT.fullmatch(path)
+    return (match[1], Box(*map(int, match.groups()[1:]))) if match else (path, None)
+
+
+def without_suffix(path: str) -> str:
+    """A record path without the file's last suffix: `a/b.jpg` -> `a/b`, `b.jpg#xywh=1,2,3,4` -> `b#xywh=1,2,3,4`."""
+    frame, box = split_box(path)
+    stem = str(PurePosixPath(frame).with_suffix(""))
+    return with_box(stem, box) if box else stem
+
+
+class FrameImages:
+    """Image files below a folder, and boxes in them.
+
+    Several boxes of a frame are cut from one decoding of it, as long as they are read near one another, which is how
+    datasets list them: the frames read last are kept. The newest is kept whatever its size. A pickled copy starts
+    with none.
+
+    Attributes:
+        root: the folder that record paths are relative to.
+        cache_bytes: size of the decoded frames to keep.
+    """
+
+    def __init__(self, root: Path, cache_bytes: int = CACHE_BYTES) -> None:
+        self.root = root
+        self.cache_bytes = cache_bytes
+        self._folder = FolderImages(root)
+        self._frames: OrderedDict[str, Future[NDArray[np.uint8]]] = OrderedDict()
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "cache_bytes": self.cache_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def read(self, path: str) -> NDArray[np.uint8]:
+        """Read an image, or the part of a frame that a box covers, as (h, w, 3) uint8 RGB.
+
+        Raises:
+            ImageError: missing, not a file, outside the folder, not a usable image, or the box lies outside the frame.
+        """
+        name, box = split_box(path)
+        if box is None:
+            return self._folder.read(path)
+        frame = self._frame(name)
+        height, width = frame.shape[:2]
+        if box.x >= width or box.y >= height:
+            raise ImageError(f"the box lies outside the frame, which is {width}x{height}")
+        # Copied: a view would keep the whole frame alive.
+        crop: NDArray[np.uint8] = frame[box.y : box.y + box.height, box.x : box.x + box.width].copy()
+        return crop
+
+    def _frame(self, name: str) -> NDArray[np.uint8]:
+        with self._lock:
+            future = self._frames.get(name)
+            first = future is None
+            if future is None:
+                future = self._frames[name] = Future()
+            self._frames.move_to_end(name)
+        if first:
+            try:
+                future.set_result(self._folder.read(name))
+            except BaseException as error:
+                future.set_exception(error)
+            with self._lock:
+                self._forget()
+        return future.result()
+
+    def _forget(self) -> None:
+        """Drop the frames read longest ago until the others fit, and those that could not be read."""
+        left = self.cache_bytes
+        newest = True
+        for name, future in reversed(list(self._frames.items())):
+            if not future.done():
+                continue
+            left -= 0 if future.exception() else future.result().nbytes
+            if future.exception() or (left < 0 and not newest):
+                del self._frames[name]
+            newest = False
+
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Larger files are not read: no image within the pixel limit needs as much."""
+
+
+def why_unsafe(path: str) -> str | None:
+    """Why a path must not be opened below a dataset's folder; None if it may.
+
+    The path is checked as text: a symbolic link inside the folder was put there by its owner and is followed.
+    """
+    if not PurePosixPath(path).parts:
+        return "the path is empty"
+    if "\0" in path:
+        return "the path contains a NUL character"
+    if "\\" in path:
+        return "the path contains a backslash; separate folders by /"
+    if path.startswith("/") or PureWindowsPath(path).drive:
+        return "the path is absolute; give it relative to the dataset's folder"
+    if ".." in PurePosixPath(path).parts:
+        return "the path leaves the dataset's folder through '..'"
+    return None
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """Image files below a folder.
+
+    Attributes:
+        root: the folder that record paths are relative to.
+    """
+
+    root: Path
+
+    def read(self, path: str) -> NDArray[np.uint8]:
+        """Read an image file as (h, w, 3) uint8 RGB.
+
+        Raises:
+            ImageError: missing, not a file, outside the folder, or not a usable image.
+        """
+        unsafe = why_unsafe(path)
+        if unsafe:
+            raise ImageError(unsafe)
+        return decode_image(_read_bytes(self.root / path))
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        status = file.stat()
+        # Checked before opening: opening a named pipe would wait for ever.
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError("is a directory")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise ImageError(f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise ImageError("file not found") from None
+    except PermissionError:
+        raise ImageError("no permission to read the file") from None
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror or error}") from None
+    except ValueError:  # a lone surrogate, which no file name can hold
+        raise ImageError("not a usable file name") from None
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The contents of one folder.
+
+    Attributes:
+        images: names of image files, sorted.
+        others: names of everything else, sorted, printable.
+    """
+
+    images: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def scan(folder: Path) -> Entries:
+    """Names in a folder, told apart by suffix without looking at each file.
+
+    Raises:
+        ReidError: the folder cannot be listed.
+    """
+    images: list[str] = []
+    others: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                try:
+                    name.encode()
+                except UnicodeEncodeError:
+                    # Paths are stored as UTF-8: a name in another encoding cannot be kept.
+                    others.append(os.fsencode(name).decode("utf-8", "backslashreplace"))
+                    continue
+                if not name.lower().endswith(IMAGE_SUFFIXES):
+                    others.append(name)
+                elif entry.is_dir():
+                    others.append(name + "/")
+                else:
+                    images.append(name)
+    except OSError as error:
+        raise ReidError(f"{folder}: cannot be listed: {error.strerror or error}") from None
+    return Entries(tuple(sorted(images)), tuple(sorted(others)))
+
+
+def missing_files(root: Path, paths: Iterable[str]) -> list[str]:
+    """Those of the relative paths that do not exist below root; lists each folder once, for speed."""
+    seen: dict[str, frozenset[str]] = {}
+    missing = []
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder not in seen:
+            try:
+                seen[folder] = frozenset(os.listdir(root / folder))  # noqa: PTH208  # noqa: PTH208
+            except OSError:
+                seen[folder] = frozenset()
+        # Asked again by name: a file system may ignore case or normalise Unicode.
+        if name not in seen[folder] and not (root / path).exists():
+            missing.append(path)
+    return missing

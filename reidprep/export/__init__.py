@@ -1,0 +1,1 @@
+"""Poses and shards in the formats of other tools (docs/exporting.md)."""

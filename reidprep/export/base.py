@@ -1,0 +1,65 @@
+"""What every export takes and gives; numbers in JSON that read back as the same float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ReidError
+from reidprep.poses.format import SCHEMA as POSES
+from reidprep.shards.format import SCHEMA as SHARDS
+from reidprep.store.hdf5 import Schema
+from reidprep.store.manifest import read_manifest
+
+FORMATS: Mapping[str, Schema] = {"coco": POSES, "openpose": POSES, "webdataset": SHARDS}
+"""The formats, and the kind of directory that each is made from."""
+
+Progress = Callable[[int, int], None]
+"""Called with the images done, and all images."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        out: the file or folder.
+        images: images by split.
+        files: number of files, a manifest not counted.
+        bytes: their size.
+    """
+
+    out: Path
+    images: Mapping[str, int]
+    files: int
+    bytes: int
+
+
+def check_kind(path: Path, format: str) -> None:
+    """Make sure that a directory is of the kind that a format is made from.
+
+    Raises:
+        ReidError: it is not, or neither poses nor shards.
+    """
+    schema = read_manifest(path, POSES, SHARDS).schema
+    if schema != FORMATS[format]:
+        kind, other = (wanted.name.removeprefix("reidprep.") for wanted in (FORMATS[format], schema))
+        possible = " or ".join(f"--format {name}" for name, wanted in FORMATS.items() if wanted == schema)
+        raise ReidError(
+            f"{path}: holds {other}, but --format {format} takes {kind}; use {possible}, or give the {kind}"
+        )
+
+
+def exact(values: NDArray[np.float32]) -> Any:
+    """Nested lists of the shortest decimals that give `values` again when read as float32; None where not finite."""
+    short = values.astype(np.str_).astype(np.float64)
+    # A decimal is the nearest to its float32; read as a float64 first, it might in theory round to the neighbour.
+    decimals = np.where(short.astype(np.float32) == values, short, values.astype(np.float64))
+    boxed = decimals.astype(np.object_)
+    boxed[~np.isfinite(values)] = None
+    return boxed.tolist()

@@ -1,0 +1,199 @@
+"""A shard directory as tar files for WebDataset (https://github.com/webdataset/webdataset).
+
+Members that belong together stand one after the other and share their name up to the first dot, the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.alignment.align import Flag
+from reidprep.datasets.images import without_suffix
+from reidprep.errors import ReidError
+from reidprep.export.base import Exported, Progress, exact
+from reidprep.files import file_sha256, whole_file
+from reidprep.records import SPLITS, Split
+from reidprep.shards.format import image_shapes
+from reidprep.shards.reader import ShardSet
+from reidprep.skeleton import JOINTS, PARTS
+from reidprep.store.hdf5 import Schema
+from reidprep.store.manifest import Manifest, Part
+from reidprep.store.writer import PartDirectory, relative_source
+
+SCHEMA = Schema("reidprep.webdataset", 1)
+SAMPLES_PER_TAR = 1000
+VIEWS = ("whole", *PARTS, "image")
+"""Names of a sample's images, in the order in which shards store them."""
+
+
+@dataclass(frozen=True)
+class _Tar:
+    """One tar file to write: samples `start` to `stop - 1` of a split."""
+
+    name: str
+    split: Split
+    shards: ShardSet
+    start: int
+    stop: int
+
+
+def export_webdataset(
+    shards_path: Path,
+    out: Path,
+    *,
+    splits: Sequence[Split] = SPLITS,
+    samples_per_tar: int = SAMPLES_PER_TAR,
+    overwrite: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Exported:
+    """Copy the samples of a shard directory into tar files; resumes an interrupted export.
+
+    The JPEG bytes are those of the shards. The same shards and parameters give the same bytes.
+
+    Args:
+        shards_path: a complete shard directory.
+        out: the folder, which gets `train-00000.tar` and so on, and a manifest (docs/exporting.md).
+        splits: which to write.
+        samples_per_tar: samples in a tar file, fewer in the last of a split.
+        overwrite: replace an export of other shards or with other parameters.
+        progress: called with the samples done, and all samples, those of an earlier run included.
+
+    Raises:
+        ReidError: unusable or damaged shards, none in the splits, an unusable `out`, a full disk.
+    """
+    sets = {split: ShardSet.open(shards_path, split) for split in SPLITS if split in splits}
+    total = sum(map(len, sets.values()))
+    if not total:
+        raise ReidError(f"{shards_path}: no sample in the splits {', '.join(sets)}")
+    manifest = ShardSet.open(shards_path).manifest
+    plan = _plan(manifest, list(sets), samples_per_tar)
+    with PartDirectory(out, SCHEMA, relative_source(shards_path, out), plan, overwrite=overwrite) as directory:
+        tars = [
+            _Tar(f"{split}-{number:05d}.tar", split, shards, start, min(start + samples_per_tar, len(shards)))
+            for split, shards in sets.items()
+            for number, start in enumerate(range(0, len(shards), samples_per_tar))
+        ]
+        missing = [tar for tar in tars if tar.name not in directory.present]
+        done = total - sum(tar.stop - tar.start for tar in missing)
+        progress(done, total)
+        if missing:
+            _check(sets.values())
+            keys = sample_keys({split: shards.column("paths").tolist() for split, shards in sets.items()})
+        for tar in missing:
+            with whole_file(out / tar.name) as file:
+                for _ in _write_tar(file, tar, keys[tar.split], plan["members"]):
+                    done += 1
+                    progress(done, total)
+            sha256 = file_sha256(out / tar.name)
+            if sha256 is None:
+                raise ReidError(f"{out / tar.name}: cannot be read back; run the command again")
+            directory.add(Part(tar.name, tar.stop - tar.start, sha256, statistics={"split": tar.split}))
+        images: dict[str, int] = {split: len(shards) for split, shards in sets.items()}
+        directory.finish(_summary(manifest, images))
+    files = [out / tar.name for tar in tars]
+    return Exported(out, images, len(files), sum(file.stat().st_size for file in files))
+
+
+def _plan(manifest: Manifest, splits: Sequence[Split], samples_per_tar: int) -> dict[str, Any]:
+    suffix = "jpg" if manifest.plan["encoding"] == "jpeg" else "npy"
+    views = VIEWS[: len(image_shapes(manifest.plan))]
+    return {
+        "shards": {
+            "tool": manifest.tool,
+            "sha256": hashlib.sha256("".join(part.sha256 for part in manifest.parts).encode()).hexdigest(),
+            **manifest.plan,
+        },
+        "splits": list(splits),
+        "samples_per_tar": samples_per_tar,
+        "members": [*(f"{view}.{suffix}" for view in views), "json"],
+    }
+
+
+def _summary(manifest: Manifest, images: Mapping[str, int]) -> dict[str, Any]:
+    kept = {name: manifest.summary[name] for name in ("train_labels", "channel_means")}
+    return {"images": dict(images), "joints": JOINTS, **kept}
+
+
+def _check(sets: Iterable[ShardSet]) -> None:
+    """Raise if a shard is not the one that its manifest lists: no checksum but this covers the labels."""
+    for shards in sets:
+        for part in shards.parts:
+            file = shards.path / part.name
+            if file.exists() and file_sha256(file) != part.sha256:
+                raise ReidError(
+                    f"{file}: is damaged or was changed (its SHA-256 differs from the manifest); "
+                    "'reidprep verify' finds the row, the same build-shards command makes the file anew"
+                )
+
+
+def sample_keys(paths: Mapping[Split, Sequence[str]]) -> dict[Split, list[str]]:
+    """A key without a dot in its last component for every path; unique over all splits.
+
+    It is the path without its suffix, other dots as `_`. Should two be equal, all get their number in the list.
+    """
+    plain = {split: [_key(path) for path in some] for split, some in paths.items()}
+    if len({key for keys in plain.values() for key in keys}) == sum(map(len, plain.values())):
+        return plain
+    numbers = count()
+    return {split: [f"{key}~{next(numbers)}" for key in keys] for split, keys in plain.items()}
+
+
+def _key(path: str) -> str:
+    folder, slash, name = without_suffix(path).rpartition("/")
+    key = folder + slash + name.replace(".", "_")
+    # A key that starts so may be taken for metadata, and left out.
+    return f"-{key}" if key.startswith("__") else key
+
+
+def _write_tar(file: BinaryIO, tar: _Tar, keys: Sequence[str], members: Sequence[str]) -> Iterator[None]:
+    """Write the samples of a tar file, one per step."""
+    labels = tar.shards.train_labels if tar.split == "train" else {}
+    shapes = image_shapes(tar.shards.manifest.plan)
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for index in range(tar.start, tar.stop):
+            row = tar.shards.row(index)
+            images = zip(members, tar.shards.encoded(index), shapes, strict=False)
+            content = [_npy(data, shape) if name.endswith("npy") else data.tobytes() for name, data, shape in images]
+            content.append(_labels(row, tar.split, labels.get(int(row["pids"]), -1)))
+            for name, data in zip(members, content, strict=True):
+                # Owner 0, mode 644, time 0: nothing of the machine or the hour gets into the bytes.
+                entry = tarfile.TarInfo(f"{keys[index]}.{name}")
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+            yield
+
+
+def _npy(data: NDArray[np.uint8], shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, data.reshape(shape))
+    return file.getvalue()
+
+
+def _labels(row: Mapping[str, Any], split: Split, label: int) -> bytes:
+    content = {
+        "path": str(row["paths"]),
+        "pid": int(row["pids"]),
+        "label": label,
+        "camid": int(row["camids"]),
+        "split": split,
+        "sequence": int(row["sequences"]),
+        "frame": int(row["frames"]),
+        "joints": exact(row["joints"]),
+        "joints_filled": exact(row["joints_filled"]),
+        "filled": row["filled"].tolist(),
+        "boxes": dict(zip(("whole", *PARTS), exact(row["boxes"]), strict=True)),
+        "residual": exact(row["residuals"]),
+        "flags": [flag.name for flag in Flag if int(row["flags"]) & flag],
+    }
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

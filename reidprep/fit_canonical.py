@@ -1,0 +1,67 @@
+"""Learn canonical poses from a pose directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from reidprep.alignment.canonical import CanonicalPoses, to_json
+from reidprep.alignment.learning import learn
+from reidprep.errors import ReidError
+from reidprep.files import write_file
+from reidprep.poses.reader import PoseSet
+from reidprep.records import Split
+
+
+def fit_canonical(
+    poses_path: Path,
+    out: Path,
+    *,
+    split: Split = "train",
+    count: int,
+    confidence: float | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> CanonicalPoses:
+    """Learn a set of typical poses from the poses of one split and write it.
+
+    Args:
+        poses_path: a complete pose directory.
+        out: the JSON file to write.
+        split: whose poses to learn from.
+        count: how many typical poses.
+        confidence: score from which a joint counts as found, None for what the poses say.
+        seed: of the clustering.
+        overwrite: replace the file if it exists.
+
+    Raises:
+        ReidError: no poses in the split, too few complete ones, or `out` exists or cannot be written.
+    """
+    if out.exists() and not overwrite:
+        raise ReidError(f"{out}: exists already; choose another file, or --overwrite")
+    poses = PoseSet(poses_path)
+    rows = np.flatnonzero(poses.column("splits") == split)
+    if not len(rows):
+        raise ReidError(f"{poses_path}: no poses in the split {split!r}")
+    chosen = poses.read(rows)
+    result = learn(
+        chosen.joints,
+        chosen.image_sizes,
+        confidence=poses.confidence if confidence is None else confidence,
+        count=count,
+        rng=np.random.default_rng(seed),
+        provenance={
+            "dataset": poses.dataset["name"],
+            "split": split,
+            "seed": seed,
+            "estimator": poses.estimator["name"],
+            "weights_sha256": poses.estimator["weights_sha256"],
+        },
+    )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReidError(f"{out.parent}: cannot be made a folder ({error.strerror})") from None
+    write_file(out, to_json(result))
+    return result

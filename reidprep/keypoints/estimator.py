@@ -1,0 +1,84 @@
+"""Joints that other software found and wrote to files, in the place of an estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ReidError
+from reidprep.keypoints.matching import Names, best_person, person_in_box
+from reidprep.keypoints.reading import read_keypoints
+from reidprep.skeleton import JOINTS
+
+
+class KeypointFiles:
+    """Looks the joints of an image up by its record path (docs/keypoint-files.md).
+
+    Images that no file is about get NaN; images in which the files have no people get zeros, no joint found.
+    """
+
+    name = "files"
+    device = "cpu"
+    batch_size = 1
+
+    def __init__(
+        self,
+        source: Path,
+        *,
+        format: str | None = None,
+        images: Path | None = None,
+        device: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        """Read all files.
+
+        Args:
+            source: a keypoint file, or a folder of them.
+            format: `openpose`, `coco`, `mmpose` or `table`; detected if None.
+            images: COCO annotation file that names the images of a list of COCO results.
+            device: `auto` or `cpu`.
+            batch_size: None.
+
+        Raises:
+            ReidError: files that cannot be used, or a device or batch size, as nothing is computed.
+        """
+        if device not in ("auto", "cpu") or batch_size is not None:
+            option = "--device" if batch_size is None else "--batch-size"
+            raise ReidError(f"--estimator files looks joints up and computes nothing; leave out {option}")
+        keypoints = read_keypoints(source, format, images)
+        self._names = Names(keypoints.content.entries)
+        self.weights_sha256 = keypoints.sha256
+        self.score_scale = keypoints.content.score_scale
+        self.confidence = keypoints.content.confidence
+        self.options: Mapping[str, Any] = {"format": keypoints.format, "files": keypoints.files}
+
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """See `LooksUpPaths.check_paths`."""
+        self._names.check(paths)
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str]) -> NDArray[np.float32]:
+        """See `PoseEstimator.__call__`.
+
+        Raises:
+            ReidError: several entries fit a path equally well.
+        """
+        rows = np.full((len(images), len(JOINTS), 3), np.nan, np.float32)
+        for row, image, path in zip(rows, images, paths, strict=True):
+            match = self._names.find(path)
+            if match is None:
+                continue
+            row[:] = 0
+            people = match.entry.people
+            if match.box is None:
+                chosen = best_person(people, image.shape[1], image.shape[0])
+                if chosen is not None:
+                    row[:] = people[chosen]
+            else:
+                person = person_in_box(people, match.box)
+                if person is not None:
+                    row[:] = person
+        return rows

@@ -1,0 +1,1 @@
+"""The first stage: pose directories, as `extract-poses` writes and `build-shards` reads them (docs/poses-format.md)."""

@@ -1,0 +1,150 @@
+"""Read a pose directory, a file at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidprep.errors import ReidError
+from reidprep.files import file_sha256
+from reidprep.poses.format import SCHEMA, Poses, concatenate, read_poses, take
+from reidprep.store.manifest import Manifest, Part, checked_fields, read_manifest
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of one part file.
+
+    Attributes:
+        part: the file's name.
+        sha256: its hash, hex.
+        rows_of_part: how many rows it has.
+        rows: (n,) those wanted, ascending.
+    """
+
+    part: str
+    sha256: str
+    rows_of_part: int
+    rows: NDArray[np.int64]
+
+
+class PoseSet:
+    """Reads a complete pose directory, a part at a time.
+
+    Attributes:
+        path: the directory.
+        manifest: its manifest.
+        confidence: score from which a joint counts as found, on the estimator's scale.
+        estimator: what the poses were estimated with: name, weights_sha256, score_scale, device.
+        dataset: what was processed: name, options, splits, limit, images, records_sha256.
+
+    Raises:
+        ReidError: not a pose directory, or one whose extraction was not finished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest = read_manifest(path, SCHEMA)
+        if not self.manifest.complete:
+            raise ReidError(f"{path}: the poses are not complete; run the same extract-poses command again to finish")
+        with checked_fields(path):
+            self.confidence = float(self.manifest.plan["confidence"])
+            self.estimator = dict(self.manifest.plan["estimator"])
+            self.dataset = dict(self.manifest.plan["dataset"])
+        self._starts = np.cumsum([0, *(part.rows for part in self.manifest.parts)])
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the hashes of all parts: changes when any pose changes."""
+        return hashlib.sha256("".join(part.sha256 for part in self.manifest.parts).encode()).hexdigest()
+
+    @property
+    def source(self) -> Path:
+        """Where the images were when the poses were estimated."""
+        return (self.path / self.manifest.source).resolve()
+
+    def read_part(self, part: Part) -> Poses:
+        """The poses of one part file.
+
+        Raises:
+            ReidError: it is missing, or not the one that the manifest lists.
+        """
+        return _read_part(self.path / part.name, part.sha256, part.rows)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column of `Poses` over all rows."""
+        [values] = self.columns(name)
+        return values
+
+    def columns(self, *names: str) -> list[NDArray[Any]]:
+        """Columns of `Poses` over all rows, reading every part once.
+
+        Raises:
+            ReidError: a part is missing, or not the one that the manifest lists.
+        """
+        found: list[list[NDArray[Any]]] = [[] for _ in names]
+        for part in self.manifest.parts:
+            poses = self.read_part(part)
+            for values, name in zip(found, names, strict=True):
+                values.append(getattr(poses, name))
+        return [np.concatenate(values) if values else np.zeros(0) for values in found]
+
+    def pieces(self, rows: ArrayLike) -> tuple[Piece, ...]:
+        """Where the given rows (ascending) are: what `read_pieces` takes.
+
+        Raises:
+            IndexError: a row that does not exist.
+        """
+        wanted = np.asarray(rows, dtype=np.int64)
+        if ((wanted < 0) | (wanted >= len(self))).any():
+            raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)}")
+        parts = np.searchsorted(self._starts, wanted, side="right") - 1
+        return tuple(
+            Piece(part.name, part.sha256, part.rows, wanted[parts == index] - self._starts[index])
+            for index in np.unique(parts).tolist()
+            for part in [self.manifest.parts[index]]
+        )
+
+    def read(self, rows: ArrayLike) -> Poses:
+        """The given rows (ascending), reading only the parts that hold them.
+
+        Raises:
+            IndexError: a row that does not exist.
+            ReidError: a part is missing, or not the one that the manifest lists.
+        """
+        return read_pieces(self.path, self.pieces(rows))
+
+
+def read_pieces(path: Path, pieces: Sequence[Piece]) -> Poses:
+    """Rows of the pose directory `path`, one piece after the other; at least one piece.
+
+    Raises:
+        ReidError: a part is missing, or not the one that the manifest lists.
+    """
+    return concatenate(
+        [take(_read_part(path / piece.part, piece.sha256, piece.rows_of_part), piece.rows) for piece in pieces]
+    )
+
+
+def _read_part(path: Path, sha256: str, rows: int) -> Poses:
+    # Before HDF5 sees it: a damaged file may read as other numbers, or keep HDF5 in a loop.
+    if path.exists() and file_sha256(path) != sha256:
+        raise ReidError(
+            f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
+            "run the same extract-poses command again to make it anew"
+        )
+    poses = read_poses(path)
+    if len(poses) != rows:
+        raise ReidError(f"{path}: holds {len(poses)} rows, the manifest says {rows}; run 'reidprep verify'")
+    for row in np.flatnonzero((poses.image_sizes < 1).any(axis=1)):
+        raise ReidError(f"{path}: row {row}: image size {poses.image_sizes[row].tolist()}; make the poses again")
+    return poses

@@ -1,0 +1,58 @@
+"""Text for people, and text that people wrote: counts, lists, differences, rows of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reidprep.errors import ReidError
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names whose values differ, with both values where they are short."""
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            values = f" {before} -> {after}" if len(f"{before}{after}") < 60 else ""
+            found.append(f"{prefix}{key}{values}")
+    return found
+
+
+def csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the number of their last line.
+
+    Raises:
+        ReidError: the file cannot be read, is not UTF-8 or not CSV; names file and line.
+    """
+    try:
+        # utf-8-sig: spreadsheet programs put a byte order mark in front.
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ReidError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ReidError(f"{file}, line {line}: is not UTF-8; save the file as 'CSV UTF-8'") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise ReidError(f"{file}, line {reader.line_num}: is not valid CSV: {error}") from None
+
+
+def quoted(names: Iterable[object], limit: int = 5) -> str:
+    """The first few of some names for a message: "a, b, c and 7 more"."""
+    listed = [str(name) for name in names]
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """`counted(2, "file", "files")` is "2 files"."""
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,1 @@
+"""Image classification data, to pre-train the networks on (docs/pretraining.md)."""

@@ -1,0 +1,128 @@
+"""Which images of a shard directory are queries, and which are the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ReidError
+from reidprep.shards.reader import ShardSet
+from reidtrain.data.splits import choose_identities, held_out_ranking
+from reidtrain.features.extractor import Extractor, Features
+from reidtrain.metrics.protocols import JUNK, Labels, Protocol
+from reidtrain.recipes.schema import Recipe
+
+Kind = Literal["test", "held-out"]
+
+
+@dataclass(frozen=True, eq=False)
+class RankedImages:
+    """Query and gallery images.
+
+    Attributes:
+        kind: `test`: the query and gallery splits. `held-out`: images of training identities that were held out.
+        shards: samples, among which they are.
+        query: (queries,) int64 rows of `shards`, ascending.
+        gallery: (gallery,) int64 rows, ascending; they may hold the queries, which no protocol counts for themselves.
+        protocol: by which such images are scored, unless another is asked for.
+    """
+
+    kind: Kind
+    shards: ShardSet
+    query: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+    protocol: Protocol
+
+    def require_match(self, protocol: Protocol) -> None:
+        """Check, before anything is computed, that there is something to score.
+
+        Raises:
+            ReidError: no query has a match in the gallery; the message lists the pids and cameras.
+        """
+        pids, camids = self.shards.pids, self.shards.camids
+        query, gallery = self.query, self.gallery
+        labels = (pids[query], pids[gallery], camids[query], camids[gallery])
+        Labels.checked(*labels, len(query), len(gallery)).require_match(protocol)
+
+    def features(
+        self, extractor: Extractor, progress: Callable[[int, int], None] | None = None
+    ) -> tuple[Features, Features]:
+        """Features of the queries and of the gallery; an image that is both is computed once.
+
+        Args:
+            extractor: the network.
+            progress: called with images done and in total.
+        """
+        rows = np.union1d(self.query, self.gallery)
+        features = extractor(self.shards, rows, progress)
+        return tuple(features.take(np.searchsorted(rows, some)) for some in (self.query, self.gallery))  # type: ignore[return-value]
+
+
+def query_gallery_images(shards: Path, *, junk: bool = False) -> RankedImages:
+    """The query and gallery splits.
+
+    Args:
+        shards: the directory.
+        junk: take the images without a person (pid -1) too. They change no score.
+
+    Raises:
+        ReidError: a split without images.
+    """
+    everything = ShardSet.open(shards)
+    sizes = [len(ShardSet.open(shards, split)) for split in ("train", "query", "gallery")]
+    if not (sizes[1] and sizes[2]):
+        empty = "query" if not sizes[1] else "gallery"
+        raise ReidError(
+            f"{shards}: there are no {empty} images to score on; give shards that have them, or score on training "
+            "identities that the recipe holds out by --held-out"
+        )
+    rows = np.arange(len(everything))
+    if not junk:
+        rows = rows[everything.pids != JUNK]
+    _, query, gallery = np.split(rows, np.searchsorted(rows, np.cumsum(sizes)[:-1]))
+    return RankedImages("test", everything, query, gallery, protocol_of(everything.manifest.plan))
+
+
+def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] | None = None) -> RankedImages:
+    """Images of the training identities that a recipe holds out, as training is validated on.
+
+    Args:
+        shards: the directory.
+        recipe: how many identities it trains on and holds out.
+        class_names: the person ids that a network was trained on, None for no network.
+
+    Raises:
+        ReidError: the recipe holds none out, or the network was trained on other identities than the recipe chooses
+            from these shards.
+    """
+    if not recipe.validation.identities:
+        raise ReidError(
+            "--held-out: the recipe holds no identities out (validation.identities is 0); score on the query and "
+            "gallery images"
+        )
+    train = ShardSet.open(shards, "train")
+    trained, held_out = choose_identities(train, recipe)
+    if class_names is not None and tuple(map(str, trained)) != class_names:
+        raise ReidError(
+            f"--held-out: {shards} has other training identities than the network was trained on, so some of those "
+            "held out may have been seen; give the shards it was trained on"
+        )
+    query, gallery = held_out_ranking(train, held_out)
+    return RankedImages("held-out", train, query, gallery, "market1501")
+
+
+def protocol_of(plan: Mapping[str, Any]) -> Protocol:
+    """How a dataset is scored.
+
+    Args:
+        plan: of the manifest of its shards.
+    """
+    dataset = plan["poses"]["dataset"]
+    if dataset["name"] != "cuhk03":
+        return "market1501"
+    return "cuhk03-np" if dataset["options"]["protocol"] == "np" else "cuhk03-classic"

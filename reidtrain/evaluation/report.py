@@ -1,0 +1,124 @@
+"""Scores of a network as text, plain values and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reidprep.errors import ReidError
+from reidprep.files import write_file
+from reidprep.store.hdf5 import Schema
+from reidtrain.evaluation.evaluate import Evaluation, Scored
+from reidtrain.evaluation.scoring import RANKS, named_scores
+from reidtrain.features.extractor import EMBEDDING
+
+SCHEMA = Schema("reidtrain.evaluation", 1)
+METRICS_FILE, CMC_FILE = "metrics.json", "cmc.png"
+_METRICS = {**{f"rank{rank}": f"Rank-{rank}" for rank in RANKS}, "mAP": "mAP", "mINP": "mINP"}
+_WIDTH = 8
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Write metrics.json and cmc.png to a folder, which is made if need be; earlier ones are replaced.
+
+    Raises:
+        ReidError: they cannot be written.
+    """
+    from reidtrain.plots.curves import draw_cmc
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReidError(f"{out}: cannot be made a folder ({error.strerror}); give another --out") from None
+    content = {**as_values(evaluation), "schema": SCHEMA.name, "version": SCHEMA.version}
+    write_file(out / METRICS_FILE, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    drawn = [row for row in evaluation.rows if row.feature == EMBEDDING or not row.reranked]
+    draw_cmc({_label(row): row.metrics.cmc for row in drawn}, out / CMC_FILE)
+
+
+def as_values(evaluation: Evaluation) -> dict[str, Any]:
+    """For JSON: what was scored and how, and a row for each feature, plain and re-ranked; scores are 0 to 1."""
+    about = {key: value for key, value in evaluation.about.items() if key not in ("schema", "version")}
+    metrics = evaluation.rows[0].metrics
+    return {
+        **about,
+        "protocol": evaluation.scoring.protocol,
+        "metric": evaluation.scoring.metric,
+        "ap": evaluation.scoring.ap,
+        "queries": metrics.queries,
+        "queries_without_match": metrics.queries_without_match,
+        "gallery": evaluation.gallery,
+        "rows": [
+            {
+                "feature": row.feature,
+                "reranked": row.reranked,
+                **named_scores(row.metrics),
+                "paper": None
+                if row.paper is None
+                else {
+                    "source": row.paper.source,
+                    "differences": list(row.paper.differences),
+                    **row.paper.scores,
+                },
+            }
+            for row in evaluation.rows
+        ],
+    }
+
+
+def as_text(evaluation: Evaluation) -> str:
+    """A table in percent, the papers' figures beside ours where there are any, and where those are from."""
+    return "\n".join([*_head(evaluation), "", *_table(evaluation), *_sources(evaluation)])
+
+
+def _head(evaluation: Evaluation) -> Iterator[str]:
+    about, metrics, scoring = evaluation.about, evaluation.rows[0].metrics, evaluation.scoring
+    yield f"{about['checkpoint']} (epoch {about['epoch']}) on {about['images']} images of {about['shards']}"
+    without = metrics.queries_without_match
+    yield (
+        f"{metrics.queries} queries{f', {without} of them without a match' if without else ''}, {evaluation.gallery} "
+        f"gallery images; protocol {scoring.protocol}, {scoring.metric} distance, {scoring.ap} AP"
+        f"{', mean of image and mirror image' if about['flip'] else ''}, {about['precision']}"
+    )
+
+
+def _table(evaluation: Evaluation) -> Iterator[str]:
+    in_papers = {metric for row in evaluation.rows if row.paper for metric in row.paper.scores}
+    columns = {name: 2 * _WIDTH if metric in in_papers else _WIDTH for metric, name in _METRICS.items()}
+    label = max(len(_label(row)) for row in evaluation.rows) + 2
+    yield " " * label + "".join(f"{name:>{width}}" for name, width in columns.items())
+    if in_papers:
+        both = f"{'paper':>{_WIDTH}}{'ours':>{_WIDTH}}"
+        sides = (both if metric in in_papers else " " * _WIDTH for metric in _METRICS)
+        yield (" " * label + "".join(sides)).rstrip()
+    for row in evaluation.rows:
+        ours, paper = named_scores(row.metrics), row.paper.scores if row.paper else {}
+        cells = (
+            (_percent(paper.get(metric)) if metric in in_papers else "") + _percent(ours[metric]) for metric in _METRICS
+        )
+        yield f"{_label(row):<{label}}" + "".join(cells)
+
+
+def _sources(evaluation: Evaluation) -> Iterator[str]:
+    papers = {_label(row): row.paper for row in evaluation.rows if row.paper}
+    if not papers:
+        return
+    yield ""
+    for label, paper in papers.items():
+        there = f" ({', '.join(paper.differences)} there)" if paper.differences else ""
+        yield f"{label}: {paper.source}{there}"
+    queries = evaluation.rows[0].metrics.queries
+    yield f"The papers scored all of Market-1501 (3,368 queries) or DukeMTMC-reID (2,228); these are {queries} queries."
+    if evaluation.identities and evaluation.identities[0] < evaluation.identities[1]:
+        trained, there_are = evaluation.identities
+        yield f"The papers trained on all {there_are} identities, this network on {trained} of them."
+
+
+def _label(row: Scored) -> str:
+    return row.feature.replace("_", " ") + (", re-ranked" if row.reranked else "")
+
+
+def _percent(value: float | None) -> str:
+    return f"{'-' if value is None else format(100 * value, '.2f'):>{_WIDTH}}"

@@ -1,0 +1,69 @@
+"""What goes wrong while batches are loaded and computed, and in long runs, said plainly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from reidprep.errors import ReidError
+from reidtrain.recipes.schema import Recipe
+
+
+@contextmanager
+def explained(recipe: Recipe) -> Iterator[None]:
+    """Turn what goes wrong in training, and is not the fault of the program, into an error with its remedy.
+
+    Raises:
+        ReidError: out of memory, a worker that died, or an error in a worker.
+    """
+    again = "lower --workers; the run goes on from its last checkpoint when the same command is given again"
+    with plain_failures(memory=_memory_advice(recipe), worker=again):
+        yield
+
+
+def _memory_advice(recipe: Recipe) -> str:
+    batches = ", ".join(
+        f"stages.{index}.batch.{'size' if stage.batch.size else 'identities'}"
+        for index, stage in enumerate(recipe.stages)
+    )
+    advice = [f"lower {batches}"]
+    if recipe.execution.accumulate == 1:
+        advice.append("keep the images per step by --set execution.accumulate=2")
+    if recipe.execution.precision != "bf16":
+        advice.append("compute in half the memory by --set execution.precision=bf16")
+    advice.append(f"lower validation.batch_size (now {recipe.validation.batch_size}) if it happened there")
+    return f"{'; '.join(advice)}; these change the recipe, so give a new --out"
+
+
+_MEMORY = re.compile(r"out of memory|can't allocate memory|DefaultCPUAllocator|bad_alloc", re.IGNORECASE)
+_WORKER = re.compile(r"DataLoader worker .*(killed|exited unexpectedly)", re.DOTALL)
+
+
+@contextmanager
+def plain_failures(*, memory: str, worker: str) -> Iterator[None]:
+    """Turn what is not the fault of the program into an error with its remedy.
+
+    Args:
+        memory: what to do when memory does not suffice.
+        worker: what to do when a process that decodes died.
+
+    Raises:
+        ReidError: out of memory, a worker that died, or an error in a worker.
+    """
+    try:
+        yield
+    except ReidError as error:
+        # The loader puts the traceback of its worker before the message.
+        raise ReidError(str(error).rpartition("reidprep.errors.ReidError: ")[2].strip()) from None
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _MEMORY.search(str(error)):
+            raise ReidError(f"out of memory: {memory}") from error
+        if _WORKER.search(str(error)):
+            raise ReidError(
+                "a process that decodes images died, which is usually the system running out of memory (see dmesg): "
+                f"{worker}"
+            ) from error
+        raise

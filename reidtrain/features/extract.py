@@ -1,0 +1,96 @@
+"""From a checkpoint and shards to a file of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from reidprep.errors import ReidError
+from reidprep.files import TOOL, file_sha256
+from reidprep.shards.reader import ShardSet
+from reidprep.store.manifest import MANIFEST
+from reidtrain.checkpoints import Checkpoint
+from reidtrain.features.extractor import Computing, Extractor
+from reidtrain.features.files import GALLERY, QUERY, SCHEMA, open_output
+
+Images = Literal["test", "train", "query", "gallery", "all"]
+"""Splits to take: `test` is query and gallery, each with its own arrays."""
+
+ROWS_AT_ONCE = 16384
+
+
+def extract_to_file(
+    checkpoint: Checkpoint,
+    shards: Path,
+    out: Path,
+    *,
+    images: Images = "test",
+    computing: Computing | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Compute the features of samples of a shard directory, and write them.
+
+    Args:
+        checkpoint: the network.
+        shards: the directory.
+        out: an `.npz` file or, with any other ending, a folder; see `open_output`.
+        images: which samples.
+        computing: how the network computes.
+        overwrite: replace what is there.
+        progress: called with samples done and in total.
+
+    Returns:
+        What the file says about itself.
+
+    Raises:
+        ReidError: no such samples, something else in the way, or as `Extractor`.
+    """
+    computing = computing or Computing()
+    splits = {QUERY: "query", GALLERY: "gallery"} if images == "test" else {"": None if images == "all" else images}
+    sets = {prefix: ShardSet.open(shards, split) for prefix, split in splits.items()}
+    for prefix, samples in sets.items():
+        if not len(samples):
+            raise ReidError(f"{shards}: no sample in the {splits[prefix]} split; choose another --split")
+    done, total = 0, sum(map(len, sets.values()))
+
+    def report(some: int, _: int) -> None:
+        if progress:
+            progress(done + some, total)
+
+    dimensions: dict[str, int] = {}
+    # Before the features: a run that goes on replaces its checkpoint.
+    about = about_features(checkpoint, shards, images, computing)
+    with open_output(out, overwrite) as output:
+        extractor = Extractor(checkpoint, computing)
+        for prefix, samples in sets.items():
+            for first in range(0, len(samples), ROWS_AT_ONCE):
+                rows = np.arange(first, min(first + ROWS_AT_ONCE, len(samples)))
+                features = extractor(samples, rows, report)
+                output.write(features, prefix, len(samples))
+                dimensions = features.dimensions
+                done += len(rows)
+        about |= {"samples": total, "dimensions": dimensions}
+        output.finish(about)
+    return about
+
+
+def about_features(checkpoint: Checkpoint, shards: Path, images: str, computing: Computing) -> dict[str, Any]:
+    """What a file of features says about itself, but for its sizes (docs/features-format.md)."""
+    return {
+        "schema": SCHEMA.name,
+        "version": SCHEMA.version,
+        "tool": TOOL,
+        "network": checkpoint.recipe.network,
+        "checkpoint": str(checkpoint.path),
+        "checkpoint_sha256": file_sha256(checkpoint.path),
+        "epoch": checkpoint.epoch,
+        "shards": str(shards),
+        "manifest_sha256": file_sha256(shards / MANIFEST),
+        "images": images,
+        "flip": computing.flip,
+        "precision": computing.precision_for(checkpoint),
+    }

@@ -1,0 +1,284 @@
+"""Compute features of the samples of a shard directory by a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from reidprep.errors import ReidError
+from reidprep.shards.reader import ShardSet
+from reidtrain.checkpoints import Checkpoint
+from reidtrain.data.dataset import Batch, Item, ShardDataset, collate, prepare_worker
+from reidtrain.data.preprocessing import Preprocessor
+from reidtrain.failures import plain_failures
+from reidtrain.models.attention_driven import AttentionDrivenOutput
+from reidtrain.models.factory import Model, run
+from reidtrain.models.self_attention import SelfAttentionOutput
+
+Precision = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Computing:
+    """How a trained network computes.
+
+    Attributes:
+        accelerator: `cpu`, `gpu`, or `auto` for a GPU if there is one.
+        workers: processes that decode; 0 decodes in this one.
+        batch_size: images at once.
+        precision: None is what the network was trained in.
+        flip: average the features of an image with those of its mirror image.
+    """
+
+    accelerator: str = "auto"
+    workers: int = 2
+    batch_size: int = 64
+    precision: Precision | None = None
+    flip: bool = False
+
+    def device(self) -> str:
+        """PyTorch's name of the device.
+
+        Raises:
+            ReidError: a GPU that is not there.
+        """
+        there = torch.cuda.is_available()
+        if self.accelerator == "gpu" and not there:
+            raise ReidError("--accelerator gpu: PyTorch finds no GPU here; use cpu or auto")
+        return "cuda" if there and self.accelerator != "cpu" else "cpu"
+
+    def precision_for(self, checkpoint: Checkpoint) -> Precision:
+        """The precision that a network is computed in."""
+        return self.precision or checkpoint.recipe.execution.precision
+
+
+class Extractor:
+    """Computes features by the network of a checkpoint, which is loaded once.
+
+    Args:
+        checkpoint: the network.
+        computing: how it computes.
+
+    Raises:
+        ReidError: a GPU that is not there, or weights that do not fit the network.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, computing: Computing) -> None:
+        self._checkpoint = checkpoint
+        self._computing = computing
+        self._device = computing.device()
+        self._model = checkpoint.model().to(self._device)
+        self._preprocessor = checkpoint.preprocessor().to(self._device)
+
+    def __call__(
+        self,
+        shards: ShardSet,
+        rows: NDArray[np.int64] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Features:
+        """The features of samples.
+
+        Args:
+            shards: the samples.
+            rows: which, in this order; None is all.
+            progress: called with samples done and in total.
+
+        Raises:
+            ReidError: shards of another kind than the network was trained on, or without crops it needs; a damaged
+                sample; out of memory; or a process that died.
+        """
+        self._checkpoint.check_shards(shards)
+        how = self._computing
+        with plain_failures(
+            memory=f"lower --batch-size (now {how.batch_size})", worker=f"lower --workers (now {how.workers})"
+        ):
+            return extract(
+                self._model,
+                self._preprocessor,
+                shards,
+                indices=rows,
+                flip=how.flip,
+                batch_size=how.batch_size,
+                workers=how.workers,
+                device=self._device,
+                bf16=how.precision_for(self._checkpoint) == "bf16",
+                progress=progress,
+            )
+
+
+EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of n samples.
+
+    Attributes:
+        arrays: name to (n, dimension) float32: `embedding`, by which images are compared; for the attention-driven
+            network also `whole`, each part and, of several parts, `fused`.
+        pids: (n,) person ids.
+        camids: (n,) cameras.
+        paths: (n,) relative paths of the source images.
+    """
+
+    arrays: dict[str, NDArray[np.float32]]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    paths: NDArray[np.str_]
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Length of each feature."""
+        return {name: values.shape[1] for name, values in self.arrays.items()}
+
+    def take(self, rows: NDArray[np.int64]) -> Features:
+        """The features of some samples."""
+        return Features(
+            {name: values[rows] for name, values in self.arrays.items()},
+            self.pids[rows],
+            self.camids[rows],
+            self.paths[rows],
+        )
+
+    @classmethod
+    def of(
+        cls, shards: ShardSet, indices: NDArray[np.int64] | None, arrays: Mapping[str, NDArray[np.float32]]
+    ) -> Features:
+        """Those computed of some samples, or of all, with what the shards say about these."""
+        chosen = np.arange(len(shards)) if indices is None else indices
+        return cls(dict(arrays), shards.pids[chosen], shards.camids[chosen], shards.column("paths")[chosen])
+
+
+def interleaved(shares: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The values of all samples from those of processes that took every n-th sample each, or none."""
+    filled = [share for share in shares if share]
+    total = sum(len(next(iter(share.values()))) for share in filled)
+    order = np.argsort(np.concatenate([np.arange(start, total, len(shares)) for start in range(len(filled))]))
+    return {name: np.concatenate([share[name] for share in filled])[order] for name in filled[0]}
+
+
+Values = Callable[[Model, Batch], dict[str, Tensor]]
+"""Values of n samples, by name and with n rows, from a model and a preprocessed batch."""
+
+Computer = Callable[[Dataset[Item], Values, NDArray[np.int64] | None], dict[str, NDArray[Any]]]
+"""Computes values of some samples of a dataset by all processes, or of all samples where the indices are None."""
+
+
+@torch.inference_mode()
+def compute(
+    model: Model,
+    preprocessor: Preprocessor,
+    dataset: Dataset[Item],
+    values: Values,
+    *,
+    indices: NDArray[np.int64] | None = None,
+    batch_size: int = 64,
+    workers: int = 2,
+    device: torch.device | str = "cpu",
+    bf16: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Compute values of the samples of a dataset.
+
+    Args:
+        model: on `device`, in evaluation mode.
+        preprocessor: on `device`, in evaluation mode.
+        dataset: the samples.
+        values: computes those of a batch.
+        indices: samples to take, in this order; None is all.
+        batch_size: images at once.
+        workers: processes that decode; 0 decodes in this one.
+        device: where the model is.
+        bf16: compute in bfloat16 where that is safe.
+        progress: called with samples done and in total.
+
+    Returns:
+        Arrays with a row for each sample, by name.
+
+    Raises:
+        ReidError: a damaged sample.
+    """
+    chosen = np.arange(len(dataset)) if indices is None else indices  # type: ignore[arg-type]
+    device = torch.device(device)
+    loader: DataLoader[Any] = DataLoader(
+        Subset(dataset, chosen.tolist()),
+        batch_size=batch_size,
+        collate_fn=collate,
+        num_workers=min(workers, -(-len(chosen) // batch_size)),
+        worker_init_fn=prepare_worker,
+        pin_memory=device.type == "cuda",
+    )
+    collected: dict[str, list[NDArray[Any]]] = {}
+    done = 0
+    for batch in loader:
+        inputs = preprocessor(batch.to(device, non_blocking=True))
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            computed = values(model, inputs)
+        for name, value in computed.items():
+            collected.setdefault(name, []).append((value.float() if value.is_floating_point() else value).cpu().numpy())
+        done += len(batch)
+        if progress:
+            progress(done, len(chosen))
+    return {name: np.concatenate(rows) for name, rows in collected.items()}
+
+
+def extract(
+    model: Model,
+    preprocessor: Preprocessor,
+    shards: ShardSet,
+    *,
+    indices: NDArray[np.int64] | None = None,
+    flip: bool = False,
+    **options: Any,
+) -> Features:
+    """Compute the features of samples; `options` and what is raised are those of `compute`.
+
+    Args:
+        model: on the device, in evaluation mode.
+        preprocessor: on the device, in evaluation mode.
+        shards: samples of one split, or of all.
+        indices: samples to take, in this order; None is all.
+        flip: average with the features of the mirrored image.
+        **options: batch_size, workers, device, bf16, progress.
+
+    Raises:
+        ReidError: crops that the model needs are missing.
+    """
+    dataset = ShardDataset(shards, model.views)
+    arrays = compute(
+        model, preprocessor, dataset, flipped_features if flip else plain_features, indices=indices, **options
+    )
+    return Features.of(shards, indices, arrays)
+
+
+def plain_features(model: Model, inputs: Batch) -> dict[str, Tensor]:
+    """The `Values` of `named_features`."""
+    return named_features(run(model, inputs))
+
+
+def flipped_features(model: Model, inputs: Batch) -> dict[str, Tensor]:
+    """The mean of each feature with that of the mirrored image."""
+    mirrored = plain_features(model, _mirrored(inputs))
+    return {name: (value + mirrored[name]) / 2 for name, value in plain_features(model, inputs).items()}
+
+
+def named_features(output: AttentionDrivenOutput | SelfAttentionOutput) -> dict[str, Tensor]:
+    """Each (n, dimension) feature that can be compared, by name."""
+    features = {EMBEDDING: output.embedding}
+    if isinstance(output, AttentionDrivenOutput):
+        features |= output.features
+        if output.fused is not None and len(output.features.keys() - {"whole"}) > 1:
+            features["fused"] = output.fused
+    return features
+
+
+def _mirrored(batch: Batch) -> Batch:
+    views = {name: getattr(batch, name) for name in ("whole", "parts", "image")}
+    return replace(batch, **{name: images.flip(-1) for name, images in views.items() if images is not None})

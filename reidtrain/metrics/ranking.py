@@ -1,0 +1,163 @@
+"""Score a ranking of gallery images by the protocols of the field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from reidprep.errors import ReidError
+from reidtrain.metrics.arrays import as_arrays, operations
+from reidtrain.metrics.counting import require_finite
+from reidtrain.metrics.distances import Distances, FeatureDistances, GivenDistances, Metric
+from reidtrain.metrics.multi_shot import score_multi_shot
+from reidtrain.metrics.protocols import JUNK, PROTOCOLS, Labels, Protocol
+from reidtrain.metrics.scores import APVariant, RankingMetrics, summarise
+from reidtrain.metrics.single_shot import score_single_shot
+
+if TYPE_CHECKING:
+    from reidtrain.metrics.arrays import Numbers
+    from reidtrain.metrics.reranking import Reranking
+
+RANKS = (1, 5, 10, 20)
+_QUERIES_AT_ONCE = 256
+
+
+def evaluate_ranking(
+    distances: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
+    *,
+    ap: APVariant = "step",
+    ranks: Sequence[int] = RANKS,
+    protocol: Protocol = "market1501",
+) -> RankingMetrics:
+    """Score a matrix of distances.
+
+    Gallery images with pid -1 are ignored, as are those of the query's person at the query's camera. A wrong
+    image at exactly a match's distance ranks before the match, so scores depend neither on the order of
+    the images nor on luck, and features that are all equal score worst.
+
+    All arrays may be PyTorch tensors. What is done with the whole matrix is done on the device it is on.
+
+    Args:
+        distances: (queries, gallery) finite real numbers, small where alike.
+        query_pids: (queries,) person ids.
+        gallery_pids: (gallery,) person ids; -1 is ignored.
+        query_camids: (queries,) cameras.
+        gallery_camids: (gallery,) cameras.
+        ap: definition of average precision, `step` (mean of the precision at each hit) or `trapezoid`.
+        ranks: k at which to give the CMC.
+        protocol: a key of `PROTOCOLS`.
+
+    Raises:
+        ReidError: wrong shapes or types, distances that are not finite, or no query with a match.
+    """
+    (matrix,) = as_arrays(distances=distances)
+    ops = operations(matrix)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ReidError(f"distances have shape {tuple(matrix.shape)}; they need (queries, gallery), neither of them 0")
+    if not ops.is_real(matrix):
+        raise ReidError(f"distances hold {matrix.dtype}; they need real numbers, such as float32")
+    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *matrix.shape)
+    return score_distances(GivenDistances(matrix), labels, ap, ranks, protocol)
+
+
+def evaluate_features(
+    query_features: Numbers,
+    gallery_features: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
+    *,
+    metric: Metric = "euclidean",
+    rerank: Reranking | None = None,
+    ap: APVariant = "step",
+    ranks: Sequence[int] = RANKS,
+    protocol: Protocol = "market1501",
+) -> RankingMetrics:
+    """Score features, holding a block of the distance matrix at a time.
+
+    The gallery may be a memory-mapped file, which is read in blocks and never copied as a whole. Otherwise as
+    `evaluate_ranking`.
+
+    Args:
+        query_features: (queries, dimension) finite real numbers.
+        gallery_features: (gallery, dimension) of the same model.
+        query_pids: (queries,) person ids.
+        gallery_pids: (gallery,) person ids; -1 is ignored.
+        query_camids: (queries,) cameras.
+        gallery_camids: (gallery,) cameras.
+        metric: `euclidean` or `cosine`.
+        rerank: parameters of k-reciprocal re-ranking, or None for none.
+        ap: definition of average precision.
+        ranks: k at which to give the CMC.
+        protocol: a key of `PROTOCOLS`.
+
+    Raises:
+        ReidError: wrong shapes or types, features not finite or of two models, no query with a match, or
+            re-ranking asked for where the gallery is drawn.
+    """
+    _require("metric", metric, get_args(Metric))
+    features = FeatureDistances.checked(query_features, gallery_features, metric)
+    sizes = len(features.query), len(features.gallery)
+    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *sizes)
+    if rerank is None:
+        return score_distances(features, labels, ap, ranks, protocol)
+
+    if protocol not in ("market1501", "cuhk03-np"):
+        raise ReidError(
+            f"protocol {protocol} draws the gallery, re-ranking compares each image with the whole of it: "
+            "no expectation is known; re-rank under cuhk03-np instead"
+        )
+    from reidtrain.metrics.reranking import KReciprocal
+
+    kept = labels.gallery_pids != JUNK
+    labels.require_match(protocol)
+    if not kept.all():
+        # Junk must not be a neighbour of anything.
+        gallery = features.ops.take(features.gallery, np.flatnonzero(kept))
+        features = FeatureDistances.checked(features.query, gallery, metric)
+        labels = Labels.checked(
+            labels.query_pids,
+            labels.gallery_pids[kept],
+            labels.query_camids,
+            labels.gallery_camids[kept],
+            len(features.query),
+            len(features.gallery),
+        )
+    reranked = KReciprocal.encode(features, rerank)
+    return score_distances(reranked, labels, ap, ranks, protocol)
+
+
+def score_distances(
+    distances: Distances, labels: Labels, ap: APVariant, ranks: Sequence[int], protocol: Protocol
+) -> RankingMetrics:
+    """Score distances, a block at a time; see `evaluate_ranking`."""
+    _require("ap", ap, get_args(APVariant))
+    _require("protocol", protocol, tuple(PROTOCOLS))
+    if not ranks or min(ranks) < 1:
+        raise ReidError(f"ranks are {tuple(ranks)}; at least one is needed, none below 1")
+    labels.require_match(protocol)
+    queries = len(labels.query_pids)
+    scores = []
+    if protocol in ("market1501", "cuhk03-np"):
+        rows, _ = distances.tile()
+        for first in range(0, queries, rows):
+            scores.append(score_multi_shot(distances, labels, first, min(first + rows, queries), ranks, ap))
+    else:
+        any_camera = protocol == "cuhk03-classic-any-camera"
+        for first in range(0, queries, _QUERIES_AT_ONCE):
+            block = distances.ops.host(distances.block(first, min(first + _QUERIES_AT_ONCE, queries)))
+            require_finite(block, first)
+            scores.append(score_single_shot(block, labels, first, ranks, ap, any_camera))
+    return summarise(scores, ranks)
+
+
+def _require(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ReidError(f"{name} is {value!r}; it is one of {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""What the papers print: their tables, the variants that these compare, and the networks' complexity."""

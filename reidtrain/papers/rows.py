@@ -1,0 +1,89 @@
+"""The papers' figures for a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reidtrain.papers.tables import ABLATIONS, CUHK03_DETECTED, CUHK03_LABELED, DUKE, HEADLINES, MARKET, PAPER_BETA
+from reidtrain.papers.variants import AttentionDrivenVariant, Variant
+from reidtrain.recipes.schema import Recipe
+from reidtrain.recipes.variants import recipe_variant
+
+BEST_BRANCH_WEIGHTS = {MARKET: 0.1, DUKE: 0.1, CUHK03_LABELED: 0.2, CUHK03_DETECTED: 0.2}
+"""Lambda of the last row of Table 6."""
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of a paper's table.
+
+    Attributes:
+        source: paper, table and row.
+        scores: 0 to 1, by the names of metrics in `reidtrain score --json`.
+        differences: what was trained otherwise there, such as `lambda 0.5`.
+    """
+
+    source: str
+    scores: dict[str, float]
+    differences: tuple[str, ...] = ()
+
+
+def dataset_column(plan: Mapping[str, Any]) -> str | None:
+    """Column of the papers' tables that a shard directory belongs to, None for data they do not report on.
+
+    Args:
+        plan: of its manifest.
+    """
+    dataset = plan["poses"]["dataset"]
+    name, options = str(dataset["name"]), dataset["options"]
+    if name == "cuhk03":
+        first_classic_split = options.get("protocol") == "classic" and options.get("split") == "1"
+        return f"cuhk03-{options['boxes']}" if first_classic_split else None
+    if name == MARKET:
+        return MARKET if options.get("distractors") != "yes" else None
+    return DUKE if name == DUKE else None
+
+
+def paper_row(
+    recipe: Recipe, plan: Mapping[str, Any], dataset: str, *, feature: str = "embedding", rerank: bool = False
+) -> PaperRow | None:
+    """The row of the papers for a feature of a trained network; the one with the nearest lambda and beta.
+
+    Args:
+        recipe: of the network.
+        plan: of the manifest of the shards it was trained on.
+        dataset: that it was scored on, one of `DATASETS`.
+        feature: name in `reidtrain.features.extractor.Features.arrays`.
+        rerank: whether the scores are re-ranked ones.
+    """
+    variant = recipe_variant(recipe, plan)
+    if variant is None:
+        return None
+    found: list[PaperRow] = []
+    for table in (*HEADLINES, *ABLATIONS.values()):
+        for row in table.rows:
+            if (row.feature, row.rerank) != (feature, rerank) or dataset not in row.figures:
+                continue
+            differences = _differences(row.variant, variant, dataset)
+            if differences is not None:
+                source = f"{table.paper} paper, Table {table.number}, {row.label}"
+                found.append(PaperRow(source, table.scores(row, dataset), differences))
+    return min(found, key=lambda row: len(row.differences), default=None)
+
+
+def _differences(theirs: Variant, ours: Variant, dataset: str) -> tuple[str, ...] | None:
+    """Lambda and beta of the paper where they are others; None for another network, loss or alignment."""
+    if not (isinstance(theirs, AttentionDrivenVariant) and isinstance(ours, AttentionDrivenVariant)):
+        return () if theirs == ours else None
+    if (theirs.model, theirs.alignment) != (ours.model, ours.alignment):
+        return None
+    differences = []
+    weight = BEST_BRANCH_WEIGHTS[dataset] if theirs.branch_weight is None else theirs.branch_weight
+    if ours.branch_weight not in (None, weight):
+        differences.append(f"lambda {weight:g}")
+    beta = PAPER_BETA if theirs.beta is None else theirs.beta
+    if ours.beta not in (None, beta):
+        differences.append(f"beta {beta}/48")
+    return tuple(differences)

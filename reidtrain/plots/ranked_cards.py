@@ -1,0 +1,111 @@
+"""What is shown of one query: its image, and its ranked list by each of the compared models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.shards.reader import ShardSet
+from reidtrain.metrics.scores import RankingMetrics
+from reidtrain.plots.ranked_lists import NOBODY, RankedLists
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What one model makes of all queries.
+
+    Attributes:
+        label: names the model.
+        lists: of the queries to show.
+        metrics: of all queries.
+    """
+
+    label: str
+    lists: RankedLists
+    metrics: RankingMetrics
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A person image; `picture` is (h, w, 3) uint8 RGB, `index` its position in its split."""
+
+    picture: NDArray[np.uint8]
+    index: int
+    path: str
+    pid: int
+    camid: int
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """A gallery image in a list; `rank` counts from 1, `right` says that it shows the query's person."""
+
+    shot: Shot
+    rank: int
+    distance: float
+    right: bool
+
+    @property
+    def verdict(self) -> str:
+        """In a word, as colour alone does not reach everybody."""
+        return "right" if self.right else "wrong"
+
+
+@dataclass(frozen=True, eq=False)
+class ListRow:
+    """One model's list: its label, what it scores on this query, and the images, nearest first."""
+
+    label: str
+    score: str
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class QueryCard:
+    """A query, and a list of each model."""
+
+    query: Shot
+    rows: tuple[ListRow, ...]
+
+
+def query_card(rankings: Sequence[Ranking], row: int, queries: ShardSet, gallery: ShardSet) -> QueryCard:
+    """Read the images of a query and of its lists.
+
+    Args:
+        rankings: of models that were asked for the same queries.
+        row: which of the queries.
+        queries: the query split.
+        gallery: the gallery split.
+
+    Raises:
+        ReidError: a damaged sample.
+    """
+    return QueryCard(
+        _shot(queries, int(rankings[0].lists.queries[row])),
+        tuple(ListRow(ranking.label, _score(ranking, row), _hits(ranking.lists, row, gallery)) for ranking in rankings),
+    )
+
+
+def _shot(shards: ShardSet, index: int) -> Shot:
+    sample = shards[index]
+    return Shot(sample.whole, index, sample.path, sample.pid, sample.camid)
+
+
+def _hits(lists: RankedLists, row: int, gallery: ShardSet) -> tuple[Hit, ...]:
+    found = zip(lists.gallery[row].tolist(), lists.distances[row].tolist(), lists.right[row].tolist(), strict=True)
+    return tuple(
+        Hit(_shot(gallery, position), rank, distance, right)
+        for rank, (position, distance, right) in enumerate(found, start=1)
+        if position != NOBODY
+    )
+
+
+def _score(ranking: Ranking, row: int) -> str:
+    query = ranking.lists.queries[row]
+    precision, first = ranking.metrics.average_precision[query], ranking.metrics.first_match_rank[query]
+    if np.isnan(precision):
+        return "no match in the gallery"
+    return f"AP {precision:.1%}, first match at rank {first:,.0f}"

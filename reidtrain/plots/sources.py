@@ -1,0 +1,114 @@
+"""Features to rank by: from a file, or computed by a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidprep.errors import ReidError
+from reidprep.shards.reader import ShardSet
+from reidtrain.metrics.features_file import ARRAYS, read_features
+from reidtrain.plots.write import Progress
+
+if TYPE_CHECKING:
+    from reidtrain.features.extractor import Computing
+
+FEATURES_SUFFIX = ".npz"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Features to rank by: an `.npz` file, checkpoint or run folder, and the shards it is for."""
+
+    path: Path
+    shards: Path
+
+
+def compared_features(
+    sources: Sequence[Source], computing: Computing | None = None, progress: Progress | None = None
+) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Features by which the same images are ranked in several ways.
+
+    Args:
+        sources: whose shards hold the same query and gallery images, in whatever crops.
+        computing: how models compute.
+        progress: called with images done and in total, for each model that computes.
+
+    Returns:
+        Label of each source -> features of the query and of the gallery split, (images, dimension) each.
+
+    Raises:
+        ReidError: as `split_features`; shards of different images; or a source that is given twice.
+    """
+    first = sources[0].shards
+    for source in sources[1:]:
+        for split in ("query", "gallery"):
+            ours, theirs = (ShardSet.open(path, split).column("paths") for path in (first, source.shards))
+            if not np.array_equal(ours, theirs):
+                raise ReidError(f"the {split} images of {first} and {source.shards} differ; give shards of one dataset")
+    one = all(source.shards == first for source in sources)
+    labels = [str(source.path) if one else f"{source.path} on {source.shards}" for source in sources]
+    if len(set(labels)) < len(labels):
+        raise ReidError(f"{labels[0]} would be compared with itself; give another --against")
+    return {
+        label: split_features(source.path, source.shards, computing, progress)
+        for label, source in zip(labels, sources, strict=True)
+    }
+
+
+def split_features(
+    path: Path, shards_path: Path, computing: Computing | None = None, progress: Progress | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Features of the query and of the gallery split, in the order of the shards.
+
+    Args:
+        path: an `.npz` file as `reidtrain score` reads it, a checkpoint or a run folder.
+        shards_path: a complete shard directory.
+        computing: how a model computes.
+        progress: called with images done and in total, when a model computes.
+
+    Returns:
+        (queries, dimension) and (gallery, dimension).
+
+    Raises:
+        ReidError: an unusable file or shards, or features of other images than those of the shards.
+    """
+    queries, gallery = (ShardSet.open(shards_path, split) for split in ("query", "gallery"))
+    if path.suffix == FEATURES_SUFFIX:
+        return _read(path, queries, gallery)
+    return _computed(path, queries, gallery, computing, progress)
+
+
+def _read(path: Path, queries: ShardSet, gallery: ShardSet) -> tuple[NDArray[Any], NDArray[Any]]:
+    arrays = dict(zip(ARRAYS, read_features(path), strict=True))
+    for split, shards in (("query", queries), ("gallery", gallery)):
+        for labels, own in (("pids", shards.pids), ("camids", shards.camids)):
+            if not np.array_equal(arrays[f"{split}_{labels}"], own):
+                raise ReidError(
+                    f"{path}: {split}_{labels} are not those of the {split} split of {shards.path}; "
+                    "give features of these images, in the order of the shards"
+                )
+    return arrays["query_features"], arrays["gallery_features"]
+
+
+def _computed(
+    path: Path, queries: ShardSet, gallery: ShardSet, computing: Computing | None, progress: Progress | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    from reidtrain.checkpoints import load_checkpoint
+    from reidtrain.features.extractor import EMBEDDING, Computing, Extractor
+
+    extractor = Extractor(load_checkpoint(path), computing or Computing())
+
+    def features(shards: ShardSet, before: int) -> NDArray[Any]:
+        def report(done: int, total: int) -> None:
+            if progress:
+                progress(before + done, len(queries) + len(gallery))
+
+        return extractor(shards, progress=report).arrays[EMBEDDING]
+
+    return features(queries, 0), features(gallery, len(queries))

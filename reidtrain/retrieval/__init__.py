@@ -1,0 +1,1 @@
+"""Find the gallery images nearest to a query, in galleries of any size."""

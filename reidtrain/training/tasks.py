@@ -1,0 +1,132 @@
+"""What is learnt: images with classes, and how the model is scored meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from reidprep.errors import ReidError
+from reidprep.shards.format import View
+from reidprep.shards.reader import ShardSet
+from reidprep.store.manifest import MANIFEST
+from reidtrain.data.dataset import Item, ShardDataset
+from reidtrain.data.preprocessing import ChannelMeans
+from reidtrain.data.splits import choose_identities, held_out_ranking
+from reidtrain.features.extractor import Computer, Features, plain_features
+from reidtrain.metrics.ranking import evaluate_features
+from reidtrain.recipes.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """Training images and what they are for.
+
+    Attributes:
+        dataset: the training images, with labels from 0 to `classes` - 1.
+        labels: (images,) int64, those labels.
+        classes: how many.
+        means: of the training images.
+        source: what the result is traced by, as plain values: kind, path, hashes.
+        class_names: of each class, such as the person ids.
+        validate: scores a model on other images, higher is better; None where there are none.
+        monitor: the score by which the best epoch is chosen.
+    """
+
+    dataset: Dataset[Item]
+    labels: NDArray[np.int64]
+    classes: int
+    means: ChannelMeans
+    source: Mapping[str, Any]
+    class_names: tuple[str, ...]
+    validate: Callable[[Computer], dict[str, float]] | None
+    monitor: str
+
+
+class _Relabelled(Dataset[Item]):
+    """Some samples of a dataset, with labels of their own."""
+
+    def __init__(self, dataset: Dataset[Item], indices: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+        self.dataset = dataset
+        self.indices = indices
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Item:
+        item = self.dataset[int(self.indices[index])]
+        return replace(item, label=int(self.labels[index]), index=index)
+
+
+def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task:
+    """Learn to tell the training identities of a shard directory apart.
+
+    Args:
+        shards: the directory.
+        recipe: how many identities to train on and to hold out.
+        views: crops the network takes.
+
+    Raises:
+        ReidError: crops are missing, too few identities, or nothing to validate on.
+    """
+    train = ShardSet.open(shards, "train")
+    dataset = ShardDataset(train, views)
+    trained, held_out = choose_identities(train, recipe)
+    classes = {pid: label for label, pid in enumerate(trained)}
+    indices = np.flatnonzero(np.isin(train.pids, trained))
+    labels = np.array([classes[pid] for pid in train.pids[indices].tolist()], dtype=np.int64)
+    return Task(
+        dataset=_Relabelled(dataset, indices, labels),
+        labels=labels,
+        classes=len(trained),
+        means=ChannelMeans.of(train),
+        source={
+            "kind": "shards",
+            "path": str(shards),
+            "manifest_sha256": hashlib.sha256((shards / MANIFEST).read_bytes()).hexdigest(),
+            "schema": [train.manifest.schema.name, train.manifest.schema.version],
+            "alignment": train.manifest.plan.get("alignment"),
+            "images": len(indices),
+            "validation": "none" if not recipe.validation.every else "held-out identities" if held_out else "test",
+        },
+        class_names=tuple(str(pid) for pid in trained),
+        validate=_validation(shards, train, held_out, views) if recipe.validation.every else None,
+        monitor="mAP",
+    )
+
+
+def _validation(
+    shards: Path, train: ShardSet, held_out: Sequence[int], views: Sequence[View]
+) -> Callable[[Computer], dict[str, float]]:
+    def embed(compute: Computer, samples: ShardSet, indices: NDArray[np.int64] | None) -> Features:
+        return Features.of(samples, indices, compute(ShardDataset(samples, views), plain_features, indices))
+
+    if held_out:
+        query, gallery = held_out_ranking(train, held_out)
+
+        def on_held_out(compute: Computer) -> dict[str, float]:
+            everything = embed(compute, train, gallery)
+            return _scores(everything.take(np.searchsorted(gallery, query)), everything)
+
+        return on_held_out
+    queries, galleries = ShardSet.open(shards, "query"), ShardSet.open(shards, "gallery")
+    if not (len(queries) and len(galleries)):
+        raise ReidError(
+            f"{shards}: there is no query and gallery split to validate on; hold training identities out, such as "
+            "--set validation.identities=50, or switch validation off by --set validation.every=0"
+        )
+    return lambda compute: _scores(embed(compute, queries, None), embed(compute, galleries, None))
+
+
+def _scores(query: Features, gallery: Features) -> dict[str, float]:
+    metrics = evaluate_features(
+        query.arrays["embedding"], gallery.arrays["embedding"], query.pids, gallery.pids, query.camids, gallery.camids
+    )
+    return {"rank1": metrics.cmc_at(1), "rank5": metrics.cmc_at(5), "mAP": metrics.mAP, "mINP": metrics.mINP}

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from reid_cli.reidtrain.main import main
+
+torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
+
+from reidprep.errors import ReidError
+from reidprep.shards.reader import ShardSet
+from reidtrain.checkpoints import load_checkpoint
+from reidtrain.evaluation.images import RankedImages, protocol_of, query_gallery_images
+from reidtrain.features.extractor import Extractor, extract
+from reidtrain.metrics.ranking import evaluate_features
+from reidtrain.metrics.reranking import Reranking
+from reidtrain.metrics.scores import RankingMetrics
+
+FEATURES = ["whole", "head", "upper_body", "upper_leg", "lower_leg", "fused", "embedding"]
+METRICS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
+HERE = ("--workers", 0, "--accelerator", "cpu")
+TRAINED = ("2", "4")
+"""The training identities of the drawn people."""
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments), *map(str, HERE)])
+
+
+def succeed(*arguments: object) -> dict:
+    result = invoke(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def fail(*arguments: object) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code == 1 and result.output.startswith("Error: ") and "Traceback" not in result.output
+    return result.output
+
+
+def scored(run: Path, shards: Path, **options: object) -> dict[str, RankingMetrics]:
+    """Scores of each feature, split by split."""
+    checkpoint = load_checkpoint(run)
+    query, gallery = (
+        extract(checkpoint.model(), checkpoint.preprocessor(), ShardSet.open(shards, split), workers=0)
+        for split in ("query", "gallery")
+    )
+    labels = (query.pids, gallery.pids, query.camids, gallery.camids)
+    return {name: evaluate_features(query.arrays[name], gallery.arrays[name], *labels, **options) for name in FEATURES}
+
+
+def check(rows: list[dict], expected: dict[str, RankingMetrics]) -> None:
+    assert [row["feature"] for row in rows] == FEATURES
+    for row in rows:
+        metrics = expected[row["feature"]]
+        values = [*metrics.cmc, metrics.mAP, metrics.mINP]
+        assert [row[name] for name in METRICS] == pytest.approx(values, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((), {}),
+        (("--metric", "cosine", "--ap", "trapezoid"), {"metric": "cosine", "ap": "trapezoid"}),
+        (("--protocol", "cuhk03-classic"), {"protocol": "cuhk03-classic"}),
+    ],
+)
+def test_each_feature_is_scored(arguments, options, make_run, drawn_shards) -> None:
+    run = make_run("run")
+    result = succeed(run, drawn_shards, *arguments)
+    check(result["rows"], scored(run, drawn_shards, **options))
+    assert len({row["mAP"] for row in result["rows"]}) > 1, "features that all score the same prove nothing"
+    assert (result["queries"], result["queries_without_match"], result["gallery"]) == (4, 0, 8)
+    assert {result[name] for name in ("protocol", "metric", "ap")} == {
+        options.get("protocol", "market1501"),
+        options.get("metric", "euclidean"),
+        options.get("ap", "step"),
+    }
+
+
+def test_what_is_kept_with_the_run(make_run, drawn_shards, tmp_path) -> None:
+    run = make_run("run")
+    result = succeed(run, drawn_shards)
+    folder = run / "evaluation"
+    assert result.pop("out") == str(folder)
+    kept = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert (kept.pop("schema"), kept.pop("version")) == ("reidtrain.evaluation", 1)
+    assert kept == result
+    assert (folder / "cmc.png").read_bytes().startswith(b"\x89PNG")
+    (run / "run.json").write_text("{}")
+    assert succeed(run / "checkpoints" / "last.ckpt", drawn_shards, "--ap", "trapezoid")["out"] == str(folder)
+    assert json.loads((folder / "metrics.json").read_text())["ap"] == "trapezoid"
+
+
+def test_a_checkpoint_outside_of_a_run(make_run, drawn_shards, tmp_path) -> None:
+    shutil.copy(make_run("run") / "checkpoints" / "last.ckpt", tmp_path / "mine.ckpt")
+    assert "say where by --out" in fail(tmp_path / "mine.ckpt", drawn_shards)
+    succeed(tmp_path / "mine.ckpt", drawn_shards, "--out", tmp_path / "new" / "scores")
+    assert (tmp_path / "new" / "scores" / "metrics.json").is_file()
+
+
+def test_with_reranking(make_run, drawn_shards) -> None:
+    run = make_run("run")
+    rows = succeed(run, drawn_shards, "--rerank")["rows"]
+    assert [row["reranked"] for row in rows] == [False] * 7 + [True] * 7
+    check(rows[:7], scored(run, drawn_shards))
+    check(rows[7:], scored(run, drawn_shards, rerank=Reranking()))
+
+
+def test_no_reranking_of_drawn_galleries(make_run, drawn_shards, monkeypatch) -> None:
+    monkeypatch.setattr(Extractor, "__call__", None)  # it is said before anything is computed
+    assert "cuhk03-np" in fail(make_run("run"), drawn_shards, "--rerank", "--protocol", "cuhk03-classic")
+
+
+def papers(result: dict) -> dict[str, dict]:
+    return {row["feature"]: row["paper"] for row in result["rows"] if row["paper"] and not row["reranked"]}
+
+
+def test_beside_the_paper(make_run, drawn_shards) -> None:
+    run = make_run("run", "attention-driven-market1501", "stages.0.loss.branch_weight=0.5", class_names=TRAINED)
+    found = papers(succeed(run, drawn_shards))
+    assert list(found) == FEATURES
+    assert found["head"] == {
+        "source": "attention-driven paper, Table 7, Head, with intra-attention",
+        "differences": ["beta 5/48"],
+        **{"rank1": 0.5086, "rank5": 0.7331, "rank10": 0.81, "mAP": 0.2676},
+    }
+    result = invoke(run, drawn_shards, "--rerank")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    (head,) = (line.split() for line in lines if line.startswith("head  "))
+    # Rank-20 and mINP have one column, as the paper does not give them.
+    assert (head[1], head[3], head[8]) == ("50.86", "73.31", "26.76") and len(head) == 1 + 2 * 4 + 2
+    (reranked,) = (line.split() for line in lines if line.startswith("head, re-ranked"))
+    assert reranked[2:8:2] == ["-"] * 3, "no paper re-ranks it"
+    assert "head: attention-driven paper, Table 7, Head, with intra-attention (beta 5/48 there)" in lines
+    assert "trained on all" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("class_names", "options"),
+    [(("77", "99"), ()), (TRAINED, ("--protocol", "cuhk03-classic-any-camera"))],
+    ids=["trained on other people", "scored otherwise"],
+)
+def test_not_beside_the_paper(class_names, options, make_run, drawn_shards) -> None:
+    run = make_run("run", class_names=class_names)
+    assert not papers(succeed(run, drawn_shards, *options))
+    result = invoke(run, drawn_shards, *options)
+    assert "ours" not in result.output and "embedding" in result.output
+
+
+def test_trained_on_fewer_people_than_the_paper(make_run, drawn_shards) -> None:
+    result = invoke(make_run("run", class_names=TRAINED[:1]), drawn_shards)
+    assert "The papers trained on all 2 identities, this network on 1 of them." in result.output
+
+
+def test_features_are_kept_and_taken(make_run, drawn_shards, tmp_path, monkeypatch) -> None:
+    run, file = make_run("run"), tmp_path / "kept" / "features.npz"
+    first = succeed(run, drawn_shards, "--features", file)
+    result = CliRunner().invoke(main, ["score", str(file), "--protocol", "market1501", "--json"])
+    assert json.loads(result.stdout)["mAP"] == pytest.approx(first["rows"][-1]["mAP"], abs=1e-6)
+    command = ["extract-features", str(run), str(drawn_shards), str(tmp_path / "all.npz"), *map(str, HERE)]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    with np.load(file) as ours, np.load(tmp_path / "all.npz") as theirs:
+        assert ours.files and sorted(ours.files) == sorted(theirs.files)
+        for name in ours.files:
+            if name.endswith(("pids", "paths")):
+                np.testing.assert_array_equal(ours[name], theirs[name])
+
+    monkeypatch.setattr(Extractor, "__call__", None)
+    assert succeed(run, drawn_shards, "--features", file) == first
+    check(succeed(run, drawn_shards, "--features", tmp_path / "all.npz")["rows"], scored(run, drawn_shards))
+
+
+def test_features_of_something_else(make_run, drawn_shards, tmp_path) -> None:
+    run, file = make_run("run"), tmp_path / "features.npz"
+    succeed(run, drawn_shards, "--features", file)
+    other = make_run("other", "attention-driven-market1501", "seed=1")
+    assert "features of another model" in fail(other, drawn_shards, "--features", file)
+    assert "flip False, wanted True" in fail(run, drawn_shards, "--features", file, "--flip")
+    assert "must end in .npz" in fail(run, drawn_shards, "--features", tmp_path / "features")
+    shutil.copytree(drawn_shards, tmp_path / "copy")
+    manifest = tmp_path / "copy" / "manifest.json"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("\n", "\n "), encoding="utf-8")
+    assert "manifest_sha256" in fail(run, tmp_path / "copy", "--features", file)
+    np.savez(file, query_features=np.zeros((2, 2)))
+    assert "lacks about" in fail(run, drawn_shards, "--features", file)
+    np.savez(file, about=np.array("{}"))
+    assert "reidtrain.features version 1" in fail(run, drawn_shards, "--features", file)
+
+
+@pytest.fixture(scope="module")
+def held_out_run(crowd_shards: Path, tiny: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that holds two of four identities out."""
+    from reidtrain.training.fit import Machine, fit
+
+    run = tmp_path_factory.mktemp("held-out") / "run"
+    recipe = tiny(validation={"every": 1, "identities": 2})
+    fit(crowd_shards, run, recipe, machine=Machine(accelerator="cpu", workers=0))
+    return run
+
+
+def test_held_out_identities_as_in_training(held_out_run, crowd_shards, tmp_path) -> None:
+    result = succeed(held_out_run, crowd_shards, "--held-out", "--out", tmp_path)
+    assert (result["images"], result["queries"], result["gallery"]) == ("held-out", 4, 8)
+    last = json.loads((held_out_run / "run.json").read_text())["metrics"]["last"]
+    embedding = result["rows"][-1]
+    assert {name: embedding[name] for name in ("rank1", "rank5", "mAP", "mINP")} == pytest.approx(
+        {name: last[f"val/{name}"] for name in ("rank1", "rank5", "mAP", "mINP")}, abs=1e-6
+    )
+    assert min(row["mAP"] for row in result["rows"]) < 1 and not papers(result)
+
+
+def test_identities_that_are_not_held_out(crowd_shards, make_run, drawn_shards) -> None:
+    assert "validation.identities is 0" in fail(make_run("run"), drawn_shards, "--held-out")
+    other = make_run("other", "attention-driven-market1501", "validation.identities=1")
+    message = fail(other, crowd_shards, "--held-out")
+    assert "other training identities than the network was trained on" in message
+
+
+def test_no_query_split(make_run, drawn_shards, tmp_path) -> None:
+    shutil.copytree(drawn_shards, tmp_path / "copy")
+    manifest = tmp_path / "copy" / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    content["parts"] = [part for part in content["parts"] if not part["name"].startswith("query")]
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    assert "there are no query images" in (message := fail(make_run("run"), tmp_path / "copy"))
+    assert "--held-out" in message
+
+
+def test_splits_and_junk(drawn_shards) -> None:
+    for junk in (False, True):
+        images = query_gallery_images(drawn_shards, junk=junk)
+        for rows, split in ((images.query, "query"), (images.gallery, "gallery")):
+            expected = ShardSet.open(drawn_shards, split).column("paths")
+            found = images.shards.column("paths")[rows]
+            assert found.tolist() == [path for path in expected.tolist() if junk or "-1_" not in path]
+
+
+def test_images_without_a_match(drawn_shards) -> None:
+    images = query_gallery_images(drawn_shards)
+    one = RankedImages("test", images.shards, images.query[:1], images.query[:1], "market1501")
+    with pytest.raises(ReidError, match="appear at the same camera only"):
+        one.require_match("market1501")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "protocol"),
+    [
+        ("market1501", {"distractors": "no"}, "market1501"),
+        ("msmt17", {}, "market1501"),
+        ("cuhk03", {"protocol": "np"}, "cuhk03-np"),
+        ("cuhk03", {"protocol": "classic"}, "cuhk03-classic"),
+    ],
+)
+def test_protocol_of_a_dataset(name, options, protocol) -> None:
+    assert protocol_of({"poses": {"dataset": {"name": name, "options": options}}}) == protocol

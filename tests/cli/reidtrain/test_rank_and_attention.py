@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from reid_cli.reidtrain.main import main
+
+torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
+
+from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.shards.reader import ShardSet
+
+MakeRun = Callable[..., Path]
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture
+def features(drawn_shards: Path, tmp_path: Path) -> Path:
+    """A file of features that tell everybody apart."""
+    arrays: dict[str, np.ndarray] = {}
+    for split in ("query", "gallery"):
+        shards = ShardSet.open(drawn_shards, split)
+        arrays |= {f"{split}_pids": shards.pids, f"{split}_camids": shards.camids}
+        arrays[f"{split}_features"] = np.eye(16)[shards.pids % 16] + 0.01
+    np.savez(tmp_path / "features.npz", **arrays)  # type: ignore[arg-type]
+    return tmp_path / "features.npz"
+
+
+def test_a_model_against_a_file_of_features(
+    make_run: MakeRun, features: Path, drawn_shards: Path, tmp_path: Path
+) -> None:
+    run, out = make_run("run"), tmp_path / "out"
+    result = invoke(
+        *("rank", run, drawn_shards, out, "--against", features),
+        *("--queries", 3, "--top", 5, "--per-sheet", 2, "--workers", 0, "--accelerator", "cpu", "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content == {
+        "page": str(out / "index.html"),
+        "sheets": [str(out / "sheet-001.png"), str(out / "sheet-002.png")],
+        "shown": 3,
+    }
+    text = (out / "index.html").read_text(encoding="utf-8")
+    assert text.count(f"<b>{run}</b>") == text.count(f"<b>{features}</b>") == 3
+    assert text.count("AP 100.0%, first match at rank 1") >= 3
+
+
+def test_features_by_a_model_are_those_it_computes(make_run: MakeRun, drawn_shards: Path) -> None:
+    from reidtrain.checkpoints import load_checkpoint
+    from reidtrain.features.extractor import Computing, extract
+    from reidtrain.plots.sources import split_features
+
+    run = make_run("run")
+    calls: list[tuple[int, int]] = []
+    found = split_features(run, drawn_shards, Computing("cpu", 0, 3), lambda *call: calls.append(call))
+    checkpoint = load_checkpoint(run)
+    total = 0
+    for split, features in zip(("query", "gallery"), found, strict=True):
+        shards = ShardSet.open(drawn_shards, split)
+        expected = extract(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays["embedding"]
+        np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+        total += len(shards)
+    assert calls[-1] == (total, total) and calls == sorted(calls)
+
+
+def test_crops_of_another_kind_for_the_other_model(
+    features: Path, drawn_shards: Path, drawn_poses: Path, tmp_path: Path
+) -> None:
+    strips = tmp_path / "strips"
+    build_shards(drawn_poses, strips, BuildOptions(alignment="strips"))
+    result = invoke(
+        *("rank", features, drawn_shards, tmp_path / "out", "--queries", 1),
+        *("--against", features, "--against-shards", strips),
+    )
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert f"<b>{features} on {drawn_shards}</b>" in text and f"<b>{features} on {strips}</b>" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--worst", "--seed", 1], 1, "not both"),
+        (["--against-shards", "shards"], 2, "--against-shards needs --against"),
+        (["--top", 0], 2, "--top"),
+        (["--against", "nowhere.ckpt"], 1, "nowhere.ckpt does not exist"),
+        (["--against", "nowhere.npz"], 1, "nowhere.npz: no such file"),
+    ],
+)
+def test_wrong_use_of_rank(
+    features: Path, drawn_shards: Path, tmp_path: Path, options: list, status: int, message: str
+) -> None:
+    result = invoke("rank", features, drawn_shards, tmp_path / "out", *options)
+    assert result.exit_code == status and message in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_not_compared_with_itself(features: Path, drawn_shards: Path, tmp_path: Path) -> None:
+    result = invoke("rank", features, drawn_shards, tmp_path / "out", "--against", features)
+    assert result.exit_code == 1 and "compared with itself" in result.output
+
+
+@pytest.mark.parametrize("change", ["query_pids", "gallery_camids"])
+def test_features_of_other_images(features: Path, drawn_shards: Path, tmp_path: Path, change: str) -> None:
+    with np.load(features) as content:
+        arrays = dict(content)
+    arrays[change] = arrays[change][::-1] + 1
+    np.savez(features, **arrays)
+    result = invoke("rank", features, drawn_shards, tmp_path / "out")
+    assert result.exit_code == 1 and f"{change} are not those of the" in result.output
+
+
+def test_shards_of_other_images(features: Path, drawn: Path, drawn_shards: Path, tmp_path: Path) -> None:
+    from reidprep.datasets.registry import open_dataset
+    from reidprep.estimators.registry import create_estimator
+    from reidprep.poses.extract import extract_poses
+    from reidprep.synth.dataset import generate
+
+    generate(tmp_path / "other", identities=2, cameras=2, images_per_camera=2, seed=9)
+    extract_poses(open_dataset(tmp_path / "other"), tmp_path / "poses", create_estimator(device="cpu"))
+    build_shards(tmp_path / "poses", tmp_path / "shards", BuildOptions())
+    result = invoke(
+        *("rank", features, drawn_shards, tmp_path / "out"),
+        *("--against", features, "--against-shards", tmp_path / "shards"),
+    )
+    assert result.exit_code == 1 and "give shards of one dataset" in result.output
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_computed(drawn_shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    result = invoke("rank", tmp_path / "no-such-run", drawn_shards, tmp_path)
+    assert result.exit_code == 1 and "choose an empty folder" in result.output
+
+
+def test_attention_of_two_models(make_run: MakeRun, drawn_shards: Path, tmp_path: Path) -> None:
+    one, other = (
+        make_run(name, "attention-driven-market1501", "model.branches=[whole]", f"seed={seed}")
+        for seed, name in enumerate(("one", "other"))
+    )
+    result = invoke(
+        *("attention", one, drawn_shards, tmp_path / "out", "--against", other / "checkpoints" / "last.ckpt"),
+        *("--samples", 2, "--split", "train", "--seed", 0, "--accelerator", "cpu"),
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"2 samples on 1 sheets; open {tmp_path / 'out' / 'index.html'}\n"
+    text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert all(text.count(f"<b>block {number}</b>") == 4 for number in (2, 3, 4)) and str(other) in text
+
+
+def test_attention_on_crops_of_another_kind(make_run: MakeRun, drawn_poses: Path, tmp_path: Path) -> None:
+    build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
+    result = invoke("attention", make_run("run"), tmp_path / "strips", tmp_path / "out")
+    assert result.exit_code == 1 and "alignment strips" in result.output and not (tmp_path / "out").exists()
+
+
+def test_a_network_without_attention(make_run: MakeRun, drawn_shards: Path, tmp_path: Path) -> None:
+    run = make_run("run", "attention-driven-market1501", "model.attention=none")
+    result = invoke("attention", run, drawn_shards, tmp_path / "out")
+    assert result.exit_code == 1 and "no attention to show" in result.output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(make_run: MakeRun, drawn_shards: Path, tmp_path: Path) -> None:
+    result = invoke("attention", make_run("run"), drawn_shards, tmp_path / "out", "--accelerator", "gpu")
+    assert result.exit_code == 1 and "PyTorch finds no GPU" in result.output

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from reid_cli.common import Group
+from reid_cli.reidtrain.index import index
+from reid_cli.reidtrain.search import search
+
+from reidtrain.retrieval.exact import search as find
+
+
+def invoke(*arguments: object) -> Result:
+    main = Group("reidtrain", commands={"search": search, "index": index})
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    query, gallery = rng.normal(size=(25, 6)).astype(np.float32), rng.normal(size=(300, 6)).astype(np.float32)
+    np.save(tmp_path / "query.npy", query)
+    np.save(tmp_path / "gallery-0.npy", gallery[:100])
+    np.save(tmp_path / "gallery-1.npy", gallery[100:])
+    np.savez(tmp_path / "features.npz", query_features=query, gallery_features=gallery)
+    return query, gallery
+
+
+def nearest(result: Result) -> list[list[int]]:
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert values["queries"] == len(values["nearest"])
+    return [[entry["index"] for entry in row] for row in values["nearest"]]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("files", [["features.npz"], ["query.npy", "gallery-0.npy", "gallery-1.npy"]])
+def test_json_holds_what_the_library_gives(files, metric, features, tmp_path) -> None:
+    result = invoke("search", *(tmp_path / name for name in files), "--top", 5, "--metric", metric, "--json")
+    expected = find(features[0], [features[1]], top=5, metric=metric)
+    assert nearest(result) == expected.indices.tolist()
+    distances = [[entry["distance"] for entry in row] for row in json.loads(result.stdout)["nearest"]]
+    np.testing.assert_allclose(distances, expected.distances)
+
+
+def test_text_and_file(features, tmp_path) -> None:
+    result = invoke("search", tmp_path / "features.npz", "--top", 3, "--out", tmp_path / "nearest.npz")
+    assert result.exit_code == 0, result.output
+    expected = find(features[0], [features[1]], top=3)
+    assert result.output.startswith(f"query 0: {expected.indices[0, 0]} ({expected.distances[0, 0]:.4g}), ")
+    assert "... and 5 more queries" in result.output
+    with np.load(tmp_path / "nearest.npz") as written:
+        np.testing.assert_array_equal(written["indices"], expected.indices)
+        np.testing.assert_array_equal(written["distances"], expected.distances)
+
+
+def test_paths_are_told_where_the_files_have_them(features, tmp_path) -> None:
+    names = np.array([f"gallery/{number:03d}.jpg" for number in range(300)])
+    expected = names[find(features[0], [features[1]], top=3).indices].tolist()
+    np.savez(tmp_path / "named.npz", query_features=features[0], gallery_features=features[1], gallery_paths=names)
+    folders = []
+    for number, part in enumerate((slice(100), slice(100, None))):
+        folders.append(tmp_path / f"folder-{number}")
+        folders[-1].mkdir()
+        np.save(folders[-1] / "features.npy", features[1][part])
+        np.save(folders[-1] / "paths.npy", names[part])
+    parts = [folder / "features.npy" for folder in folders]
+    for files in ([tmp_path / "named.npz"], [tmp_path / "query.npy", *parts]):
+        values = json.loads(invoke("search", *files, "--top", 3, "--json").stdout)["nearest"]
+        assert [[entry["path"] for entry in row] for row in values] == expected
+        assert f"query 0: {expected[0][0]} (" in invoke("search", *files, "--top", 3).output
+    np.save(folders[1] / "paths.npy", names[:5])
+    assert "path" not in invoke("search", tmp_path / "query.npy", *parts, "--json").stdout
+
+
+def test_index(features, tmp_path) -> None:
+    pytest.importorskip("faiss")
+    parts = [tmp_path / "gallery-0.npy", tmp_path / "gallery-1.npy"]
+    result = invoke("index", *parts, "--out", tmp_path / "index", "--kind", "hnsw", "--metric", "cosine")
+    assert result.output == "hnsw index of 300 images, 6 dimensions, cosine distance\n"
+    found = nearest(
+        invoke("search", tmp_path / "query.npy", *parts, "--index", tmp_path / "index", "--top", 4, "--json")
+    )
+    assert found == find(features[0], [features[1]], top=4, metric="cosine").indices.tolist()
+    assert json.loads(invoke("index", *parts, "--out", tmp_path / "other", "--kind", "hnsw", "--json").stdout) == {
+        "out": str(tmp_path / "other"),
+        **json.loads((tmp_path / "other" / "index.json").read_text()),
+    }
+
+
+@pytest.mark.parametrize("options", [["--candidates", 30], ["--visits", 3], ["--index", "i", "--metric", "cosine"]])
+def test_options_that_would_be_ignored(options, features, tmp_path) -> None:
+    assert invoke("search", tmp_path / "features.npz", *options).exit_code == 2
+
+
+def fails(*arguments: object) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ") and "Traceback" not in result.output
+    return result.output
+
+
+def test_files_that_cannot_be_read(features, tmp_path) -> None:
+    query = tmp_path / "query.npy"
+    assert "none.npy: no such file" in fails("search", query, tmp_path / "none.npy")
+    assert "no .npy file" in fails("search", query, tmp_path)
+    for content in (b"", b"no numbers", query.read_bytes()[:300]):
+        (tmp_path / "bad.npy").write_bytes(content)
+        assert "bad.npy is no .npy file of numbers" in fails("search", query, tmp_path / "bad.npy")
+    np.save(tmp_path / "objects.npy", np.array([{}, {}], dtype=object))
+    assert "objects.npy is no .npy file of numbers" in fails("search", query, tmp_path / "objects.npy")
+    np.savez(tmp_path / "other.npz", query_features=features[0])
+    assert "other.npz lacks gallery_features; it holds query_features" in fails("search", tmp_path / "other.npz")

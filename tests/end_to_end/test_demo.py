@@ -1,0 +1,25 @@
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+from reid_cli.reidprep.main import main
+
+from reidprep.shards.reader import ShardSet
+
+
+def test_the_demo_ends_with_a_page_and_sound_shards(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), "--limit", "20", "--workers", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert summary["faults"] == [] and summary["skipped"] == 0
+    assert summary["pck"] > 0.7
+    assert list(summary["seconds"]) == ["synth", "extract-poses", "build-shards", "verify", "preview"]
+    assert Path(summary["page"]).is_file()
+    assert len(ShardSet.open(tmp_path / "demo" / "shards")) == summary["images"] > 40
+
+
+def test_the_demo_on_a_dataset_of_ones_own(drawn: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), "--data", str(drawn), "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    assert "look at" in result.output and "joints found" in result.output
+    assert not (tmp_path / "demo" / "dataset").exists()

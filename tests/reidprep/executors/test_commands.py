@@ -1,0 +1,163 @@
+"""The commands with --engine ray, as processes of their own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from reidprep.shards.build import BuildOptions, build_shards
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'reidprep[ray]'"),
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+]
+
+COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()"]
+EXTRACT = ("--rows-per-part", "3", "--batch-size", "1")
+BUILD = ("--shard-size", "2", "--with-image")
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Poses made by the local engine. Read only."""
+    path = tmp_path_factory.mktemp("undisturbed") / "poses"
+    process = start("extract-poses", drawn, path, *EXTRACT)
+    assert finish(process) and process.returncode == 0
+    return path
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell has what it starts in the background ignore Ctrl-C, and so would what that starts.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    output, errors = process.communicate(timeout=120)
+    return output, errors
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Process ids of the Ray workers that are making parts for a command; Ray gives them their method's name."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            title = (entry / "cmdline").read_bytes()
+            if title.startswith(b"ray::Worker.make") and descends(int(entry.name), process.pid):
+                found.append(int(entry.name))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def descends(pid: int, ancestor: int) -> bool:
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return False
+
+
+def first_worker_of(process: subprocess.Popen[str]) -> int:
+    while process.poll() is None:
+        if found := workers_of(process):
+            return found[0]
+        time.sleep(0.002)
+    raise AssertionError(f"no worker was seen: {finish(process)}")
+
+
+@pytest.mark.parametrize("step", ["extract-poses", "build-shards"])
+def test_a_worker_killed_by_its_pid_changes_nothing(
+    step: str, drawn: Path, undisturbed: Path, tmp_path: Path, contents: Contents
+) -> None:
+    source, options, local = (drawn, EXTRACT, undisturbed)
+    if step == "build-shards":
+        source, options, local = undisturbed, BUILD, tmp_path / "local"
+        build_shards(source, local, BuildOptions(samples_per_shard=2, image_size=(256, 128)))
+    process = start(step, source, tmp_path / "ray", *options, "--engine", "ray", "--num-workers", 2, "--json")
+    os.kill(first_worker_of(process), signal.SIGKILL)
+    output, errors = finish(process)
+    assert process.returncode == 0, errors
+    assert json.loads(output)["rows"] > 0  # and nothing else, whatever Ray says of the lost worker
+    assert "Traceback" not in errors and "Actor" not in errors
+    assert contents(tmp_path / "ray") == contents(local)
+
+
+@pytest.fixture(scope="module")
+def long_job(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A dataset that takes long enough to be interrupted, 25 boxes in each of some images; and its poses. Read only."""
+    images = sorted((drawn / "query").glob("*.jpg"))[:6]
+    path = tmp_path_factory.mktemp("long") / "list.csv"
+    rows = ["path,pid,camid,split,x,y,width,height"]
+    for pid, image in enumerate(images):
+        shutil.copy(image, path.parent)
+        rows += [f"{image.name},{pid},1,train,0,0,{20 + size},64" for size in range(25)]
+    path.write_text("\n".join(rows))
+    poses = tmp_path_factory.mktemp("local") / "poses"
+    process = start("extract-poses", path, poses, *EXTRACT)
+    assert finish(process) and process.returncode == 0
+    return path, poses
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill"])
+def test_an_interrupted_command_goes_on(
+    number: int, status: int, long_job: tuple[Path, Path], tmp_path: Path, contents: Contents
+) -> None:
+    dataset, undisturbed = long_job
+    arguments = ("extract-poses", dataset, tmp_path / "ray", *EXTRACT, "--engine", "ray", "--num-workers", 1)
+    process = start(*arguments)
+    worker = first_worker_of(process)
+    os.killpg(process.pid, number)
+    _, errors = finish(process)
+    assert process.returncode == status and "Traceback" not in errors
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline, "the worker outlives its command"
+        time.sleep(0.05)
+    process = start(*arguments)
+    _, errors = finish(process)
+    assert process.returncode == 0, errors
+    assert contents(tmp_path / "ray") == contents(undisturbed)
+
+
+def test_a_cluster_of_others_is_used_and_left_running(
+    cluster: str, drawn: Path, undisturbed: Path, tmp_path: Path, contents: Contents
+) -> None:
+    import ray
+
+    # The environment is this one: it says where on this machine Ray listens, and how one proves who one is.
+    process = start("extract-poses", drawn, tmp_path / "ray", *EXTRACT, "--engine", "ray", "--ray-address", cluster)
+    _, errors = finish(process)
+    assert process.returncode == 0, errors
+    assert contents(tmp_path / "ray") == contents(undisturbed)
+    assert ray.cluster_resources()["CPU"] == 2
+
+
+@pytest.mark.parametrize(("step", "address"), [("extract-poses", "127.0.0.1:1"), ("build-shards", "auto")])
+def test_an_unreachable_address_is_a_plain_error(
+    step: str, address: str, drawn: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    source = drawn if step == "extract-poses" else undisturbed
+    started = time.monotonic()
+    process = start(step, source, tmp_path / "out", "--engine", "ray", "--ray-address", address)
+    _, errors = finish(process)
+    assert process.returncode == 1 and time.monotonic() - started < 30
+    assert errors.startswith("Error: --ray-address 127.0.0.1:1: no Ray cluster was reached; start one by 'ray start")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,137 @@
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from reidprep.errors import ReidError
+from reidprep.executors import ray_worker as worker
+from reidprep.executors.ray import ray_engine
+from reidprep.executors.ray_cluster import check_address, connected
+
+
+@contextmanager
+def listening(answer: bytes) -> Iterator[str]:
+    """A server that answers whatever it is told in the same way; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join(10)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "localhost:", "ray://localhost:10001", "localhost:6379/x"])
+def test_addresses_that_are_none(address: str) -> None:
+    with pytest.raises(ReidError, match=f"--ray-address {address}: expected HOST:PORT"):
+        check_address(address)
+
+
+def test_an_address_where_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(ReidError, match=rf"--ray-address {address}: no Ray cluster was reached; .*Connection refused"):
+        check_address(address)
+
+
+@pytest.mark.parametrize("port", ["99999", "1" * 30])
+def test_a_port_out_of_range(port: str) -> None:
+    with pytest.raises(ReidError, match="no Ray cluster was reached"):
+        check_address(f"127.0.0.1:{port}")
+
+
+def test_an_address_where_something_else_answers() -> None:
+    with listening(b"SSH-2.0-OpenSSH_9.6\r\n") as address, pytest.raises(ReidError, match="something else answers"):
+        check_address(address)
+
+
+def test_an_address_where_http2_is_spoken_is_left_to_ray() -> None:
+    with listening(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as address:
+        check_address(address)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ReidError, match=r"pip install 'reidprep\[ray\]'"), connected(None, 1):
+        pass
+
+
+def test_a_cluster_without_gpus_has_no_room_for_workers_that_need_one(cluster: str) -> None:
+    with ray_engine(gpus_per_worker=0.0) as engine:
+        assert engine.workers == 2 and engine.device == "cpu"
+    import ray
+
+    if ray.cluster_resources().get("GPU"):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ReidError, match="2 cores and 0 GPUs, too few for a worker"), ray_engine(gpus_per_worker=0.5):
+        pass
+    with ray_engine(workers=3, gpus_per_worker=0.5) as engine:  # it may grow
+        assert engine.workers == 3 and engine.device == "cuda"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_cluster_of_our_own_listens_on_loopback_only(cluster: str) -> None:
+    ours = {inode for pid in descendants(os.getpid()) for inode in sockets(pid)}
+    addresses = [address for address, inode in listeners() if inode in ours]
+    assert len(addresses) >= 4  # of Ray's servers, this process and its workers
+    assert {address for address in addresses if not is_loopback(address)} == set()
+
+
+def descendants(pid: int) -> set[int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def sockets(pid: int) -> set[str]:
+    try:
+        links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return set()
+    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+
+
+def listeners() -> list[tuple[str, str]]:
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return [(row[1].partition(":")[0], row[9]) for row in rows if row[3] == "0A"]
+
+
+def is_loopback(address: str) -> bool:
+    """Addresses as /proc writes them: words of four bytes, the last byte first."""
+    return address in ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+
+
+def test_a_folder_that_a_worker_does_not_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_SECONDS_BETWEEN_LOOKS", 0)
+    with worker.shared_file(tmp_path) as marker:
+        worker.check_marker(marker)
+        other = worker.Marker(marker.path, "of another run")
+        with pytest.raises(ReidError, match="does not see the output folder .* on storage that all machines have"):
+            worker.check_marker(other)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ReidError, match=str(tmp_path)):
+        worker.check_marker(marker)
+
+
+def test_a_worker_with_other_versions() -> None:
+    worker.check_versions(worker.versions())
+    with pytest.raises(ReidError, match=r"has numpy .* instead of 0\.1, .*same versions on all machines"):
+        worker.check_versions({**worker.versions(), "numpy": "0.1"})

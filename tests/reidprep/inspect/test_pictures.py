@@ -1,0 +1,62 @@
+"""Pictures: the bytes of the shards, the pixels of the source, or the reason why there is none."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reidprep.shards.reader import ShardSet
+
+
+@pytest.fixture
+def client(browse, drawn_shards: Path, tmp_path: Path):
+    return browse(drawn_shards, exclude=tmp_path / "exclude.csv")
+
+
+def test_pictures_are_the_stored_bytes(client, drawn_shards: Path) -> None:
+    encoded = ShardSet.open(drawn_shards).encoded(2)
+    for name, data in zip(("whole", "head", "upper_body", "upper_leg", "lower_leg", "plain"), encoded, strict=True):
+        answer = client.get(f"/image/2/{name}")
+        assert answer.status_code == 200 and answer.headers["content-type"] == "image/jpeg"
+        assert answer.content == data.tobytes()
+
+
+def test_the_source_image_is_sent_as_pixels(client, drawn: Path, drawn_shards: Path) -> None:
+    path = ShardSet.open(drawn_shards)[2].path
+    answer = client.get("/image/2/source")
+    sent = np.asarray(Image.open(BytesIO(answer.content)), dtype=float)
+    there = np.asarray(Image.open(drawn / path).convert("RGB"), dtype=float)
+    assert sent.shape == there.shape and np.abs(sent - there).mean() < 4
+
+
+def test_raw_shards_are_encoded_without_loss(browse, by_hand) -> None:
+    path = by_hand({"train": ["a.jpg"]}, encoding="raw")
+    answer = browse(path).get("/image/0/head")
+    assert answer.headers["content-type"] == "image/png"
+    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(answer.content))), ShardSet.open(path)[0].parts[0])
+
+
+@pytest.mark.parametrize("path", ["/image/0/tail", "/image/99999/whole", "/image/-1/whole", "/image/x/whole"])
+def test_pictures_that_are_not_there(client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_without_source_images_the_crop_stands_at_its_place(browse, by_hand) -> None:
+    client = browse(by_hand({"train": ["a.jpg"]}, without="image_sizes"))
+    answer = client.get("/image/0/source")
+    assert answer.status_code == 404 and answer.headers["content-type"] == "image/svg+xml"
+    assert "--source" in client.get("/sample/0").text
+    drawing = re.search(r'<svg class="overlay".*?</svg>', client.get("/?show=source").text, re.DOTALL)
+    assert drawing and 'href="/image/0/whole?' in drawing[0]
+
+
+def test_addresses_of_pictures_change_with_the_shards(browse, by_hand, drawn_shards: Path) -> None:
+    versions = set()
+    for path in (by_hand({"train": ["a.jpg"]}), drawn_shards):
+        found = re.search(r"/image/0/whole\?v=(\w+)", browse(path).get("/").text)
+        assert found
+        versions.add(found[1])
+    assert len(versions) == 2

@@ -1,0 +1,92 @@
+"""What is stored, read without decoding: bytes of images, rows, columns."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from reidprep.errors import ReidError
+from reidprep.images import decode_jpeg
+from reidprep.poses.reader import PoseSet
+from reidprep.shards.reader import ShardSet
+
+
+@pytest.fixture
+def copied(drawn_shards: Path, tmp_path: Path) -> Path:
+    shutil.copytree(drawn_shards, tmp_path / "copied")
+    return tmp_path / "copied"
+
+
+def test_encoded_images_are_those_that_pixels_decodes(drawn_shards: Path) -> None:
+    shards = ShardSet.open(drawn_shards)
+    for index in (0, len(shards) - 1):
+        images = [decode_jpeg(data) for data in shards.encoded(index)]
+        sample = shards[index]
+        assert sample.image is not None
+        for image, expected in zip(images, [sample.whole, *sample.parts, sample.image], strict=True):
+            np.testing.assert_array_equal(image, expected)
+
+
+def test_encoded_images_of_damaged_rows(copied: Path) -> None:
+    name = ShardSet.open(copied).parts[0].name
+    with h5py.File(copied / name, "r+") as file:
+        file["images"][5] ^= 255
+        del file["crc32"]
+        file["crc32"] = np.zeros(1, np.uint32)
+    shards = ShardSet.open(copied)
+    with pytest.raises(ReidError, match=r"row 0: .* checksum; run 'reidprep verify'"):
+        shards.encoded(0)
+    with pytest.raises(ReidError, match="row 1: the offsets of the stored images end before this row"):
+        shards.encoded(1)
+    with pytest.raises(IndexError):
+        shards.encoded(len(shards))
+
+
+def test_a_row_and_the_columns_of_a_part(drawn_shards: Path) -> None:
+    shards = ShardSet.open(drawn_shards)
+    start = 0
+    for part in shards.parts:
+        columns = shards.part_columns(part)
+        for name in ("paths", "joints", "flags", "image_sizes"):
+            np.testing.assert_array_equal(columns[name], shards.column(name)[start : start + part.rows])
+            np.testing.assert_array_equal(shards.row(start)[name], columns[name][0])
+        start += part.rows
+
+
+def test_a_part_of_another_length_than_the_manifest_says(copied: Path) -> None:
+    shards = ShardSet.open(copied)
+    first, second = shards.parts[:2]
+    shutil.copy(copied / second.name, copied / first.name)
+    if first.rows == second.rows:
+        pytest.skip("the parts have equal lengths")
+    with pytest.raises(ReidError, match=f"holds {second.rows} rows, the manifest says {first.rows}"):
+        shards.part_columns(first)
+
+
+def test_image_sizes_are_those_of_the_poses(drawn_shards: Path, drawn_poses: Path) -> None:
+    shards, poses = ShardSet.open(drawn_shards), PoseSet(drawn_poses)
+    of_path = dict(zip(poses.column("paths").tolist(), poses.column("image_sizes").tolist(), strict=True))
+    expected = [of_path[path] for path in shards.column("paths").tolist()]
+    assert shards.column("image_sizes").tolist() == expected
+
+
+def test_older_shards_have_no_image_sizes(copied: Path) -> None:
+    for file in copied.glob("*.h5"):
+        with h5py.File(file, "r+") as content:
+            del content["image_sizes"]
+    shards = ShardSet.open(copied)
+    assert shards[0].path and len(shards.column("flags")) == len(shards)
+    with pytest.raises(ReidError, match="before shards had the column 'image_sizes'; build it again"):
+        shards.column("image_sizes")
+
+
+def test_damaged_columns_do_not_hide_the_images(copied: Path) -> None:
+    shards = ShardSet.open(copied)
+    with h5py.File(copied / shards.parts[0].name, "r+") as content:
+        del content["boxes"]
+        content["boxes"] = np.zeros(3)
+    assert shards.encoded(0)
+    with pytest.raises(ReidError, match=r"damaged shard .*boxes.*; run 'reidprep verify'"):
+        shards.row(0)

@@ -1,0 +1,128 @@
+import dataclasses
+import multiprocessing
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.utils.data import DataLoader
+
+from reidprep.errors import ReidError
+from reidprep.shards.reader import ShardSet
+from reidtrain.data.dataset import ShardDataset, collate
+from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
+
+ALL = ("whole", "parts", "image")
+
+
+@pytest.fixture(scope="module")
+def shards(drawn_shards):
+    return ShardSet.open(drawn_shards, "train")
+
+
+def assert_is_sample(batch, row, sample, label):
+    assert np.array_equal(batch.whole[row].movedim(0, -1).numpy(), sample.whole)
+    assert np.array_equal(batch.parts[row].movedim(1, -1).numpy(), sample.parts)
+    assert np.array_equal(batch.image[row].movedim(0, -1).numpy(), sample.image)
+    assert (batch.labels[row], batch.pids[row], batch.camids[row]) == (label, sample.pid, sample.camid)
+
+
+@pytest.mark.parametrize("start", [None, "fork", "spawn"])
+def test_batches_hold_the_samples(shards, start):
+    if start not in (None, *multiprocessing.get_all_start_methods()):
+        pytest.skip(f"no {start} on this system")
+    dataset = ShardDataset(shards, ALL)
+    # Opened here before the workers exist: they must not use the parent's file handles.
+    assert dataset[0].pid == shards[0].pid
+    sampler = ShuffledBatchSampler(len(dataset), 3, seed=0)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=2 if start else 0,
+        multiprocessing_context=start,
+    )
+    seen = []
+    for batch, indices in zip(loader, sampler, strict=True):
+        assert batch.indices.tolist() == indices
+        assert batch.whole.dtype == batch.parts.dtype == batch.image.dtype == torch.uint8
+        assert batch.labels.dtype == batch.pids.dtype == batch.camids.dtype == torch.int64
+        assert len(batch) == len(indices)
+        for row, index in enumerate(indices):
+            sample = shards[index]
+            assert_is_sample(batch, row, sample, shards.train_labels[sample.pid])
+        seen += indices
+    assert sorted(seen) == list(range(len(shards)))
+
+
+def test_shapes_and_memory(shards):
+    dataset = ShardDataset(shards, ALL)
+    batch = collate([dataset[0], dataset[1]])
+    sizes = shards.stored_sizes
+    assert batch.whole.shape == (2, 3, *sizes["whole"])
+    assert batch.parts.shape == (2, 4, 3, *sizes["parts"])
+    assert batch.image.shape == (2, 3, *sizes["image"])
+    assert batch.whole.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_views_that_are_not_asked_for_are_none(shards):
+    batch = collate([ShardDataset(shards, ("image",))[0]])
+    assert batch.whole is None
+    assert batch.parts is None
+    assert batch.to("cpu").whole is None
+    assert batch.image.shape == (1, 3, *shards.stored_sizes["image"])
+
+
+def test_labels(drawn_shards, shards):
+    train = ShardDataset(shards)
+    assert train.labels.tolist() == [train[index].label for index in range(len(train))]
+    assert set(train.labels) == set(range(len(shards.train_labels)))
+    query = ShardDataset(ShardSet.open(drawn_shards, "query"))
+    assert set(query.labels) == {-1}
+    assert query[0].label == -1
+    assert query[0].pid == query.shards.pids[0]
+
+
+def test_negative_index_is_named_from_the_start(shards):
+    dataset = ShardDataset(shards)
+    assert dataset[-1].index == len(dataset) - 1
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+def test_identity_batches_from_shards(shards):
+    dataset = ShardDataset(shards)
+    identities = len(shards.train_labels)
+    sampler = IdentityBatchSampler(dataset.labels, identities, 2, seed=0)
+    for batch in DataLoader(dataset, batch_sampler=sampler, collate_fn=collate):
+        assert sorted(batch.labels.tolist()) == sorted(list(range(identities)) * 2)
+
+
+def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
+    copy = tmp_path / "shards"
+    shutil.copytree(drawn_shards, copy)
+    name = ShardSet.open(copy, "train").parts[0].name
+    with h5py.File(copy / name, "r+") as file:
+        file["images"][: file["offsets"][1]] = 0
+    dataset = ShardDataset(ShardSet.open(copy, "train"))
+    loader = DataLoader(dataset, batch_size=2, collate_fn=collate, num_workers=1)
+    with pytest.raises(ReidError, match=rf"{name}: row 0"):
+        list(loader)
+
+
+def test_views_the_shards_lack(shards):
+    manifest = dataclasses.replace(shards.manifest, plan={**shards.manifest.plan, "image_size": None})
+    without = ShardSet(shards.path, manifest, shards.parts)
+    ShardDataset(without, ("whole",))
+    with pytest.raises(ReidError, match="--with-image"):
+        ShardDataset(without, ("image",))
+    with pytest.raises(ReidError, match="unknown view 'head'"):
+        ShardDataset(shards, ("head",))
+
+
+def test_split_without_samples(shards):
+    with pytest.raises(ReidError, match="no sample in this split"):
+        ShardDataset(ShardSet(shards.path, shards.manifest, ()))

@@ -1,0 +1,140 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from reidprep.datasets.registry import open_dataset
+from reidprep.errors import ReidError
+from reidprep.poses.extract import extract_poses
+from reidprep.shards.build import BuildOptions, build_shards
+from reidtrain.checkpoints import load_checkpoint
+from reidtrain.failures import explained
+from reidtrain.recipes.loading import recipe_to_yaml
+from reidtrain.training.fit import Machine
+from reidtrain.training.module import StageModule
+
+ONE_EPOCH = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
+IMAGES_PER_SAMPLE = 6
+COMMAND = "from reid_cli.reidtrain.main import main; main()"
+
+
+@pytest.fixture
+def own_shards(drawn_poses, tmp_path):
+    """Shards that a test may ruin."""
+    path = tmp_path / "shards"
+    build_shards(drawn_poses, path, BuildOptions(image_size=(256, 128), samples_per_shard=8))
+    return path
+
+
+def flip_a_byte_of_an_image(shards, row):
+    (path,) = shards.glob("train-*.h5")
+    with h5py.File(path) as file:
+        position = file["images"].id.get_offset() + int(file["offsets"][row * IMAGES_PER_SAMPLE]) + 100
+    with path.open("r+b") as file:
+        file.seek(position)
+        byte = file.read(1)[0]
+        file.seek(position)
+        file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_corrupt_sample_in_an_epoch_is_named_and_the_checkpoint_kept(
+    workers, run, tiny, own_shards, tmp_path, monkeypatch
+):
+    recipe = tiny(stages=[{"epochs": 2, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}], validation={"every": 0})
+    step = StageModule.training_step
+
+    def ruin(self, batch, batch_idx):
+        if self.epoch == 1:
+            flip_a_byte_of_an_image(own_shards, 3)
+            raise OSError("disk trouble")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk trouble"):
+        patch.setattr(StageModule, "training_step", ruin)
+        run(recipe, shards=own_shards, machine=Machine("cpu", workers=workers))
+    with pytest.raises(ReidError, match=r"^\S*train-00000\.h5: row 3: .*reidprep verify") as failure:
+        run(recipe, shards=own_shards, machine=Machine("cpu", workers=workers))
+    assert "Traceback" not in str(failure.value)
+    assert load_checkpoint(tmp_path / "run").epoch == 1
+
+
+def test_a_worker_that_dies_is_explained(run, tiny, monkeypatch):
+    from reidtrain.data.dataset import ShardDataset
+
+    def die(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(ShardDataset, "__getitem__", die)
+    with pytest.raises(ReidError, match="process that decodes images died.*--workers"):
+        run(tiny(), machine=Machine("cpu", workers=1))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(error, tiny):
+    with (
+        pytest.raises(ReidError, match=r"stages\.0\.batch\.size, stages\.1\.batch\.identities.*bf16"),
+        explained(tiny()),
+    ):
+        raise error
+
+
+def test_a_real_allocation_that_fails(tiny):
+    with pytest.raises(ReidError, match="out of memory"), explained(tiny()):
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def test_other_errors_are_left_alone(tiny):
+    with pytest.raises(RuntimeError, match="size mismatch"), explained(tiny()):
+        raise RuntimeError("size mismatch")
+
+
+def test_one_identity_is_refused(run, tiny, drawn, estimator, tmp_path):
+    people = tmp_path / "people"
+    shutil.copytree(drawn, people)
+    first, *others = sorted((people / "bounding_box_train").glob("*.jpg"))
+    for other in others:
+        if other.name[:4] != first.name[:4]:
+            other.unlink()
+    extract_poses(open_dataset(people), tmp_path / "poses", estimator)
+    build_shards(tmp_path / "poses", tmp_path / "one")
+    with pytest.raises(ReidError, match="of 1 training identities, .* 2 are needed"):
+        run(tiny(), shards=tmp_path / "one")
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.7])
+def test_sigkill_at_any_moment_and_again_ends_with_the_same_weights(delay, tiny, run, drawn_shards, tmp_path):
+    """The real thing: a process that is killed, once in the first epoch and once after a checkpoint."""
+    stages = [{"epochs": 3, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
+    recipe = tiny(stages=stages, validation={"every": 0})
+    expected = load_checkpoint(run(recipe, "whole").out).state
+    (tmp_path / "recipe.yaml").write_text(recipe_to_yaml(recipe))
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", COMMAND, "fit", str(drawn_shards), "--out", str(out), "--workers", "1"]
+    command += ["--recipe", str(tmp_path / "recipe.yaml"), "--accelerator", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    waited_for = out / "checkpoints" / "last.ckpt" if delay else out / "run.json"
+    deadline = time.monotonic() + 120
+    while not waited_for.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(delay)
+    process.kill()
+    process.wait()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    state = load_checkpoint(out).state
+    assert all(torch.equal(state[name], expected[name]) for name in expected)

@@ -1,0 +1,231 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from reidprep.errors import ReidError
+from reidprep.shards.build import BuildOptions, build_shards
+from reidtrain.checkpoints import load_checkpoint
+from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_dict
+from reidtrain.training import callbacks
+from reidtrain.training.fit import Machine
+from reidtrain.training.module import StageModule
+
+SELF_ATTENTION = {
+    "network": "self-attention",
+    "stages": [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}, "loss": {"sac": 1}}],
+}
+
+
+def weights(run_folder, which="last"):
+    return load_checkpoint(run_folder, which).state
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def interrupt_in(monkeypatch, epoch, batch=1):
+    """Break off in the middle of an epoch over all stages, from 0."""
+    step = StageModule.training_step
+
+    def breaking(self, images, batch_idx):
+        if self.epoch == epoch and batch_idx == batch:
+            raise OSError("power cut")
+        return step(self, images, batch_idx)
+
+    monkeypatch.setattr(StageModule, "training_step", breaking)
+
+
+def test_a_run_folder_holds_what_traces_a_result(run, tiny, drawn_shards, tmp_path):
+    lines = []
+    recipe = tiny()
+    result = run(recipe, log=lines.append)
+    out = tmp_path / "run"
+    assert load_recipe(out / "recipe.yaml") == recipe
+    about = json.loads((out / "run.json").read_text())
+    assert about["status"] == "finished"
+    assert about["versions"]["torch"] == torch.__version__
+    assert len(about["source"]["manifest_sha256"]) == 64
+    assert about["metrics"]["last"] == dict(result.last)
+    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    assert [(row["epoch"], row["stage"]) for row in rows] == [("1", "softmax"), ("2", "softmax"), ("3", "ranking")]
+    assert float(rows[2]["loss"]) == pytest.approx(float(rows[2]["loss/softmax"]) + float(rows[2]["loss/ranking"]))
+    assert all(0 <= float(row["val/mAP"]) <= 1 for row in rows)
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((out / "tensorboard").glob("events*"))
+    assert any("epoch 3/3" in line for line in lines)
+    best = max(rows, key=lambda row: float(row["val/mAP"]))
+    assert load_checkpoint(out, "best").epoch == int(best["epoch"])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_does_not(run, tiny, tmp_path):
+    stage = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
+    augmentation = {"horizontal_flip": 0.5, "random_erasing": 0.5}
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(tiny(stages=stage, seed=seed, augmentation=augmentation), out)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_interrupted_run_ends_with_the_same_weights(epoch, run, tiny, tmp_path, monkeypatch):
+    recipe = tiny(augmentation={"horizontal_flip": 0.5, "random_erasing": 0.3})
+    run(recipe, "whole")
+    with monkeypatch.context() as patch:
+        interrupt_in(patch, epoch)
+        with pytest.raises(OSError, match="power cut"):
+            run(recipe, "broken")
+    assert load_checkpoint(tmp_path / "broken").epoch == epoch
+    run(recipe, "broken")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    rows = [load_checkpoint(tmp_path / name).history for name in ("whole", "broken")]
+    untimed = [[{key: row[key] for key in ("epoch", "loss", "lr", "val/mAP")} for row in history] for history in rows]
+    assert untimed[0] == untimed[1]
+
+
+def test_a_finished_run_is_not_trained_again(run, tiny, tmp_path, monkeypatch):
+    first = run(tiny())
+    interrupt_in(monkeypatch, 0, 0)
+    assert run(tiny()).last == first.last
+
+
+def test_overwrite_starts_anew(run, tiny):
+    first = run(tiny())
+    again = run(tiny(seed=5), overwrite=True)
+    assert again.last["loss"] != first.last["loss"]
+
+
+def test_a_killed_checkpoint_write_leaves_the_last_good_one(run, tiny, tmp_path, monkeypatch):
+    """The file is complete before it takes the place of the old one; a full disk is an error with a remedy."""
+
+    def half(checkpoint, buffer):
+        buffer.write(b"half a checkpoint")
+        raise KeyboardInterrupt
+
+    recipe = tiny(stages=[{"epochs": 2, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}])
+    save = torch.save
+    calls = []
+
+    def second_time(checkpoint, buffer):
+        calls.append(1)
+        (half if len(calls) > 2 else save)(checkpoint, buffer)
+
+    monkeypatch.setattr(callbacks.torch, "save", second_time)
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        run(recipe)
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "run").epoch == 1
+    assert run(recipe).last["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 7}, "seed is 7, was 0"),
+        ({"model": {"attention": "none"}}, "model.attention is none, was decomposed"),
+        (SELF_ATTENTION, "network is self-attention, was attention-driven"),
+    ],
+)
+def test_a_folder_of_another_recipe_is_refused(change, message, run, tiny):
+    run(tiny())
+    with pytest.raises(ReidError, match=message):
+        run(tiny(**change))
+
+
+def test_a_folder_of_other_shards_is_refused(run, tiny, drawn_poses, tmp_path):
+    run(tiny())
+    build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
+    with pytest.raises(ReidError, match="data: "):
+        run(tiny(), shards=tmp_path / "strips")
+
+
+def test_a_folder_that_is_no_run_is_refused_and_kept(run, tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(ReidError, match="thesis.tex"):
+            run(tiny(), overwrite=overwrite)
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "years of work"
+
+
+def test_starting_from_a_checkpoint_names_the_layers_that_did_not_fit(run, tiny, tmp_path):
+    run(tiny(), "first")
+    lines = []
+    one = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 1e-9}}]
+    run(tiny(stages=one, model={"fusion": "fc"}), "second", init=tmp_path / "first", log=lines.append)
+    assert any("fusion.importance" in line for line in lines)
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert torch.allclose(first["model.conv1.weight"], second["model.conv1.weight"], atol=1e-6)
+    about = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert about["init"]["path"].endswith("first")
+    with pytest.raises(ReidError, match="--init"):
+        run(tiny(stages=one, model={"fusion": "fc"}), "second")
+
+
+def test_both_networks_train(run, tiny):
+    result = run(tiny(**SELF_ATTENTION))
+    assert {"loss/softmax", "loss/sac"} <= result.last.keys()
+
+
+@pytest.mark.parametrize("execution", [{"precision": "bf16"}, {"channels_last": False}, {"gradient_clip": 1.0}])
+def test_switches_of_execution(execution, run, tiny):
+    result = run(tiny(stages=[{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}], execution=execution))
+    assert 0 < result.last["loss"] < 100
+
+
+def test_memory_layout_changes_nothing_but_rounding(run, tiny, tmp_path):
+    # Short steps: batch norms over four tiny images make long ones magnify rounding.
+    stage = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 1e-6}}]
+    losses = [
+        run(tiny(stages=stage, execution={"channels_last": layout}), str(layout)).last["loss"]
+        for layout in (True, False)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+
+
+def test_identities_are_held_out_by_seed(run, tiny, tmp_path):
+    recipe = tiny(stages=[{"epochs": 1, "batch": {"size": 4}}], validation={"every": 1, "identities": 0})
+    assert len(load_checkpoint(run(recipe).out).class_names) == 2
+    with pytest.raises(ReidError, match=r"held out.*validation\.identities"):
+        run(replace(recipe, validation=replace(recipe.validation, identities=1)), "other")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(run, tiny, tmp_path):
+    stages = [
+        {"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}},
+        {"epochs": 2, "batch": {"size": 4}, "optimizer": {"lr": 1e30}},
+    ]
+    with pytest.raises(ReidError, match=r"no longer a finite number.*stages\.1\.optimizer\.lr"):
+        run(tiny(stages=stages))
+    kept = weights(tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run").epoch == 1
+    assert all(torch.isfinite(value).all() for value in kept.values())
+
+
+def test_shards_without_the_crops_a_network_needs(run, tiny, drawn_poses, tmp_path):
+    build_shards(drawn_poses, tmp_path / "plain", BuildOptions())
+    with pytest.raises(ReidError, match="--with-image"):
+        run(tiny(**SELF_ATTENTION), shards=tmp_path / "plain")
+
+
+def test_batches_that_cannot_be_made_are_refused(run, tiny):
+    stage = [{"epochs": 1, "batch": {"identities": 18, "images": 4}}]
+    with pytest.raises(ReidError, match="18 identities cannot be made of 2"):
+        run(tiny(stages=stage))
+
+
+def test_an_unknown_accelerator_is_an_error(run, tiny):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ReidError, match="--accelerator gpu"):
+        run(tiny(), machine=Machine(accelerator="gpu", workers=0))
+
+
+def test_recipes_in_checkpoints_are_complete(run, tiny):
+    recipe = tiny()
+    loaded = load_checkpoint(run(recipe).out).recipe
+    assert loaded == recipe_from_dict(recipe_to_dict(recipe))
