@@ -35,7 +35,7 @@ from statistics import median
 from urllib.parse import urlencode, urlsplit
 
 from reidprep.shards.format import SCHEMA
-from reidprep.store.manifest import MANIFEST, Part, read_manifest
+from reidprep.store.manifest import MANIFEST, StoreFile, read_manifest
 
 COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()", "inspect"]
 CONNECTIONS = 6
@@ -57,8 +57,8 @@ def multiply(shards: Path, out: Path, times: int) -> Path:
     """A shard directory with the samples of `shards` so many times, without a copy of a byte."""
     manifest = read_manifest(shards, SCHEMA)
     out.mkdir()
-    parts: list[Part] = []
-    for part in manifest.parts:
+    parts: list[StoreFile] = []
+    for part in manifest.files:
         split = part.name.split("-")[0]
         for _ in range(times):
             name = f"{split}-{sum(other.name.startswith(split) for other in parts):05d}.h5"

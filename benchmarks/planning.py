@@ -26,8 +26,8 @@ from reidprep.poses.reader import PoseSet
 from reidprep.records import Record
 from reidprep.skeleton import JOINTS
 from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import Part, read_manifest
-from reidprep.store.writer import PartDirectory
+from reidprep.store.manifest import StoreFile, read_manifest
+from reidprep.store.writer import StoreWriter
 
 MANIFEST = Schema("reidprep.benchmark", 1)
 # As many as `extract-poses` and `build-shards` write.
@@ -48,12 +48,12 @@ def listing(count: int, folder: Path) -> dict[str, float]:
     return {"list of records, s": made - started, "its fingerprint, s": time.process_time() - made}
 
 
-def pose_part(number: int) -> Part:
+def pose_part(number: int) -> StoreFile:
     statistics = {"images": {"train": ROWS, "query": 0, "gallery": 0}, "joints_found": [1987] * len(JOINTS)}
-    return Part(f"part-{number:05d}.h5", ROWS, f"{number:064x}", (), statistics)
+    return StoreFile(f"part-{number:05d}.h5", ROWS, f"{number:064x}", (), statistics)
 
 
-def shard_part(number: int) -> Part:
+def shard_part(number: int) -> StoreFile:
     statistics = {
         "split": "train",
         "pids": list(range(number * SAMPLES // 20, (number + 1) * SAMPLES // 20)),
@@ -61,13 +61,13 @@ def shard_part(number: int) -> Part:
         "joints_filled": [123] * len(JOINTS),
         "flags": {"few_joints": 1, "degenerate_boxes": 1, "poor_fit": 1, "truncated": 1},
     }
-    return Part(f"train-{number:05d}.h5", SAMPLES, f"{number:064x}", (), statistics)
+    return StoreFile(f"train-{number:05d}.h5", SAMPLES, f"{number:064x}", (), statistics)
 
 
-def manifest(make: Callable[[int], Part], parts: int, folder: Path) -> dict[str, float]:
+def manifest(make: Callable[[int], StoreFile], parts: int, folder: Path) -> dict[str, float]:
     """Adding parts, with a sync of the journal each; finishing; reading."""
     times = [time.perf_counter()]
-    with PartDirectory(folder / "parts", MANIFEST, "", {}) as directory:
+    with StoreWriter(folder / "parts", MANIFEST, "", {}) as directory:
         for number in range(parts):
             directory.add(make(number))
             if number == parts // 2:
@@ -98,7 +98,7 @@ def rewritten(parts: int, folder: Path) -> dict[str, float]:
 def poses(parts: int, folder: Path) -> dict[str, float]:
     """Reading what the plan of a shard directory needs of the poses."""
     rng = np.random.default_rng(0)
-    with PartDirectory(folder / "poses", SCHEMA, "", {"confidence": 0.3, "estimator": {}, "dataset": {}}) as directory:
+    with StoreWriter(folder / "poses", SCHEMA, "", {"confidence": 0.3, "estimator": {}, "dataset": {}}) as directory:
         content = Poses(
             paths=np.array([record.path for record in records(ROWS)]),
             pids=np.arange(ROWS),
@@ -113,7 +113,7 @@ def poses(parts: int, folder: Path) -> dict[str, float]:
         data = poses_bytes(content, {})
         for number in range(parts):
             sha256 = write_file(folder / "poses" / f"part-{number:05d}.h5", data)
-            directory.add(Part(f"part-{number:05d}.h5", ROWS, sha256, (), {}))
+            directory.add(StoreFile(f"part-{number:05d}.h5", ROWS, sha256, (), {}))
         directory.finish({})
     before = peak()
     started = time.process_time()

@@ -1,6 +1,6 @@
 """The Ray engine: two local workers against one, and one against the local engine with one worker.
 
-    python benchmarks/ray_engine.py Market-1501 [--images 1500] [--step extract-poses]
+    python benchmarks/ray_executor.py Market-1501 [--images 1500] [--step extract-poses]
 
 Every engine makes the same parts, in turns; the files must be the same. Every worker has one core: Ray's by its rules,
 the local engine's because it has one thread (`extract-poses`; a second one only writes the parts) or works in one
@@ -25,9 +25,9 @@ from typing import Any
 from reidprep.datasets.base import Dataset
 from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.registry import create_estimator
-from reidprep.executors.base import Engine
-from reidprep.executors.local import LocalEngine
-from reidprep.executors.ray import ray_engine
+from reidprep.executors.base import Executor
+from reidprep.executors.local import LocalExecutor
+from reidprep.executors.ray import ray_executor
 from reidprep.poses.extract import ExtractOptions, extract_poses
 from reidprep.shards.build import BuildOptions, build_shards
 
@@ -43,7 +43,7 @@ class Timing:
     rate: float
 
 
-def timed(engine: Any, run: Callable[[Engine, Progress], object], workers: int, rows: int) -> Timing:
+def timed(engine: Any, run: Callable[[Executor, Progress], object], workers: int, rows: int) -> Timing:
     started = time.perf_counter()
     seen: list[tuple[float, int]] = []
 
@@ -64,7 +64,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def steps(arguments: argparse.Namespace) -> Iterator[tuple[int, Callable[[Path, Engine, Progress], object]]]:
+def steps(arguments: argparse.Namespace) -> Iterator[tuple[int, Callable[[Path, Executor, Progress], object]]]:
     """How many images there are, and what to run."""
     full = open_dataset(arguments.source)
     chosen = full.records[:: max(1, len(full.records) // arguments.images)][: arguments.images]
@@ -73,7 +73,7 @@ def steps(arguments: argparse.Namespace) -> Iterator[tuple[int, Callable[[Path, 
     estimator = create()
     options = ExtractOptions(rows_per_part=arguments.rows)
 
-    def extract(out: Path, engine: Engine, progress: Progress) -> object:
+    def extract(out: Path, engine: Executor, progress: Progress) -> object:
         worker = create if engine.device else None
         return extract_poses(
             dataset, out, estimator, options, engine=engine, worker_estimator=worker, progress=progress
@@ -87,7 +87,7 @@ def steps(arguments: argparse.Namespace) -> Iterator[tuple[int, Callable[[Path, 
         if not arguments.poses:
             extract_poses(dataset, poses, estimator, workers=2)
 
-        def build(out: Path, engine: Engine, progress: Progress) -> object:
+        def build(out: Path, engine: Executor, progress: Progress) -> object:
             sizes = BuildOptions(samples_per_shard=arguments.rows)
             return build_shards(poses, out, sizes, engine=engine, progress=progress)
 
@@ -107,14 +107,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     engines: dict[str, tuple[int, Callable[[], Any]]] = {
-        "local, one worker": (1, lambda: nullcontext(LocalEngine(1))),
-        "Ray, one worker": (1, lambda: ray_engine(workers=1)),
-        "Ray, two workers": (2, lambda: ray_engine(workers=2)),
+        "local, one worker": (1, lambda: nullcontext(LocalExecutor(1))),
+        "Ray, one worker": (1, lambda: ray_executor(workers=1)),
+        "Ray, two workers": (2, lambda: ray_executor(workers=2)),
     }
     timings: dict[str, list[Timing]] = {name: [] for name in engines}
     with steps(arguments) as (images, run), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(folder / "warm", LocalEngine(2), lambda done, total: None)
+        run(folder / "warm", LocalExecutor(2), lambda done, total: None)
         expected = contents(folder / "warm")
         for turn in range(arguments.rounds):
             for title, (workers, engine) in engines.items():

@@ -28,7 +28,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _description(path: Path, manifest: Manifest) -> dict[str, Any]:
     is_poses = manifest.schema == POSES
-    files = [MANIFEST, *(part.name for part in manifest.parts)]
+    files = [MANIFEST, *(part.name for part in manifest.files)]
     joints = manifest.summary.get("joints_found" if is_poses else "joints_filled", [])
     return {
         "kind": manifest.schema.name.removeprefix("reidprep."),

@@ -17,7 +17,7 @@ from reidprep.poses.format import read_poses
 from reidprep.shards import format as shards
 from reidprep.shards.exclusions import EXCLUDE
 from reidprep.shards.file import open_shard, read_images
-from reidprep.store.manifest import JOURNAL, MANIFEST, Manifest, Part, checked_fields, read_manifest
+from reidprep.store.manifest import JOURNAL, MANIFEST, Manifest, StoreFile, checked_fields, read_manifest
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,21 @@ def verify(
     check = _CHECKS[manifest.schema]
     done = 0
     with checked_fields(path), ThreadPoolExecutor(workers) as executor:
-        for part in manifest.parts:
+        for part in manifest.files:
             faults += _part_faults(path / part.name, part, lambda file, part: check(file, part, manifest, executor))
             done += part.rows
             progress(done, manifest.rows)
-    named = {MANIFEST, JOURNAL, EXCLUDE, *(part.name for part in manifest.parts)}
+    named = {MANIFEST, JOURNAL, EXCLUDE, *(part.name for part in manifest.files)}
     faults += [
         Fault(name, None, "is not in the manifest") for name in sorted({entry.name for entry in path.iterdir()} - named)
     ]
     return faults
 
 
-Check = Callable[[Path, Part], Iterator[Fault]]
+Check = Callable[[Path, StoreFile], Iterator[Fault]]
 
 
-def _part_faults(file: Path, part: Part, check: Check) -> list[Fault]:
+def _part_faults(file: Path, part: StoreFile, check: Check) -> list[Fault]:
     digest = file_sha256(file)
     if digest is None:
         return [Fault(part.name, None, "missing or unreadable")]
@@ -79,19 +79,19 @@ def _part_faults(file: Path, part: Part, check: Check) -> list[Fault]:
         return [*faults, Fault(part.name, None, str(error).removeprefix(f"{file}: "))]
 
 
-def _row_count(part: Part, rows: int) -> Iterator[Fault]:
+def _row_count(part: StoreFile, rows: int) -> Iterator[Fault]:
     if rows != part.rows:
         yield Fault(part.name, None, f"holds {rows} rows, the manifest says {part.rows}")
 
 
-def _pose_faults(file: Path, part: Part, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
+def _pose_faults(file: Path, part: StoreFile, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
     content = read_poses(file)
     yield from _row_count(part, len(content))
     for row in np.flatnonzero((content.image_sizes < 1).any(axis=1)):
         yield Fault(part.name, int(row), f"image size {content.image_sizes[row].tolist()}")
 
 
-def _shard_faults(file: Path, part: Part, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
+def _shard_faults(file: Path, part: StoreFile, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
     shard = open_shard(file)
     with shard.file:
         shapes = shards.image_shapes(manifest.plan)
@@ -122,7 +122,9 @@ def _shard_faults(file: Path, part: Part, manifest: Manifest, executor: ThreadPo
             yield Fault(part.name, int(row), "a box is empty")
 
 
-def _no_further_faults(file: Path, part: Part, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
+def _no_further_faults(
+    file: Path, part: StoreFile, manifest: Manifest, executor: ThreadPoolExecutor
+) -> Iterator[Fault]:
     return iter(())
 
 

@@ -20,7 +20,7 @@ from ..common import (
     print_skipped,
     progress,
 )
-from .executor_options import chosen_engine, engine_options, engine_settings
+from .executor_options import chosen_executor, executor_options, executor_settings
 
 
 def size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -99,7 +99,7 @@ def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[floa
     type=click.Path(path_type=Path),
     help="Leave out the images that this CSV file lists, such as inspect writes: columns path and reason.",
 )
-@engine_options
+@executor_options
 @overwrite_option
 @json_option
 def build_shards(
@@ -132,7 +132,7 @@ def build_shards(
     from reidprep.shards.build import build_shards as run
     from reidprep.shards.exclusions import read_exclusions, unknown_paths
 
-    place = engine_settings(shaping)
+    place = executor_settings(shaping)
     if image_size and not with_image:
         raise click.UsageError("--image-size goes with --with-image")
     if quality and shaping["encoding"] == "raw":
@@ -145,7 +145,7 @@ def build_shards(
     )
     excluded = read_exclusions(exclude) if exclude else {}
     started = time.monotonic()
-    with chosen_engine(**place) as engine, progress("build-shards") as report:
+    with chosen_executor(**place) as engine, progress("build-shards") as report:
         manifest = run(
             poses,
             out,

@@ -13,7 +13,7 @@ import click
 from ..common import FiniteRange, workers_option
 
 if TYPE_CHECKING:
-    from reidprep.executors.base import Engine
+    from reidprep.executors.base import Executor
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -55,15 +55,15 @@ _OPTIONS = (
 _NAMES = ("workers", "engine", "ray_address", "num_workers", "gpus_per_worker")
 
 
-def engine_options(command: _Command) -> _Command:
+def executor_options(command: _Command) -> _Command:
     """Give a command these options."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def engine_settings(params: dict[str, Any]) -> dict[str, Any]:
-    """Take the values of these options out of a command's parameters: what `chosen_engine` takes.
+def executor_settings(params: dict[str, Any]) -> dict[str, Any]:
+    """Take the values of these options out of a command's parameters: what `chosen_executor` takes.
 
     Raises:
         click.UsageError: an option that the engine chosen does not take.
@@ -81,26 +81,26 @@ def engine_settings(params: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def chosen_engine(
+def chosen_executor(
     engine: str,
     *,
     workers: int | None,
     ray_address: str | None,
     num_workers: int | None,
     gpus_per_worker: float | None,
-) -> Iterator[Engine]:
+) -> Iterator[Executor]:
     """The engine that these options choose, for the time of the block.
 
     Raises:
-        ReidError: as `reidprep.executors.ray.ray_engine`.
+        ReidError: as `reidprep.executors.ray.ray_executor`.
     """
     if engine == "local":
-        from reidprep.executors.local import LocalEngine
+        from reidprep.executors.local import LocalExecutor
 
-        yield LocalEngine(workers or os.cpu_count() or 1)
+        yield LocalExecutor(workers or os.cpu_count() or 1)
         return
-    from reidprep.executors.ray import ray_engine
+    from reidprep.executors.ray import ray_executor
 
     # Ray prints what becomes of lost workers; standard output is for the command's result.
-    with redirect_stdout(sys.stderr), ray_engine(ray_address, num_workers, gpus_per_worker or 0.0) as ray:
+    with redirect_stdout(sys.stderr), ray_executor(ray_address, num_workers, gpus_per_worker or 0.0) as ray:
         yield ray

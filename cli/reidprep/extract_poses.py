@@ -21,7 +21,7 @@ from ..common import (
     progress,
 )
 from .estimator_options import GroupedCommand, estimator_options, estimator_settings
-from .executor_options import chosen_engine, engine_options, engine_settings
+from .executor_options import chosen_executor, executor_options, executor_settings
 
 DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
 
@@ -56,7 +56,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     default="skip",
     help="Leave unreadable images out and list them, or stop at the first.",
 )
-@engine_options
+@executor_options
 @overwrite_option
 @json_option
 def extract_poses(
@@ -94,14 +94,14 @@ def extract_poses(
     from reidprep.poses.extract import ExtractOptions
     from reidprep.poses.extract import extract_poses as run
 
-    place = engine_settings(settings)
+    place = executor_settings(settings)
     settings = estimator_settings(estimator, settings)
     if place["engine"] == "ray" and device != "auto" and (device == "cuda") != bool(place["gpus_per_worker"]):
         raise click.UsageError(f"--device {device} and --gpus-per-worker do not agree; leave --device out")
     create = partial(create_estimator, estimator, batch_size=batch_size, **settings)
     options = ExtractOptions(splits=splits, limit=limit, confidence=confidence, rows_per_part=rows_per_part)
     started = time.monotonic()
-    with chosen_engine(**place) as engine:
+    with chosen_executor(**place) as engine:
         data = open_dataset(source, dataset, dataset_options)
         if not as_json:
             print_dataset(data)

@@ -8,7 +8,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent import futures
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,14 +20,14 @@ from threadpoolctl import threadpool_limits
 
 from reidprep.errors import ReidError
 from reidprep.executors.base import Advance, Job, Task
-from reidprep.store.manifest import Part
+from reidprep.store.manifest import StoreFile
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def ordered_map(
-    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+    executor: futures.Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
 ) -> Iterator[Result]:
     """Like `executor.map`, with at most `ahead` results computed but not yet taken.
 
@@ -99,7 +100,7 @@ def _end_with_parent() -> None:
 
 
 @dataclass(frozen=True)
-class LocalEngine:
+class LocalExecutor:
     """Makes parts on this machine.
 
     Attributes:
@@ -109,6 +110,6 @@ class LocalEngine:
     workers: int = 1
     device: None = None
 
-    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[Part, None, None]:
-        """See `Engine.make`."""
+    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[StoreFile, None, None]:
+        """See `Executor.make`."""
         yield from job.make_all(tasks, self.workers, advance)

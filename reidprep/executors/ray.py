@@ -15,7 +15,7 @@ from reidprep.executors.base import Advance, Job, Task
 from reidprep.executors.ray_cluster import connected
 from reidprep.executors.ray_worker import Setup, Worker, shared_file, versions
 from reidprep.files import TOOL
-from reidprep.store.manifest import Part
+from reidprep.store.manifest import StoreFile
 
 # A part that its worker does not survive so many times more is given up.
 _RETRIES = 3
@@ -26,8 +26,8 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 @dataclass(frozen=True)
-class RayEngine:
-    """Has parts made by the Ray cluster that this process is connected to; see `reidprep.executors.base.Engine`.
+class RayExecutor:
+    """Has parts made by the Ray cluster that this process is connected to; see `reidprep.executors.base.Executor`.
 
     A worker that is lost is started again, elsewhere if need be, and its part is made anew. Workers write the part
     files themselves, to the folder that the command named, which must be at the same path on all machines.
@@ -42,11 +42,11 @@ class RayEngine:
 
     @property
     def device(self) -> str:
-        """See `Engine.device`."""
+        """See `Executor.device`."""
         return "cuda" if self.gpus_per_worker else "cpu"
 
-    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[Part, None, None]:
-        """See `Engine.make`."""
+    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[StoreFile, None, None]:
+        """See `Executor.make`."""
         if not tasks:
             return
         import ray
@@ -67,7 +67,7 @@ class RayEngine:
                     ray.kill(worker)
 
 
-def _results(workers: Sequence[Any], setup: Any, tasks: Sequence[Any]) -> Iterator[Part | ReidError]:
+def _results(workers: Sequence[Any], setup: Any, tasks: Sequence[Any]) -> Iterator[StoreFile | ReidError]:
     """What becomes of the tasks, in any order; `setup` is the reference to what `Worker.make` takes."""
     import ray
     from ray.util import ActorPool
@@ -128,9 +128,9 @@ def _checked(reference: Any) -> None:
 
 
 @contextmanager
-def ray_engine(
+def ray_executor(
     address: str | None = None, workers: int | None = None, gpus_per_worker: float = 0.0
-) -> Iterator[RayEngine]:
+) -> Iterator[RayExecutor]:
     """Connect to a Ray cluster, or start one on this machine that ends with the block.
 
     Args:
@@ -153,4 +153,4 @@ def ray_engine(
                     f"the Ray cluster has {cores:g} cores and {gpus:g} GPUs, too few for a worker with one core and "
                     f"{gpus_per_worker:g} GPUs; give --num-workers if it is going to grow"
                 )
-        yield RayEngine(workers, gpus_per_worker)
+        yield RayExecutor(workers, gpus_per_worker)

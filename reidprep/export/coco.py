@@ -70,7 +70,7 @@ def export_coco(
 
     def lines(of: Callable[[Poses, int, float], Iterator[str]], done: int) -> Iterator[str]:
         number = 0
-        for piece in map(poses.read_part, poses.manifest.parts):
+        for piece in map(poses.read_part, poses.manifest.files):
             piece = take(piece, np.flatnonzero(np.isin(piece.splits, list(images))))
             yield from of(piece, number + 1, poses.confidence)
             number += len(piece)

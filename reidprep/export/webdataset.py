@@ -28,8 +28,8 @@ from reidprep.shards.format import image_shapes
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS, PARTS
 from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import Manifest, Part
-from reidprep.store.writer import PartDirectory, relative_source
+from reidprep.store.manifest import Manifest, StoreFile
+from reidprep.store.writer import StoreWriter, relative_source
 
 SCHEMA = Schema("reidprep.webdataset", 1)
 SAMPLES_PER_TAR = 1000
@@ -78,7 +78,7 @@ def export_webdataset(
         raise ReidError(f"{shards_path}: no sample in the splits {', '.join(sets)}")
     manifest = ShardSet.open(shards_path).manifest
     plan = _plan(manifest, list(sets), samples_per_tar)
-    with PartDirectory(out, SCHEMA, relative_source(shards_path, out), plan, overwrite=overwrite) as directory:
+    with StoreWriter(out, SCHEMA, relative_source(shards_path, out), plan, overwrite=overwrite) as directory:
         tars = [
             _Tar(f"{split}-{number:05d}.tar", split, shards, start, min(start + samples_per_tar, len(shards)))
             for split, shards in sets.items()
@@ -98,7 +98,7 @@ def export_webdataset(
             sha256 = file_sha256(out / tar.name)
             if sha256 is None:
                 raise ReidError(f"{out / tar.name}: cannot be read back; run the command again")
-            directory.add(Part(tar.name, tar.stop - tar.start, sha256, statistics={"split": tar.split}))
+            directory.add(StoreFile(tar.name, tar.stop - tar.start, sha256, statistics={"split": tar.split}))
         images: dict[str, int] = {split: len(shards) for split, shards in sets.items()}
         directory.finish(_summary(manifest, images))
     files = [out / tar.name for tar in tars]
@@ -111,7 +111,7 @@ def _plan(manifest: Manifest, splits: Sequence[Split], samples_per_tar: int) -> 
     return {
         "shards": {
             "tool": manifest.tool,
-            "sha256": hashlib.sha256("".join(part.sha256 for part in manifest.parts).encode()).hexdigest(),
+            "sha256": hashlib.sha256("".join(part.sha256 for part in manifest.files).encode()).hexdigest(),
             **manifest.plan,
         },
         "splits": list(splits),
@@ -128,7 +128,7 @@ def _summary(manifest: Manifest, images: Mapping[str, int]) -> dict[str, Any]:
 def _check(sets: Iterable[ShardSet]) -> None:
     """Raise if a shard is not the one that its manifest lists: no checksum but this covers the labels."""
     for shards in sets:
-        for part in shards.parts:
+        for part in shards.files:
             file = shards.path / part.name
             if file.exists() and file_sha256(file) != part.sha256:
                 raise ReidError(

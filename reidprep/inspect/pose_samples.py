@@ -14,7 +14,7 @@ from reidprep.inspect.samples import Geometry, Picture, Samples
 from reidprep.poses.format import Poses
 from reidprep.poses.reader import PoseSet
 from reidprep.records import SPLITS
-from reidprep.store.manifest import Part
+from reidprep.store.manifest import StoreFile
 
 
 class PoseSamples(Samples):
@@ -38,11 +38,11 @@ class PoseSamples(Samples):
         poses = PoseSet(path)
         self.confidence = poses.confidence
         self._parts: list[Poses | str] = []
-        index = concatenated((self._read(poses, part) for part in poses.manifest.parts), len(poses))
+        index = concatenated((self._read(poses, part) for part in poses.manifest.files), len(poses))
         super().__init__(path, poses.manifest, index, source)
-        self._starts = np.cumsum([0, *(part.rows for part in poses.manifest.parts)])
+        self._starts = np.cumsum([0, *(part.rows for part in poses.manifest.files)])
 
-    def _read(self, poses: PoseSet, part: Part) -> Index:
+    def _read(self, poses: PoseSet, part: StoreFile) -> Index:
         try:
             content = poses.read_part(part)
         except ReidError as error:
@@ -70,7 +70,7 @@ class PoseSamples(Samples):
     def place(self, index: int) -> tuple[str, int]:
         """See `Samples`."""
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.manifest.parts[number].name, int(index - self._starts[number])
+        return self.manifest.files[number].name, int(index - self._starts[number])
 
     def _located(self, index: int) -> tuple[Poses, int]:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1

@@ -16,7 +16,7 @@ from reidprep.inspect.index import Index, concatenated, damaged_rows, share_outs
 from reidprep.inspect.samples import CROPS, Geometry, Picture, Samples
 from reidprep.records import SPLITS
 from reidprep.shards.reader import ShardSet
-from reidprep.store.manifest import Part
+from reidprep.store.manifest import StoreFile
 
 # A page asks for the crops of a sample one by one, and each read checks all of them.
 _KEPT = 256
@@ -44,8 +44,8 @@ class ShardSamples(Samples):
         self._boxes = np.empty((rows, 5, 4), dtype=np.float32)
         # Width and height; 0 where not known yet.
         self._sizes = np.zeros((rows, 2), dtype=np.int32)
-        self._starts = np.cumsum([0, *(part.rows for part in self.shards.parts)])
-        pieces = (self._read(part, start) for part, start in zip(self.shards.parts, self._starts, strict=False))
+        self._starts = np.cumsum([0, *(part.rows for part in self.shards.files)])
+        pieces = (self._read(part, start) for part, start in zip(self.shards.files, self._starts, strict=False))
         super().__init__(path, self.shards.manifest, concatenated(pieces, rows), source)
         self.sizes_known = bool((self._sizes.all(axis=1) | self.index.damaged).all())
         sizes = self.shards.stored_sizes
@@ -57,7 +57,7 @@ class ShardSamples(Samples):
         self._recent: OrderedDict[int, list[NDArray[np.uint8]]] = OrderedDict()
         self._lock = Lock()
 
-    def _read(self, part: Part, start: int) -> Index:
+    def _read(self, part: StoreFile, start: int) -> Index:
         split = str(part.statistics["split"])
         try:
             columns = self.shards.part_columns(part)
@@ -106,7 +106,7 @@ class ShardSamples(Samples):
     def place(self, index: int) -> tuple[str, int]:
         """See `Samples`."""
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.shards.parts[number].name, int(index - self._starts[number])
+        return self.shards.files[number].name, int(index - self._starts[number])
 
     def _check(self, index: int) -> None:
         if self.index.damaged[index]:

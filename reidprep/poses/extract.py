@@ -20,14 +20,14 @@ from reidprep.datasets.base import Dataset, ImageSource
 from reidprep.datasets.images import check_readable
 from reidprep.errors import ImageError, ReidError
 from reidprep.estimators.base import LooksUpPaths, PoseEstimator
-from reidprep.executors.base import Advance, Engine
-from reidprep.executors.local import LocalEngine, ordered_map
+from reidprep.executors.base import Advance, Executor
+from reidprep.executors.local import LocalExecutor, ordered_map
 from reidprep.files import write_file
 from reidprep.poses.format import SCHEMA, Poses, poses_bytes
 from reidprep.records import SPLITS, Record, Split
 from reidprep.skeleton import JOINTS
-from reidprep.store.manifest import Manifest, Part
-from reidprep.store.writer import PartDirectory, relative_source
+from reidprep.store.manifest import Manifest, StoreFile
+from reidprep.store.writer import StoreWriter, relative_source
 from reidprep.text import differences
 
 OnError = Literal["skip", "fail"]
@@ -67,7 +67,7 @@ class PoseJob:
     on_error: OnError
     readable: str | None
 
-    def start(self) -> Callable[[PoseTask], Part]:
+    def start(self) -> Callable[[PoseTask], StoreFile]:
         """See `reidprep.executors.base.Job.start`."""
         check_readable(self.images, self.readable)
         estimator = self.estimator()
@@ -80,19 +80,19 @@ class PoseJob:
                 f"({', '.join(differences(planned, made))}); give all machines the same model and device"
             )
 
-        def make(task: PoseTask) -> Part:
+        def make(task: PoseTask) -> StoreFile:
             [part] = self._make([task], estimator, 1, lambda images: None)
             return part
 
         return make
 
-    def make_all(self, tasks: Sequence[PoseTask], workers: int, advance: Advance) -> Generator[Part, None, None]:
+    def make_all(self, tasks: Sequence[PoseTask], workers: int, advance: Advance) -> Generator[StoreFile, None, None]:
         """See `reidprep.executors.base.Job.make_all`; threads call one estimator."""
         yield from self._make(tasks, self.estimator(), workers, advance)
 
     def _make(
         self, tasks: Sequence[PoseTask], estimator: PoseEstimator, workers: int, advance: Advance
-    ) -> Iterator[Part]:
+    ) -> Iterator[StoreFile]:
         step = -(-_LEAST_IMAGES_PER_CALL // estimator.batch_size) * estimator.batch_size
         batches = (
             _Batch(task.name, task.records[start : start + step])
@@ -183,7 +183,7 @@ def _estimate(batch: _Batch, source: ImageSource, estimator: PoseEstimator, on_e
     )
 
 
-def _write_part(path: Path, pieces: Sequence[_Estimated], plan: Mapping[str, Any]) -> Part:
+def _write_part(path: Path, pieces: Sequence[_Estimated], plan: Mapping[str, Any]) -> StoreFile:
     records = [record for piece in pieces for record in piece.records]
     images = np.array([row for piece in pieces for row in piece.images], np.float64).reshape(-1, 5)
     joints = np.concatenate([piece.joints for piece in pieces]).astype(np.float32)
@@ -199,7 +199,7 @@ def _write_part(path: Path, pieces: Sequence[_Estimated], plan: Mapping[str, Any
         channel_means=images[:, 2:].astype(np.float32),
     )
     found = (joints[..., 2] >= plan["confidence"]) & np.isfinite(joints).all(axis=-1)
-    return Part(
+    return StoreFile(
         name=path.name,
         rows=len(records),
         sha256=write_file(path, poses_bytes(poses, plan)),
@@ -242,7 +242,7 @@ def extract_poses(
     on_error: OnError = "skip",
     overwrite: bool = False,
     workers: int = 1,
-    engine: Engine | None = None,
+    engine: Executor | None = None,
     worker_estimator: Callable[[], PoseEstimator] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
@@ -264,12 +264,12 @@ def extract_poses(
         ReidError: nothing to process, an unusable `out`, a full disk, an unreadable image with `on_error` "fail".
     """
     options = options or ExtractOptions()
-    engine = engine or LocalEngine(workers)
+    engine = engine or LocalExecutor(workers)
     records = _selected(dataset, options)
     if isinstance(estimator, LooksUpPaths):
         estimator.check_paths([record.path for record in records])
     plan = _plan(dataset, estimator, engine.device or estimator.device, options, records)
-    with PartDirectory(out, SCHEMA, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory:
+    with StoreWriter(out, SCHEMA, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory:
         size = options.rows_per_part
         tasks = [
             PoseTask(f"part-{number:05d}.h5", records[start : start + size])
@@ -352,7 +352,7 @@ def _readable(images: ImageSource, records: Sequence[Record]) -> str | None:
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:
-    statistics = [part.statistics for part in manifest.parts]
+    statistics = [part.statistics for part in manifest.files]
     found = np.sum([entry["joints_found"] for entry in statistics], axis=0)
     return {
         "images": {split: sum(entry["images"][split] for entry in statistics) for split in SPLITS},

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
 from reidprep.poses.format import SCHEMA, Poses, concatenate, read_poses, take
-from reidprep.store.manifest import Manifest, Part, checked_fields, read_manifest
+from reidprep.store.manifest import Manifest, StoreFile, checked_fields, read_manifest
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PoseSet:
             self.confidence = float(self.manifest.plan["confidence"])
             self.estimator = dict(self.manifest.plan["estimator"])
             self.dataset = dict(self.manifest.plan["dataset"])
-        self._starts = np.cumsum([0, *(part.rows for part in self.manifest.parts)])
+        self._starts = np.cumsum([0, *(part.rows for part in self.manifest.files)])
 
     def __len__(self) -> int:
         return self.manifest.rows
@@ -65,14 +65,14 @@ class PoseSet:
     @property
     def sha256(self) -> str:
         """Hash over the hashes of all parts: changes when any pose changes."""
-        return hashlib.sha256("".join(part.sha256 for part in self.manifest.parts).encode()).hexdigest()
+        return hashlib.sha256("".join(part.sha256 for part in self.manifest.files).encode()).hexdigest()
 
     @property
     def source(self) -> Path:
         """Where the images were when the poses were estimated."""
         return (self.path / self.manifest.source).resolve()
 
-    def read_part(self, part: Part) -> Poses:
+    def read_part(self, part: StoreFile) -> Poses:
         """The poses of one part file.
 
         Raises:
@@ -92,7 +92,7 @@ class PoseSet:
             ReidError: a part is missing, or not the one that the manifest lists.
         """
         found: list[list[NDArray[Any]]] = [[] for _ in names]
-        for part in self.manifest.parts:
+        for part in self.manifest.files:
             poses = self.read_part(part)
             for values, name in zip(found, names, strict=True):
                 values.append(getattr(poses, name))
@@ -111,7 +111,7 @@ class PoseSet:
         return tuple(
             Piece(part.name, part.sha256, part.rows, wanted[parts == index] - self._starts[index])
             for index in np.unique(parts).tolist()
-            for part in [self.manifest.parts[index]]
+            for part in [self.manifest.files[index]]
         )
 
     def read(self, rows: ArrayLike) -> Poses:

@@ -70,8 +70,8 @@ def write_preview(
     if per_sheet < 1:
         raise ReidError(f"{per_sheet} samples per sheet; give 1 or more")
     shards = ShardSet.open(shards_path)
-    rows = [part.rows for part in shards.parts]
-    splits = np.repeat(np.array([part.statistics["split"] for part in shards.parts], dtype=np.str_), rows)
+    rows = [part.rows for part in shards.files]
+    splits = np.repeat(np.array([part.statistics["split"] for part in shards.files], dtype=np.str_), rows)
     candidates = matching(shards.pids, splits, selection.split, selection.ids)
     doubts = doubt(*(shards.column(name) for name in ("flags", "filled", "residuals")))
     seed = 0 if selection.random is None else selection.random

@@ -21,8 +21,8 @@ from reidprep.datasets.base import ImageSource
 from reidprep.datasets.images import check_readable
 from reidprep.datasets.registry import open_images
 from reidprep.errors import ImageError, ReidError
-from reidprep.executors.base import Advance, Engine
-from reidprep.executors.local import LocalEngine, ordered_map, single_threaded, worker_processes
+from reidprep.executors.base import Advance, Executor
+from reidprep.executors.local import LocalExecutor, ordered_map, single_threaded, worker_processes
 from reidprep.files import write_file
 from reidprep.images import crop_box, encode_jpeg
 from reidprep.poses.format import Poses, take
@@ -31,8 +31,8 @@ from reidprep.records import SPLITS
 from reidprep.shards.exclusions import excluded_rows, fingerprint
 from reidprep.shards.format import SCHEMA, Size, View, full_sizes, image_shapes, shard_bytes
 from reidprep.shards.sizes import Scale, source_sizes
-from reidprep.store.manifest import Manifest, Part
-from reidprep.store.writer import PartDirectory, relative_source
+from reidprep.store.manifest import Manifest, StoreFile
+from reidprep.store.writer import StoreWriter, relative_source
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,18 @@ class ShardJob:
     plan: Mapping[str, Any]
     readable: str
 
-    def start(self) -> Callable[[ShardTask], Part]:
+    def start(self) -> Callable[[ShardTask], StoreFile]:
         """See `reidprep.executors.base.Job.start`."""
         check_readable(self.images, self.readable)
         return partial(_make, self)
 
-    def make_all(self, tasks: Sequence[ShardTask], workers: int, advance: Advance) -> Generator[Part, None, None]:
+    def make_all(self, tasks: Sequence[ShardTask], workers: int, advance: Advance) -> Generator[StoreFile, None, None]:
         """See `reidprep.executors.base.Job.make_all`; workers are processes, one is this process."""
         for part in self._made(tasks, workers):
             advance(part.rows + len(part.skipped))
             yield part
 
-    def _made(self, tasks: Sequence[ShardTask], workers: int) -> Generator[Part, None, None]:
+    def _made(self, tasks: Sequence[ShardTask], workers: int) -> Generator[StoreFile, None, None]:
         make = partial(_make, self)
         if workers == 1:
             with single_threaded():
@@ -96,7 +96,7 @@ def aligned(poses: Poses, canonical: CanonicalPoses, plan: Mapping[str, Any]) ->
     return align(poses.joints, poses.image_sizes, canonical, **chosen)
 
 
-def _make(job: ShardJob, task: ShardTask) -> Part:
+def _make(job: ShardJob, task: ShardTask) -> StoreFile:
     plan = job.plan
     poses = read_pieces(job.poses, task.pieces)
     shapes = image_shapes(plan)
@@ -125,7 +125,7 @@ def _make(job: ShardJob, task: ShardTask) -> Part:
 
     rows = np.array(kept, dtype=np.int64)
     columns = _columns(take(poses, rows), alignment.take(rows))
-    return Part(
+    return StoreFile(
         name=task.name,
         rows=len(kept),
         sha256=write_file(job.out / task.name, shard_bytes(columns, encoded, plan)),
@@ -230,7 +230,7 @@ def build_shards(
     exclude: Collection[str] = (),
     overwrite: bool = False,
     workers: int = 1,
-    engine: Engine | None = None,
+    engine: Executor | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
     """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
@@ -267,7 +267,7 @@ def build_shards(
     plan = _plan(options, poses, canonical, splits[kept], means[kept], kept)
     if excluded.any():
         plan["excluded"] = fingerprint(paths[0][excluded])
-    with PartDirectory(out, SCHEMA, relative_source(source, out), plan, overwrite=overwrite) as directory:
+    with StoreWriter(out, SCHEMA, relative_source(source, out), plan, overwrite=overwrite) as directory:
         tasks = [
             ShardTask(f"{split}-{number:05d}.h5", split, poses.pieces(rows))
             for split in SPLITS
@@ -283,7 +283,7 @@ def build_shards(
             progress(done, len(kept))
 
         job = ShardJob(out.resolve(), poses_path.resolve(), images, canonical, plan, readable)
-        with closing((engine or LocalEngine(workers)).make(job, missing, advance)) as parts:
+        with closing((engine or LocalExecutor(workers)).make(job, missing, advance)) as parts:
             for part in parts:
                 directory.add(part)
 
@@ -364,7 +364,7 @@ def _stored_sizes(
 
 
 def _summary(manifest: Manifest, poses: PoseSet, excluded: NDArray[np.str_]) -> dict[str, Any]:
-    statistics = [(part.rows, part.statistics) for part in manifest.parts]
+    statistics = [(part.rows, part.statistics) for part in manifest.files]
     of_split = {split: [entry for entry in statistics if entry[1]["split"] == split] for split in SPLITS}
     images = {split: sum(rows for rows, _ in entries) for split, entries in of_split.items()}
     pids = sorted({pid for _, entry in of_split["train"] for pid in entry["pids"] if pid >= 0})

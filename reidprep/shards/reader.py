@@ -31,7 +31,7 @@ from reidprep.shards.format import (
     image_shapes,
     stored_sizes,
 )
-from reidprep.store.manifest import Manifest, Part, checked_fields, read_manifest
+from reidprep.store.manifest import Manifest, StoreFile, checked_fields, read_manifest
 
 # Open files per process; least recently used ones are closed beyond that.
 MAX_OPEN_FILES = 64
@@ -46,7 +46,7 @@ class ShardSet:
     Attributes:
         path: the directory.
         manifest: its manifest.
-        parts: the shards of this set.
+        files: the shard files of this set.
         full_sizes: height and width that each view was asked for at: what a network takes.
         stored_sizes: height and width at which each view is stored, and read: at most the full size, and less where
             the source images cannot fill it. Both are without the views that the shards do not hold.
@@ -56,11 +56,11 @@ class ShardSet:
     full_sizes: dict[View, Size]
     stored_sizes: dict[View, Size]
 
-    def __init__(self, path: Path, manifest: Manifest, parts: tuple[Part, ...]) -> None:
+    def __init__(self, path: Path, manifest: Manifest, files: tuple[StoreFile, ...]) -> None:
         self.path = path
         self.manifest = manifest
-        self.parts = parts
-        self._starts = np.cumsum([0, *(part.rows for part in parts)]).tolist()
+        self.files = files
+        self._starts = np.cumsum([0, *(part.rows for part in files)]).tolist()
         with checked_fields(path):
             self._shapes = image_shapes(manifest.plan)
             self.full_sizes, self.stored_sizes = full_sizes(manifest.plan), stored_sizes(manifest.plan)
@@ -89,8 +89,8 @@ class ShardSet:
             raise ReidError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
         wanted = SPLITS if split is None else (split,)
         with checked_fields(path):
-            parts = [part for name in wanted for part in manifest.parts if part.statistics["split"] == name]
-        return cls(path, manifest, tuple(parts))
+            files = [part for name in wanted for part in manifest.files if part.statistics["split"] == name]
+        return cls(path, manifest, tuple(files))
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -178,7 +178,7 @@ class ShardSet:
         shard, row = self._locate(index)
         return {name: values[row] for name, values in shard.columns.items()}
 
-    def part_columns(self, part: Part) -> dict[str, NDArray[Any]]:
+    def part_columns(self, part: StoreFile) -> dict[str, NDArray[Any]]:
         """The columns of one of `parts`; they are not kept.
 
         Raises:
@@ -200,7 +200,7 @@ class ShardSet:
             raise IndexError(f"sample {index} of {len(self)}")
         index = int(index) % len(self)
         number = bisect_right(self._starts, index) - 1
-        return self._shard(self.parts[number].name), index - self._starts[number]
+        return self._shard(self.files[number].name), index - self._starts[number]
 
     @property
     def pids(self) -> NDArray[np.int64]:
@@ -217,7 +217,7 @@ class ShardSet:
         known = (*STRINGS, *COLUMNS, *LATER_COLUMNS)
         if name not in known:
             raise ReidError(f"no column {name!r}; there are {', '.join(known)}")
-        shards = [self._shard(part.name).columns for part in self.parts]
+        shards = [self._shard(part.name).columns for part in self.files]
         if not all(name in columns for columns in shards):
             raise ReidError(f"{self.path}: was built before shards had the column {name!r}; build it again")
         columns = [columns[name] for columns in shards]
@@ -241,7 +241,7 @@ class ShardSet:
             return shard
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "manifest": self.manifest, "parts": self.parts}
+        return {"path": self.path, "manifest": self.manifest, "files": self.files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]

@@ -19,7 +19,7 @@ JOURNAL = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
-class Part:
+class StoreFile:
     """One whole part file, as the manifest lists it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Part:
         }
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Part:
+    def of(cls, content: Mapping[str, Any]) -> StoreFile:
         """The part that `content` is of.
 
         Raises:
@@ -78,7 +78,7 @@ class Manifest:
         tool: name and version of what wrote it.
         source: where the images are, relative to the directory (POSIX), absolute on another drive.
         plan: every parameter that shaped the bytes of the parts.
-        parts: the whole parts, by name.
+        files: the whole files, by name.
         complete: whether all parts of the plan are there.
         summary: totals, once complete.
     """
@@ -86,7 +86,7 @@ class Manifest:
     schema: Schema
     source: str
     plan: Mapping[str, Any]
-    parts: tuple[Part, ...] = ()
+    files: tuple[StoreFile, ...] = ()
     complete: bool = False
     summary: Mapping[str, Any] = field(default_factory=dict)
     tool: str = TOOL
@@ -94,12 +94,12 @@ class Manifest:
     @property
     def rows(self) -> int:
         """Rows in all parts."""
-        return sum(part.rows for part in self.parts)
+        return sum(part.rows for part in self.files)
 
     @property
     def skipped(self) -> list[Mapping[str, str]]:
         """The images left out, with reasons, in order."""
-        return [entry for part in self.parts for entry in part.skipped]
+        return [entry for part in self.files for entry in part.skipped]
 
     def to_json(self) -> str:
         """Deterministic text: the same manifest gives the same bytes."""
@@ -111,7 +111,7 @@ class Manifest:
             "source": self.source,
             "plan": self.plan,
             "summary": self.summary,
-            "parts": [part.content() for part in self.parts],
+            "parts": [part.content() for part in self.files],
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -145,21 +145,21 @@ def read_manifest(directory: Path, *schemas: Schema) -> Manifest:
                 f"to {TOOL}, which reads version {known}; update the tool or make the directory again"
             )
         complete = bool(content["complete"])
-        parts = {part.name: part for part in map(Part.of, content["parts"])}
+        parts = {part.name: part for part in map(StoreFile.of, content["parts"])}
         if not complete:
             parts |= {part.name: part for part in _journal(directory / JOURNAL)}
         return Manifest(
             schema=schema,
             source=str(content["source"]),
             plan=dict(content["plan"]),
-            parts=tuple(sorted(parts.values(), key=lambda part: part.order)),
+            files=tuple(sorted(parts.values(), key=lambda part: part.order)),
             complete=complete,
             summary=dict(content["summary"]),
             tool=str(content["tool"]),
         )
 
 
-def _journal(path: Path) -> Iterator[Part]:
+def _journal(path: Path) -> Iterator[StoreFile]:
     """The parts of a journal, up to the line that a kill or a full disk may have cut off."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -171,7 +171,7 @@ def _journal(path: Path) -> Iterator[Part]:
         except ValueError:
             return
         if line.endswith(b"\n"):
-            yield Part.of(content)
+            yield StoreFile.of(content)
 
 
 @contextmanager

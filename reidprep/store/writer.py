@@ -29,13 +29,13 @@ from reidprep.files import (
 )
 from reidprep.shards.exclusions import EXCLUDE
 from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import JOURNAL, MANIFEST, Manifest, Part, read_manifest
+from reidprep.store.manifest import JOURNAL, MANIFEST, Manifest, StoreFile, read_manifest
 from reidprep.text import differences
 
 _PART = re.compile(r"(part|train|query|gallery)-[0-9]{5,}\.(h5|tar)")
 
 
-class PartDirectory:
+class StoreWriter:
     """Fills a part directory, or goes on filling one that was interrupted. Use it in a `with` block.
 
     Parts from which images had to be left out are made again on the next run: the images may be there by then.
@@ -58,7 +58,7 @@ class PartDirectory:
         # What comes back from the file must compare equal to what was put in.
         plan = json.loads(json.dumps(plan))
         self._head = Manifest(schema=schema, source=source, plan=plan)
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, StoreFile] = {}
         self._journal: IO[bytes] | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -67,13 +67,13 @@ class PartDirectory:
             raise ReidError(f"{path}: cannot be used as the output folder ({error.strerror})") from None
         try:
             self._head = self._found(self._head, overwrite)
-            self._parts = {part.name: part for part in self._head.parts}
+            self._parts = {part.name: part for part in self._head.files}
             self._save()
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> PartDirectory:
+    def __enter__(self) -> StoreWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -116,11 +116,11 @@ class PartDirectory:
                 "choose another folder, or --overwrite to make it again"
             )
         whole = tuple(
-            part for part in old.parts if not part.skipped and file_sha256(self.path / part.name) == part.sha256
+            part for part in old.files if not part.skipped and file_sha256(self.path / part.name) == part.sha256
         )
-        if old.complete and len(whole) == len(old.parts):
+        if old.complete and len(whole) == len(old.files):
             return replace(old, source=fresh.source)
-        return replace(fresh, parts=whole)
+        return replace(fresh, files=whole)
 
     def _check_replaceable(self, schema: Schema, foreign: list[str]) -> None:
         """Raise unless what is here is ours, of whatever version, or the ruin of it."""
@@ -139,14 +139,14 @@ class PartDirectory:
     @property
     def manifest(self) -> Manifest:
         """The manifest as it is to be."""
-        return replace(self._head, parts=tuple(sorted(self._parts.values(), key=lambda part: part.order)))
+        return replace(self._head, files=tuple(sorted(self._parts.values(), key=lambda part: part.order)))
 
     @property
     def present(self) -> set[str]:
         """Names of the parts that are whole."""
         return set(self._parts)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: StoreFile) -> None:
         """Enter a part whose file is in place.
 
         Raises:

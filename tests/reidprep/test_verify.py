@@ -92,7 +92,7 @@ def test_a_shard_without_rows_is_no_fault(drawn: Path, drawn_poses: Path, tmp_pa
     for image in (source / "query").iterdir():
         image.unlink()
     manifest = build_shards(drawn_poses, tmp_path / "out", source=source)
-    assert [part.rows for part in manifest.parts if part.name.startswith("query")] == [0]
+    assert [part.rows for part in manifest.files if part.name.startswith("query")] == [0]
     assert verify(tmp_path / "out") == []
 
 

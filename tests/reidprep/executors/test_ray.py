@@ -14,14 +14,14 @@ from reidprep.errors import ReidError
 from reidprep.estimators.base import PoseEstimator
 from reidprep.estimators.registry import create_estimator
 from reidprep.executors import ray as ray_pool
-from reidprep.executors.ray import RayEngine
+from reidprep.executors.ray import RayExecutor
 from reidprep.poses.extract import ExtractOptions, extract_poses
 from reidprep.shards.build import BuildOptions, build_shards
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SMALL = ExtractOptions(rows_per_part=3)
 Contents = Callable[[Path], dict[str, bytes]]
-ENGINE = RayEngine(2)
+ENGINE = RayExecutor(2)
 CREATE = partial(create_estimator, device="cpu")
 
 
@@ -142,7 +142,7 @@ def test_a_part_that_no_worker_survives_is_given_up(dataset: Dataset, estimator:
 
     with pytest.raises(ReidError, match=r"lost 4 times .* run the same command again, with fewer --num-workers"):
         extract_poses(
-            with_images(dataset, Kills()), tmp_path / "p", estimator, engine=RayEngine(1), worker_estimator=CREATE
+            with_images(dataset, Kills()), tmp_path / "p", estimator, engine=RayExecutor(1), worker_estimator=CREATE
         )
 
 
@@ -234,12 +234,12 @@ def test_images_that_a_worker_does_not_see(dataset: Dataset, estimator: PoseEsti
 def test_no_room_for_any_worker(undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool, "_SECONDS_TO_START", 2.0)
     with pytest.raises(ReidError, match=r"no Ray worker came up within 2 s: .*no GPU free.*--gpus-per-worker"):
-        build_shards(undisturbed, tmp_path / "s", engine=RayEngine(1, gpus_per_worker=1000.0))
+        build_shards(undisturbed, tmp_path / "s", engine=RayExecutor(1, gpus_per_worker=1000.0))
 
 
 def test_more_workers_than_the_cluster_has_room_for(
     dataset: Dataset, estimator: PoseEstimator, undisturbed: Path, tmp_path: Path, contents: Contents
 ) -> None:
     """Those that find no place must not hold on to parts."""
-    extract_poses(dataset, tmp_path / "p", estimator, SMALL, engine=RayEngine(5), worker_estimator=CREATE)
+    extract_poses(dataset, tmp_path / "p", estimator, SMALL, engine=RayExecutor(5), worker_estimator=CREATE)
     assert contents(tmp_path / "p") == contents(undisturbed)

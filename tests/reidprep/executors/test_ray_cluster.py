@@ -10,7 +10,7 @@ import pytest
 
 from reidprep.errors import ReidError
 from reidprep.executors import ray_worker as worker
-from reidprep.executors.ray import ray_engine
+from reidprep.executors.ray import ray_executor
 from reidprep.executors.ray_cluster import check_address, connected
 
 
@@ -67,15 +67,15 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_cluster_without_gpus_has_no_room_for_workers_that_need_one(cluster: str) -> None:
-    with ray_engine(gpus_per_worker=0.0) as engine:
+    with ray_executor(gpus_per_worker=0.0) as engine:
         assert engine.workers == 2 and engine.device == "cpu"
     import ray
 
     if ray.cluster_resources().get("GPU"):
         pytest.skip("this machine has a GPU")
-    with pytest.raises(ReidError, match="2 cores and 0 GPUs, too few for a worker"), ray_engine(gpus_per_worker=0.5):
+    with pytest.raises(ReidError, match="2 cores and 0 GPUs, too few for a worker"), ray_executor(gpus_per_worker=0.5):
         pass
-    with ray_engine(workers=3, gpus_per_worker=0.5) as engine:  # it may grow
+    with ray_executor(workers=3, gpus_per_worker=0.5) as engine:  # it may grow
         assert engine.workers == 3 and engine.device == "cuda"
 
 

@@ -15,8 +15,8 @@ import pytest
 from reidprep.files import write_file
 from reidprep.poses.format import SCHEMA, Poses, poses_bytes, take
 from reidprep.poses.reader import PoseSet
-from reidprep.store.manifest import Part, read_manifest
-from reidprep.store.writer import PartDirectory
+from reidprep.store.manifest import StoreFile, read_manifest
+from reidprep.store.writer import StoreWriter
 
 MakePoses = Callable[[Poses], Path]
 
@@ -28,10 +28,10 @@ def make_poses(drawn_poses: Path, tmp_path: Path) -> MakePoses:
     def make(poses: Poses) -> Path:
         out = tmp_path / "made"
         plan = dict(read_manifest(drawn_poses, SCHEMA).plan)
-        with PartDirectory(out, SCHEMA, "../source", plan) as directory:
+        with StoreWriter(out, SCHEMA, "../source", plan) as directory:
             for number, rows in enumerate(np.array_split(np.arange(len(poses)), 2)):
                 name = f"part-{number:05d}.h5"
-                directory.add(Part(name, len(rows), write_file(out / name, poses_bytes(take(poses, rows), plan))))
+                directory.add(StoreFile(name, len(rows), write_file(out / name, poses_bytes(take(poses, rows), plan))))
             directory.finish({})
         return out
 

@@ -100,8 +100,8 @@ def test_the_manifest_tells_what_is_there(drawn_shards: Path, exported: Path) ->
     manifest = read_manifest(exported, SCHEMA)
     shards = read_manifest(drawn_shards, ShardSet.open(drawn_shards).manifest.schema)
     assert manifest.complete and (exported / manifest.source).resolve() == drawn_shards.resolve()
-    assert {part.name for part in manifest.parts} == {file.name for file in exported.glob("*.tar")}
-    for part in manifest.parts:
+    assert {part.name for part in manifest.files} == {file.name for file in exported.glob("*.tar")}
+    for part in manifest.files:
         data = (exported / part.name).read_bytes()
         assert part.sha256 == hashlib.sha256(data).hexdigest()
         assert part.rows == len(samples(exported / part.name)) <= PER_TAR

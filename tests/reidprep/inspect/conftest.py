@@ -15,8 +15,8 @@ from reidprep.inspect.runs import find_run_pictures
 from reidprep.inspect.security import Hosts
 from reidprep.shards.exclusions import EXCLUDE
 from reidprep.shards.format import SCHEMA, image_shapes, shard_bytes
-from reidprep.store.manifest import Part
-from reidprep.store.writer import PartDirectory
+from reidprep.store.manifest import StoreFile
+from reidprep.store.writer import StoreWriter
 
 BASE = "http://127.0.0.1:8765"
 TOKEN = "the token"
@@ -80,7 +80,7 @@ def by_hand(tmp_path: Path) -> Callable[..., Path]:
         rng = np.random.default_rng(0)
         path = tmp_path / "by hand"
         settings = plan(encoding)
-        with PartDirectory(path, SCHEMA, "gone", settings) as directory:
+        with StoreWriter(path, SCHEMA, "gone", settings) as directory:
             for split, paths in content.items():
                 columns = random_columns(paths, pids, rng)
                 columns.pop(without, None)
@@ -88,7 +88,7 @@ def by_hand(tmp_path: Path) -> Callable[..., Path]:
                 stored = [crop.tobytes() if encoding == "raw" else encode_jpeg(crop, 90) for crop in crops]
                 name = f"{split}-00000.h5"
                 (path / name).write_bytes(shard_bytes(columns, [stored] * len(paths), settings))
-                directory.add(Part(name, len(paths), "0" * 64, statistics={"split": split}))
+                directory.add(StoreFile(name, len(paths), "0" * 64, statistics={"split": split}))
             directory.finish({"train_labels": {}})
         return path
 

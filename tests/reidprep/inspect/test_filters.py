@@ -44,7 +44,7 @@ def measures(shards: ShardSet, index: int) -> dict[str, float]:
 def fits(shards: ShardSet, index: int, chosen: Filter, excluded: bool) -> bool:
     """Whether a filter leaves a sample in."""
     row = shards.row(index)
-    split = next(part.statistics["split"] for part in shards.parts if index_in(shards, part.name, index))
+    split = next(part.statistics["split"] for part in shards.files if index_in(shards, part.name, index))
     flags = int(row["flags"])
     known = {flag.name.lower(): bool(flags & flag) for flag in Flag}
     known |= {"any": flags != 0, "none": flags == 0, "excluded": excluded, "damaged": False}
@@ -65,7 +65,7 @@ def fits(shards: ShardSet, index: int, chosen: Filter, excluded: bool) -> bool:
 
 def index_in(shards: ShardSet, name: str, index: int) -> bool:
     start = 0
-    for part in shards.parts:
+    for part in shards.files:
         if part.name == name:
             return start <= index < start + part.rows
         start += part.rows

@@ -200,7 +200,7 @@ def test_on_error_fail_names_the_file(damaged: Path, tmp_path: Path) -> None:
 
 def test_a_part_in_which_nothing_is_readable(damaged: Path, tmp_path: Path) -> None:
     manifest = extract_poses(open_dataset(damaged), tmp_path / "p", Centre(), ExtractOptions(rows_per_part=3))
-    assert manifest.parts[0].rows == 0
+    assert manifest.files[0].rows == 0
     assert len(PoseSet(tmp_path / "p").column("paths")) == manifest.rows
 
 
@@ -288,7 +288,7 @@ def test_rows_of_several_parts(dataset: Dataset, tmp_path: Path) -> None:
 
     extract_poses(dataset, tmp_path / "p", Partial(), ExtractOptions(rows_per_part=3))
     poses = PoseSet(tmp_path / "p")
-    assert 0 in {part.rows for part in poses.manifest.parts}
+    assert 0 in {part.rows for part in poses.manifest.files}
     paths = poses.column("paths")
     assert paths.tolist() == [record.path for record in dataset.records if record.path not in missing]
     rng = np.random.default_rng(0)

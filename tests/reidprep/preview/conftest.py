@@ -12,8 +12,8 @@ from reidprep.images import encode_jpeg
 from reidprep.shards.format import SCHEMA, Sample, image_shapes, shard_bytes
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS
-from reidprep.store.manifest import Part
-from reidprep.store.writer import PartDirectory
+from reidprep.store.manifest import StoreFile
+from reidprep.store.writer import StoreWriter
 
 SIZE = (64, 128)
 STANDING = {
@@ -66,9 +66,9 @@ def make_shards(tmp_path: Path) -> MakeShards:
         data = shard_bytes(columns, [[encode_jpeg(crop, 90) for crop in crops]] * len(paths), plan)
         flags = {flag.name: int((aligned.flags & flag > 0).sum()) for flag in Flag}
         filled = aligned.filled.mean(axis=0).tolist()
-        with PartDirectory(tmp_path / name, SCHEMA, "gone", plan) as directory:
+        with StoreWriter(tmp_path / name, SCHEMA, "gone", plan) as directory:
             (tmp_path / name / "query-00000.h5").write_bytes(data)
-            directory.add(Part("query-00000.h5", len(paths), "0" * 64, statistics={"split": "query"}))
+            directory.add(StoreFile("query-00000.h5", len(paths), "0" * 64, statistics={"split": "query"}))
             directory.finish({"joints_filled": filled, "flags": flags, "train_labels": {}})
         return tmp_path / name
 

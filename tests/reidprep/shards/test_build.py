@@ -21,7 +21,7 @@ from reidprep.shards.exclusions import EXCLUDE, write_exclusions
 from reidprep.shards.format import full_sizes, image_shapes, stored_sizes
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import read_manifest
-from reidprep.store.writer import PartDirectory
+from reidprep.store.writer import StoreWriter
 from reidprep.synth.dataset import generate
 from reidprep.verify import verify
 
@@ -36,8 +36,8 @@ def with_joints(poses_path: Path, out: Path, change: object) -> Path:
     """A pose directory whose joints went through `change`."""
     poses = PoseSet(poses_path)
     manifest = poses.manifest
-    with PartDirectory(out, SCHEMA, str(poses.source), manifest.plan) as directory:
-        for part in manifest.parts:
+    with StoreWriter(out, SCHEMA, str(poses.source), manifest.plan) as directory:
+        for part in manifest.files:
             content: Poses = poses.read(np.arange(len(poses)))
             content = dataclasses.replace(content, joints=change(content.joints.copy()))  # type: ignore[operator]
             data = poses_bytes(content, dict(manifest.plan))

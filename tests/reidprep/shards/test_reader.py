@@ -81,7 +81,7 @@ def test_some_views_of_a_sample(drawn_shards: Path, views: tuple[View, ...]) -> 
 def test_views_that_are_not_asked_for_are_checked_but_not_decoded(drawn_shards: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(drawn_shards, tmp_path / "shards"))
     expected = ShardSet.open(path, "train")[0]
-    name = ShardSet.open(path, "train").parts[0].name
+    name = ShardSet.open(path, "train").files[0].name
     with h5py.File(path / name, "r+") as file:
         file["images"][: file["offsets"][1]] = 0  # the whole body of the first sample
         with_crc = zlib.crc32(file["images"][: file["offsets"][6]])
@@ -179,7 +179,7 @@ def test_open_files_are_bounded(drawn_shards: Path, monkeypatch: pytest.MonkeyPa
     shards = ShardSet.open(drawn_shards)
     for i in range(len(shards)):
         shards[i]
-    assert len(shards.parts) > 2 and len(shards._opened) == 2
+    assert len(shards.files) > 2 and len(shards._opened) == 2
 
 
 def test_unusable_directories(drawn_shards: Path, drawn_poses: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_flipped_bit_is_noticed_on_reading(drawn_shards: Path, tmp_path: Path)
     path = tmp_path / "shards"
     shutil.copytree(drawn_shards, path)
     shards = ShardSet.open(path, "train")
-    name = shards.parts[0].name
+    name = shards.files[0].name
     stored = bytearray((path / name).read_bytes())
     stored[stored.index(b"\xff\xd8\xff") + 700] ^= 1  # inside the first JPEG
     (path / name).write_bytes(bytes(stored))
@@ -208,8 +208,8 @@ def test_a_missing_file_is_named(drawn_shards: Path, tmp_path: Path) -> None:
     path = tmp_path / "shards"
     shutil.copytree(drawn_shards, path)
     shards = ShardSet.open(path)
-    (path / shards.parts[0].name).unlink()
-    with pytest.raises(ReidError, match=rf"{shards.parts[0].name}: the file is missing"):
+    (path / shards.files[0].name).unlink()
+    with pytest.raises(ReidError, match=rf"{shards.files[0].name}: the file is missing"):
         shards[0]
 
 

@@ -30,7 +30,7 @@ def test_encoded_images_are_those_that_pixels_decodes(drawn_shards: Path) -> Non
 
 
 def test_encoded_images_of_damaged_rows(copied: Path) -> None:
-    name = ShardSet.open(copied).parts[0].name
+    name = ShardSet.open(copied).files[0].name
     with h5py.File(copied / name, "r+") as file:
         file["images"][5] ^= 255
         del file["crc32"]
@@ -47,7 +47,7 @@ def test_encoded_images_of_damaged_rows(copied: Path) -> None:
 def test_a_row_and_the_columns_of_a_part(drawn_shards: Path) -> None:
     shards = ShardSet.open(drawn_shards)
     start = 0
-    for part in shards.parts:
+    for part in shards.files:
         columns = shards.part_columns(part)
         for name in ("paths", "joints", "flags", "image_sizes"):
             np.testing.assert_array_equal(columns[name], shards.column(name)[start : start + part.rows])
@@ -57,7 +57,7 @@ def test_a_row_and_the_columns_of_a_part(drawn_shards: Path) -> None:
 
 def test_a_part_of_another_length_than_the_manifest_says(copied: Path) -> None:
     shards = ShardSet.open(copied)
-    first, second = shards.parts[:2]
+    first, second = shards.files[:2]
     shutil.copy(copied / second.name, copied / first.name)
     if first.rows == second.rows:
         pytest.skip("the parts have equal lengths")
@@ -84,7 +84,7 @@ def test_older_shards_have_no_image_sizes(copied: Path) -> None:
 
 def test_damaged_columns_do_not_hide_the_images(copied: Path) -> None:
     shards = ShardSet.open(copied)
-    with h5py.File(copied / shards.parts[0].name, "r+") as content:
+    with h5py.File(copied / shards.files[0].name, "r+") as content:
         del content["boxes"]
         content["boxes"] = np.zeros(3)
     assert shards.encoded(0)

@@ -104,7 +104,7 @@ def test_identity_batches_from_shards(shards):
 def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
     copy = tmp_path / "shards"
     shutil.copytree(drawn_shards, copy)
-    name = ShardSet.open(copy, "train").parts[0].name
+    name = ShardSet.open(copy, "train").files[0].name
     with h5py.File(copy / name, "r+") as file:
         file["images"][: file["offsets"][1]] = 0
     dataset = ShardDataset(ShardSet.open(copy, "train"))
@@ -115,7 +115,7 @@ def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
 
 def test_views_the_shards_lack(shards):
     manifest = dataclasses.replace(shards.manifest, plan={**shards.manifest.plan, "image_size": None})
-    without = ShardSet(shards.path, manifest, shards.parts)
+    without = ShardSet(shards.path, manifest, shards.files)
     ShardDataset(without, ("whole",))
     with pytest.raises(ReidError, match="--with-image"):
         ShardDataset(without, ("image",))

@@ -23,7 +23,7 @@ def test_a_corrupt_shard_shows_as_such_and_the_rest_is_fine(
     serve: Serve, shards: Path, drawn: Path, open_page: OpenPage, complaints: list[str]
 ) -> None:
     samples = ShardSet.open(shards)
-    damaged, torn = samples.parts[0], samples.parts[1]
+    damaged, torn = samples.files[0], samples.files[1]
     with h5py.File(shards / torn.name) as file:
         start = file["images"].id.get_offset()
     data = bytearray((shards / torn.name).read_bytes())
