@@ -165,7 +165,7 @@ def test_the_choices_offered_are_those_of_the_library() -> None:
     from reid_cli.reidprep.extract_poses import DATASETS
 
     from reidprep import datasets, keypoints
-    from reidprep.estimators import base as estimators
+    from reidprep.estimators import registry as estimators
 
     assert set(DATASETS) == set(datasets.READERS)
     assert set(ESTIMATORS) == set(estimators.ESTIMATORS)

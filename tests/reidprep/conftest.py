@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reidprep import canonical
 from reidprep.alignment.align import Flag, align
+from reidprep.alignment.canonical import load
 from reidprep.images import encode_jpeg
 from reidprep.shards.format import SCHEMA, Sample, image_shapes, shard_bytes
 from reidprep.shards.reader import ShardSet
@@ -40,7 +40,7 @@ def make_shards(tmp_path: Path) -> MakeShards:
     def make(paths: list[str], joints: list[np.ndarray] | None = None, name: str = "made") -> Path:
         joints = joints or [standing()] * len(paths)
         sizes = np.tile(np.array(SIZE, dtype=np.int32), (len(paths), 1))
-        aligned = align(np.stack(joints), sizes, canonical.load(), alignment="pose", beta=0.0625, confidence=0.3)
+        aligned = align(np.stack(joints), sizes, load(), alignment="pose", beta=0.0625, confidence=0.3)
         plan = {
             "poses": {"dataset": {"name": "csv", "options": {}}, "estimator": {"name": "hand"}},
             "alignment": "pose",
