@@ -55,7 +55,7 @@ def histogram(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def untrained(shards: Path, recipe: Recipe, images: RankedImages, workers: int, measured: bool) -> Embed:
     train = ShardSet.open(shards, "train")
-    trained, _ = choose_identities(train, recipe)
+    trained, _ = choose_identities(train, recipe.identities, recipe.validation.identities, recipe.seed)
     model = build_model(recipe.model, len(trained), recipe.seed)
     preprocess = make_preprocessor(recipe, ChannelMeans.of(train), augmented=False).eval()
     if measured:

@@ -107,7 +107,7 @@ def plan_runs(ablation: Ablation) -> Plan:
     """
     check_overrides(ablation.overrides)
     data = dataset_plan(ablation.shards, ablation.poses)
-    dataset = ablation.dataset or dataset_column({"poses": {"dataset": data}})
+    dataset = ablation.dataset or dataset_column(data["name"], data["options"])
     recipe_name = ablation.recipe or _recipe_name(ablation.table, data)
     base = load_recipe(recipe_name, ablation.overrides)
     init_sha256 = None

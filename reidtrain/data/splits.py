@@ -9,27 +9,33 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
-from reidtrain.recipes.schema import Recipe
 
 
-def choose_identities(train: ShardSet, recipe: Recipe) -> tuple[list[int], list[int]]:
-    """Person ids to train on and to hold out, drawn by the recipe's seed; both ascending.
+def choose_identities(train: ShardSet, wanted: int | None, held_out: int, seed: int) -> tuple[list[int], list[int]]:
+    """Person ids to train on and to hold out; both ascending.
 
     The held-out ones are drawn first: they stay the same when fewer are trained on.
+
+    Args:
+        train: training samples.
+        wanted: how many to train on, None for all that are not held out.
+        held_out: how many to hold out.
+        seed: of the draw.
 
     Raises:
         ReidError: fewer than two identities to train on.
     """
     pids = np.array(sorted(train.train_labels), dtype=np.int64)
-    order = np.random.default_rng(recipe.seed).permutation(pids)
-    held_out, rest = order[: recipe.validation.identities], order[recipe.validation.identities :]
-    if len(rest) < max(2, recipe.identities or 0):
+    order = np.random.default_rng(seed).permutation(pids)
+    chosen, rest = order[:held_out], order[held_out:]
+    fewest = max(2, wanted or 0)
+    if len(rest) < fewest:
         raise ReidError(
-            f"{train.path}: of {len(pids)} training identities, {len(held_out)} are held out for validation, "
-            f"{len(rest)} remain; {max(2, recipe.identities or 0)} are needed: lower validation.identities"
-            + (" or identities" if recipe.identities else " or use shards with more of them")
+            f"{train.path}: of {len(pids)} training identities, {len(chosen)} are held out for validation, "
+            f"{len(rest)} remain; {fewest} are needed: lower validation.identities"
+            + (" or identities" if wanted else " or use shards with more of them")
         )
-    return sorted(rest[: recipe.identities].tolist()), sorted(held_out.tolist())
+    return sorted(rest[:wanted].tolist()), sorted(chosen.tolist())
 
 
 def held_out_ranking(train: ShardSet, pids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

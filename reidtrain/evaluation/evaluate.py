@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reidprep.errors import ReidError
+from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_features
@@ -19,6 +20,8 @@ from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.protocols import Protocol
 from reidtrain.metrics.scores import APVariant, RankingMetrics
 from reidtrain.papers.rows import PaperRow, dataset_column, paper_row
+from reidtrain.papers.variants import Variant
+from reidtrain.recipes.variants import recipe_variant
 
 LAST_RANK = 50
 """Of the CMC curve."""
@@ -116,19 +119,16 @@ def evaluate(
 
     rows: list[Scored] = []
     identities = _identities(checkpoint, images)
-    column = None
+    beside = None
     if identities and not held_out and scoring.protocol == images.protocol:
-        column = dataset_column(images.shards.manifest.plan)
+        beside = _place_in_papers(checkpoint, images.shards)
     for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
         with progress("re-rank" if how.rerank else "score", "features") as report:
             scores = score_features(
                 query, gallery, how, ranks=range(1, LAST_RANK + 1), device=computing.device(), progress=report
             )
         for name in sorted(scores, key=lambda name: name == EMBEDDING):
-            paper = None
-            if column is not None:
-                plan = images.shards.manifest.plan
-                paper = paper_row(checkpoint.recipe, plan, column, feature=name, rerank=how.rerank)
+            paper = paper_row(*beside, feature=name, rerank=how.rerank) if beside else None
             rows.append(Scored(name, how.rerank, scores[name], paper))
     return Evaluation(about, replace(scoring, rerank=rerank), int((gallery.pids >= 0).sum()), identities, tuple(rows))
 
@@ -176,6 +176,15 @@ def _features(
             samples = len(query.pids) + len(gallery.pids)
             output.finish({**about, "samples": samples, "dimensions": query.dimensions})
     return query, gallery
+
+
+def _place_in_papers(checkpoint: Checkpoint, shards: ShardSet) -> tuple[Variant, str] | None:
+    """The variant that the network is, and the column of the dataset it is scored on; None where there is none."""
+    plan = shards.manifest.plan
+    dataset = plan["poses"]["dataset"]
+    variant = recipe_variant(checkpoint.recipe, plan)
+    column = dataset_column(dataset["name"], dataset["options"])
+    return None if variant is None or column is None else (variant, column)
 
 
 def _identities(checkpoint: Checkpoint, images: RankedImages) -> tuple[int, int] | None:

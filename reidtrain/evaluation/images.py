@@ -106,7 +106,7 @@ def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] |
             "gallery images"
         )
     train = ShardSet.open(shards, "train")
-    trained, held_out = choose_identities(train, recipe)
+    trained, held_out = choose_identities(train, recipe.identities, recipe.validation.identities, recipe.seed)
     if class_names is not None and tuple(map(str, trained)) != class_names:
         raise ReidError(
             f"--held-out: {shards} has other training identities than the network was trained on, so some of those "

@@ -1,15 +1,12 @@
-"""The papers' figures for a trained network."""
+"""The papers' figures for a variant; light to import."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from reidtrain.papers.tables import ABLATIONS, CUHK03_DETECTED, CUHK03_LABELED, DUKE, HEADLINES, MARKET, PAPER_BETA
 from reidtrain.papers.variants import AttentionDrivenVariant, Variant
-from reidtrain.recipes.schema import Recipe
-from reidtrain.recipes.variants import recipe_variant
 
 BEST_BRANCH_WEIGHTS = {MARKET: 0.1, DUKE: 0.1, CUHK03_LABELED: 0.2, CUHK03_DETECTED: 0.2}
 """Lambda of the last row of Table 6."""
@@ -30,14 +27,13 @@ class PaperRow:
     differences: tuple[str, ...] = ()
 
 
-def dataset_column(plan: Mapping[str, Any]) -> str | None:
-    """Column of the papers' tables that a shard directory belongs to, None for data they do not report on.
+def dataset_column(name: str, options: Mapping[str, str]) -> str | None:
+    """Column of the papers' tables that a dataset belongs to, None for data they do not report on.
 
     Args:
-        plan: of its manifest.
+        name: of the dataset's adapter.
+        options: that it was opened with.
     """
-    dataset = plan["poses"]["dataset"]
-    name, options = str(dataset["name"]), dataset["options"]
     if name == "cuhk03":
         first_classic_split = options.get("protocol") == "classic" and options.get("split") == "1"
         return f"cuhk03-{options['boxes']}" if first_classic_split else None
@@ -46,21 +42,15 @@ def dataset_column(plan: Mapping[str, Any]) -> str | None:
     return DUKE if name == DUKE else None
 
 
-def paper_row(
-    recipe: Recipe, plan: Mapping[str, Any], dataset: str, *, feature: str = "embedding", rerank: bool = False
-) -> PaperRow | None:
+def paper_row(variant: Variant, dataset: str, *, feature: str = "embedding", rerank: bool = False) -> PaperRow | None:
     """The row of the papers for a feature of a trained network; the one with the nearest lambda and beta.
 
     Args:
-        recipe: of the network.
-        plan: of the manifest of the shards it was trained on.
+        variant: the network, as `reidtrain.recipes.variants.recipe_variant` tells it.
         dataset: that it was scored on, one of `DATASETS`.
         feature: name in `reidtrain.features.extractor.Features.arrays`.
         rerank: whether the scores are re-ranked ones.
     """
-    variant = recipe_variant(recipe, plan)
-    if variant is None:
-        return None
     found: list[PaperRow] = []
     for table in (*HEADLINES, *ABLATIONS.values()):
         for row in table.rows:

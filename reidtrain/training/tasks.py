@@ -78,7 +78,7 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
     """
     train = ShardSet.open(shards, "train")
     dataset = ShardDataset(train, views)
-    trained, held_out = choose_identities(train, recipe)
+    trained, held_out = choose_identities(train, recipe.identities, recipe.validation.identities, recipe.seed)
     classes = {pid: label for label, pid in enumerate(trained)}
     indices = np.flatnonzero(np.isin(train.pids, trained))
     labels = np.array([classes[pid] for pid in train.pids[indices].tolist()], dtype=np.int64)

@@ -4,6 +4,7 @@ pytest.importorskip("torch")
 
 from reidtrain.papers.rows import dataset_column, paper_row
 from reidtrain.recipes.loading import load_recipe
+from reidtrain.recipes.variants import recipe_variant
 
 FULL, INTER = "attention-driven-market1501", ["model.attention=none"]
 SELF = "self-attention-market1501"
@@ -11,6 +12,12 @@ SELF = "self-attention-market1501"
 
 def shards(alignment: str = "pose", beta: float = 3 / 48) -> dict[str, object]:
     return {"alignment": alignment, "beta": beta}
+
+
+def row_of(recipe, overrides, plan, dataset, options):
+    variant = recipe_variant(load_recipe(recipe, overrides), plan)
+    assert variant is not None
+    return paper_row(variant, dataset, **options)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def shards(alignment: str = "pose", beta: float = 3 / 48) -> dict[str, object]:
     ],
 )
 def test_the_row_of_a_network(recipe, overrides, plan, dataset, options, source, rank1, differences) -> None:
-    row = paper_row(load_recipe(recipe, overrides), plan, dataset, **options)
+    row = row_of(recipe, overrides, plan, dataset, options)
     assert row is not None
     assert (row.source, row.scores["rank1"], row.differences) == (source, rank1, differences)
 
@@ -109,7 +116,7 @@ def test_the_row_of_a_network(recipe, overrides, plan, dataset, options, source,
     ],
 )
 def test_what_the_papers_did_not_measure(recipe, overrides, dataset, options) -> None:
-    assert paper_row(load_recipe(recipe, overrides), shards(), dataset, **options) is None
+    assert row_of(recipe, overrides, shards(), dataset, options) is None
 
 
 @pytest.mark.parametrize(
@@ -125,4 +132,4 @@ def test_what_the_papers_did_not_measure(recipe, overrides, dataset, options) ->
     ],
 )
 def test_the_column_of_a_dataset(name, options, column) -> None:
-    assert dataset_column({"poses": {"dataset": {"name": name, "options": options}}}) == column
+    assert dataset_column(name, options) == column
