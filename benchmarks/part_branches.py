@@ -3,7 +3,7 @@
     python benchmarks/part_branches.py [--device cuda] [--batch 8] [--compile]
 
 Forward and backward of the shared first convolution and the part branches of the full model, taking turns in one run;
-medians. Results are equal, see tests/models/test_attention_driven.py.
+medians. Results are equal, see tests/reidtrain/models/test_attention_driven.py.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def verify(
     """Check hashes, row counts, column shapes, checksums and that every image decodes; of tar files the hashes.
 
     Args:
-        path: pose or shard directory, or the tar files of `reidprep.exporting`.
+        path: pose or shard directory, or the tar files of `reidprep.export.webdataset`.
         workers: threads that decode.
         progress: called with rows checked and rows in all.
 

@@ -180,7 +180,7 @@ def test_without_mmpose_the_message_says_how_to_get_it() -> None:
 import sys
 sys.modules["mmpose"] = None
 from reidprep.errors import ReidError
-from reidprep.estimators import create_estimator
+from reidprep.estimators.registry import create_estimator
 try:
     create_estimator("mmpose", mmpose_config="rtmpose-m")
 except ReidError as error:

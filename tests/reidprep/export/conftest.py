@@ -64,7 +64,9 @@ EXPORT = """
 import os, sys
 from pathlib import Path
 from reidprep.errors import ReidError
-from reidprep.exporting import export_coco, export_openpose, export_webdataset
+from reidprep.export.coco import export_coco
+from reidprep.export.openpose import export_openpose
+from reidprep.export.webdataset import export_webdataset
 
 def step(done, total):
     if 0 < {killed_at} <= done:

@@ -15,8 +15,8 @@ QUERIES, GALLERY, DIMENSION = 20, 10_000, 3000
 LARGER_THAN_THE_LIMIT = """
 import resource, sys
 import numpy as np
-from reidtrain.evaluation import evaluate_features
-from reidtrain.search import search
+from reidtrain.metrics.ranking import evaluate_features
+from reidtrain.retrieval.exact import search
 
 gallery = np.load(sys.argv[1], mmap_mode="r")
 query = np.zeros((3, gallery.shape[1]), np.float32)
