@@ -4,7 +4,16 @@ from __future__ import annotations
 
 
 class ReidError(Exception):
-    """Something the user can mend; the message names the file or option and the remedy."""
+    """Something the user can mend; the message names the file or option and the remedy.
+
+    Example:
+        >>> from reidprep import ReidError, ShardSet
+        >>> try:
+        ...     ShardSet.open("elsewhere")
+        ... except ReidError as error:
+        ...     print(error)
+        elsewhere: no manifest.json here; expected a directory of shards
+    """
 
 
 class ImageError(ReidError):

@@ -1,4 +1,4 @@
-"""Decode images that may be damaged or hostile, encode crops as JPEG, and cut boxes out of images.
+"""Read and decode images that may be damaged or hostile, encode crops as JPEG, and cut boxes out of images.
 
 Coordinates are continuous source pixels: the image covers [0, width] x [0, height], so pixel (0, 0) has its centre at
 (0.5, 0.5). Boxes are (x0, y0, x1, y1) and may leave the image.
@@ -7,8 +7,10 @@ Coordinates are continuous source pixels: the image covers [0, width] x [0, heig
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,10 +22,56 @@ from reidprep.errors import ImageError
 MAX_PIXELS = 64 * 1024 * 1024
 """Larger images are refused from their header alone, before any pixel is decoded."""
 
+MAX_BYTES = 256 * 1024 * 1024
+"""Larger files are not read: no image within the pixel limit needs as much."""
+
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """What is decoded. Pillow knows more, some of which start other programs on the file."""
 
 _EXIF_ORIENTATION = 0x0112
+
+
+def read_image(file: str | Path) -> NDArray[np.uint8]:
+    """Read an image file as (height, width, 3) uint8 RGB, as `decode_image` decodes it.
+
+    Raises:
+        ImageError: missing, not a file, or not a usable image; the message names the file.
+
+    Example:
+        >>> from reidprep import read_image
+        >>> read_image("person.jpg").shape
+        (128, 64, 3)
+    """
+    try:
+        return decode_image(read_bytes(Path(file)))
+    except ImageError as error:
+        raise ImageError(f"{file}: {error}") from None
+
+
+def read_bytes(file: Path) -> bytes:
+    """Read what may be an image file.
+
+    Raises:
+        ImageError: missing, not a file, or too large; the message is the reason alone.
+    """
+    try:
+        status = file.stat()
+        # Checked before opening: opening a named pipe would wait for ever.
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError("is a directory")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise ImageError(f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise ImageError("file not found") from None
+    except PermissionError:
+        raise ImageError("no permission to read the file") from None
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror or error}") from None
+    except ValueError:  # a lone surrogate, which no file name can hold
+        raise ImageError("not a usable file name") from None
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
@@ -77,7 +125,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def crop_box(
-    image: NDArray[np.uint8], box: ArrayLike, size: tuple[int, int], border: Sequence[float]
+    image: NDArray[np.uint8], box: ArrayLike, size: tuple[int, int], border: Sequence[float] = (0, 0, 0)
 ) -> NDArray[np.uint8]:
     """Resample what a box covers to a fixed size; what lies outside the image gets the border colour.
 
@@ -89,9 +137,23 @@ def crop_box(
 
     Returns:
         (height, width, 3) uint8, bilinear; averaged first where it shrinks by two or more.
+
+    Raises:
+        ValueError: a box without width or height or with a side that is not finite, or an image of another type.
+
+    Example:
+        >>> from reidprep import crop_box, read_image
+        >>> image = read_image("person.jpg")
+        >>> upper_half = crop_box(image, (0, 0, 64, 64), (96, 96))
+        >>> upper_half.shape
+        (96, 96, 3)
     """
-    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64).tolist()
     height, width = size
+    if not (0 < x1 - x0 < np.inf and 0 < y1 - y0 < np.inf):
+        raise ValueError(f"a box is (x0, y0, x1, y1) with x1 > x0 and y1 > y0, not {(x0, y0, x1, y1)}")
+    if image.dtype != np.uint8:
+        raise ValueError(f"images are uint8, 0 to 255, not {image.dtype}")
     image, shrink_x, shrink_y = _reduced(image, (x1 - x0) / width, (y1 - y0) / height)
     scale_x, scale_y = width / ((x1 - x0) * shrink_x), height / ((y1 - y0) * shrink_y)
     matrix = np.array(

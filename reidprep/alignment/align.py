@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from reidprep.alignment.boxes import body_boxes, strip_boxes
-from reidprep.alignment.canonical import CanonicalPoses
+from reidprep.alignment.boxes import DEFAULT_BETA, body_boxes, strip_boxes
+from reidprep.alignment.canonical import CanonicalPoses, default_poses
 from reidprep.alignment.filling import fill
 
+Boxes = Literal["pose", "strips"]
+"""Where boxes come from: Eq. 1-2 of the attention-driven paper, or its baseline, the image and four strips of it."""
 POOR_FIT_RESIDUAL = 0.1
 """Residual, as a fraction of body height, from which `Flag.POOR_FIT` is set."""
 TRUNCATED_SHARE = 0.2
@@ -42,24 +45,41 @@ class Alignment:
 
 
 def align(
-    joints: NDArray[np.float32],
-    image_sizes: NDArray[np.int32],
-    canonical: CanonicalPoses,
+    joints: ArrayLike,
+    image_sizes: ArrayLike,
+    canonical: CanonicalPoses | None = None,
     *,
-    alignment: str,
-    beta: float,
-    confidence: float,
+    alignment: Boxes = "pose",
+    beta: float = DEFAULT_BETA,
+    confidence: float = 0.3,
 ) -> Alignment:
     """Fill missing joints and place the boxes.
 
     Args:
-        joints: (n, 18, 3) as measured.
+        joints: (n, 18, 3) as measured: x and y in source pixels, score.
         image_sizes: (n, 2) width and height.
-        canonical: the poses to fill from.
+        canonical: the poses to fill from, None for the set that comes with the package.
         alignment: `pose` for Eq. 1-2 boxes, `strips` for the whole image and four equal strips.
         beta: overlap of neighbouring parts as a fraction of the body height.
-        confidence: score from which a joint counts as found.
+        confidence: score from which a joint counts as found; the default is that of MoveNet, others have it as
+            `estimator.confidence`.
+
+    Raises:
+        ValueError: a shape does not fit, or a value is not possible.
+
+    Example:
+        >>> from reidprep import align, create_estimator, read_image
+        >>> image = read_image("person.jpg")
+        >>> estimator = create_estimator()
+        >>> alignment = align(estimator(image), [image.shape[1::-1]], confidence=estimator.confidence)
+        >>> alignment.joints.shape, alignment.filled.shape
+        ((1, 18, 2), (1, 18))
+        >>> whole, head, upper_body, upper_leg, lower_leg = alignment.boxes[0]  # x0, y0, x1, y1 in pixels
     """
+    if alignment not in get_args(Boxes):
+        raise ValueError(f"alignment is one of {', '.join(get_args(Boxes))}, not {alignment!r}")
+    canonical = canonical or default_poses()
+    image_sizes = np.asarray(image_sizes)
     complete = fill(joints, image_sizes, canonical, confidence=confidence)
     boxes, degenerate = body_boxes(complete.joints, image_sizes, beta=beta)
     flags = (
@@ -81,7 +101,15 @@ def _truncated(boxes: NDArray[np.float32], image_sizes: NDArray[np.int32]) -> ND
 
 
 class Flag(IntFlag):
-    """What is doubtful about a sample's alignment; several may be set."""
+    """What is doubtful about a sample's alignment; several may be set.
+
+    Example:
+        >>> from reidprep import Flag, ShardSet
+        >>> shards = ShardSet.open("shards")
+        >>> cut_off = [row for row, flags in enumerate(shards.column("flags")) if flags & Flag.TRUNCATED]
+        >>> [name.name for name in Flag if name in Flag(9)]
+        ['FEW_JOINTS', 'TRUNCATED']
+    """
 
     FEW_JOINTS = 1
     """Too few joints were found to fit a canonical pose; an upright one was placed."""

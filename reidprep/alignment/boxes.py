@@ -56,6 +56,15 @@ def body_boxes(
 
     Raises:
         ValueError: a shape does not fit, a size is not positive, or beta is negative or not finite.
+
+    Example:
+        >>> from reidprep import align, body_boxes, create_estimator, read_image
+        >>> image = read_image("person.jpg")
+        >>> sizes = [image.shape[1::-1]]
+        >>> joints = align(create_estimator()(image), sizes).joints  # complete
+        >>> boxes, degenerate = body_boxes(joints, sizes, beta=1 / 10)
+        >>> boxes.shape, degenerate.tolist()
+        ((1, 5, 4), [False])
     """
     points = np.asarray(joints, dtype=np.float64)
     fallback = strip_boxes(image_sizes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 
@@ -116,6 +116,12 @@ def load(path: Path | None = None) -> CanonicalPoses:
         return CanonicalPoses(poses, frequencies, content["provenance"])
     except (TypeError, ValueError) as error:
         raise _refused(source, str(error)) from None
+
+
+@cache
+def default_poses() -> CanonicalPoses:
+    """The set shipped with the package, read once."""
+    return load()
 
 
 def to_json(poses: CanonicalPoses) -> bytes:

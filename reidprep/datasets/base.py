@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.records import Record
+from reidprep.records import SPLITS, Record
 
 
 class ImageSource(Protocol):
@@ -47,6 +48,11 @@ class Dataset:
     records: tuple[Record, ...]
     images: ImageSource
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = Counter(record.split for record in self.records)
+        images = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS)
+        return f"Dataset({self.name}, {self.root}: {images}{'; see notes' if self.notes else ''})"
 
 
 @dataclass(frozen=True)

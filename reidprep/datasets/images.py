@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from reidprep.datasets.base import ImageSource
 from reidprep.errors import ImageError, ReidError
-from reidprep.images import decode_image
+from reidprep.images import decode_image, read_bytes
 
 
 def check_readable(images: ImageSource, path: str | None) -> None:
@@ -156,9 +155,6 @@ class FrameImages:
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-MAX_BYTES = 256 * 1024 * 1024
-"""Larger files are not read: no image within the pixel limit needs as much."""
-
 
 def why_unsafe(path: str) -> str | None:
     """Why a path must not be opened below a dataset's folder; None if it may.
@@ -197,28 +193,7 @@ class FolderImages:
         unsafe = why_unsafe(path)
         if unsafe:
             raise ImageError(unsafe)
-        return decode_image(_read_bytes(self.root / path))
-
-
-def _read_bytes(file: Path) -> bytes:
-    try:
-        status = file.stat()
-        # Checked before opening: opening a named pipe would wait for ever.
-        if stat.S_ISDIR(status.st_mode):
-            raise ImageError("is a directory")
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise ImageError(f"the file is larger than {MAX_BYTES // 2**20} MiB")
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise ImageError("file not found") from None
-    except PermissionError:
-        raise ImageError("no permission to read the file") from None
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror or error}") from None
-    except ValueError:  # a lone surrogate, which no file name can hold
-        raise ImageError("not a usable file name") from None
+        return decode_image(read_bytes(self.root / path))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ READERS: Mapping[str, Reader] = {
 }
 
 
-def open_dataset(source: Path, name: str | None = None, options: Mapping[str, str] | None = None) -> Dataset:
+def open_dataset(source: str | Path, name: str | None = None, options: Mapping[str, str] | None = None) -> Dataset:
     """List the images of a dataset and check the list.
 
     Args:
@@ -34,8 +34,18 @@ def open_dataset(source: Path, name: str | None = None, options: Mapping[str, st
 
     Raises:
         ReidError: no dataset there, or several; an unknown name or option; an unusable list; no image.
+
+    Example:
+        >>> from reidprep import open_dataset
+        >>> dataset = open_dataset("people")
+        >>> dataset
+        Dataset(market1501, people: 8 train, 4 query, 10 gallery)
+        >>> dataset.records[0].path, dataset.records[0].pid
+        ('bounding_box_train/0002_c1s1_000451_01.jpg', 2)
+        >>> dataset.images.read(dataset.records[0].path).shape
+        (128, 64, 3)
     """
-    name, root = _locate(source, name)
+    name, root = _locate(Path(source), name)
     reader = READERS[name]
     checked = check_options(name, reader.options, options or {})
     listing = reader.list_records(root, checked)

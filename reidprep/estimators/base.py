@@ -1,4 +1,4 @@
-"""What a pose estimator must offer."""
+"""What a pose estimator must offer, and the images it takes."""
 
 from __future__ import annotations
 
@@ -30,16 +30,55 @@ class PoseEstimator(Protocol):
     batch_size: int
     options: Mapping[str, Any]
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str]) -> NDArray[np.float32]:
-        """RGB images, each (h, w, 3) uint8 of its own size -> (n, 18, 3) of x, y (source pixels), score.
+    def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
+        """Images -> (n, 18, 3) of x, y (source pixels), score; an image alone is one of one.
 
         `paths` are the record paths of the images, for estimators that look joints up instead of seeing them. A row of
         NaN says that the estimator has nothing for an image, which is then left out and listed.
 
         Coordinates are continuous: (0, 0) is the image's top-left corner. Must be safe to call from several threads,
         and give an image the same joints whatever else is in its batch.
+
+        Raises:
+            ValueError: as `image_list`.
         """
         ...
+
+
+Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+"""A list of images, each (h, w, 3) uint8 RGB of its own size; (n, h, w, 3), or one image."""
+
+
+def image_list(images: Images) -> Sequence[NDArray[np.uint8]]:
+    """The images that an estimator was called with: a single one is a list of one.
+
+    Raises:
+        ValueError: something else than images; says which, and what makes it one.
+    """
+    if isinstance(images, np.ndarray) and images.ndim < 4:
+        images = [images]
+    for number, image in enumerate(images):
+        if problem := _problem(image):
+            raise ValueError(f"image {number} {problem}; an image is a NumPy array (height, width, 3) of uint8, RGB")
+    return images
+
+
+def _problem(image: object) -> str | None:
+    if not isinstance(image, np.ndarray):
+        return f"is a {type(image).__name__}: read files by reidprep.read_image"
+    if image.ndim == 2:
+        return f"has shape {image.shape}, it is grey: make it RGB by np.stack([image] * 3, axis=-1)"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return f"has shape {image.shape}: leave out the fourth channel by image[..., :3]"
+    if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
+        return f"has shape {image.shape}, channels first: put them last by image.transpose(1, 2, 0)"
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        return f"has shape {image.shape}"
+    if np.issubdtype(image.dtype, np.floating):
+        return f"is {image.dtype}: if it is 0 to 1, take (image * 255).round().astype(np.uint8)"
+    if image.dtype != np.uint8:
+        return f"is {image.dtype}: if it is 0 to 255, take image.astype(np.uint8)"
+    return None
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from reidprep.errors import ReidError, first_line
+from reidprep.estimators.base import Images, image_list
 from reidprep.estimators.openmmlab import import_openmmlab, load_checkpoint, load_weights
 from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES
 from reidprep.skeleton import COCO17_JOINTS, INDEX, from_coco17
@@ -121,8 +122,9 @@ class MMPose:
         if len(blank) != len(names):
             raise ReidError(f"{config}: the model finds {len(blank)} joints, its dataset's skeleton has {len(names)}")
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str] = ()) -> NDArray[np.float32]:
+    def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """See `PoseEstimator.__call__`."""
+        images = image_list(images)
         joints = [self._predict(images[i : i + self.batch_size]) for i in range(0, len(images), self.batch_size)]
         return self._mapping(np.concatenate(joints)) if joints else np.zeros((0, len(INDEX), 3), np.float32)
 

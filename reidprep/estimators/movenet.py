@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.estimators.base import Images, image_list
 from reidprep.estimators.runtime import choose_device, session_device, start_session
 from reidprep.images import crop_box
 from reidprep.skeleton import COCO17_JOINTS, from_coco17
@@ -45,8 +46,9 @@ class MoveNet:
         self._session = start_session(weights, chosen, {"n": self.batch_size})
         self.device = session_device(self._session, device)
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str] = ()) -> NDArray[np.float32]:
+    def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """See `PoseEstimator.__call__`."""
+        images = image_list(images)
         joints = np.zeros((len(images), len(COCO17_JOINTS), 3), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]

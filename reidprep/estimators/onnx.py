@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError, first_line
+from reidprep.estimators.base import Images, image_list
 from reidprep.estimators.onnx_graph import (
     HEAT_MAPS,
     SIMCC,
@@ -88,12 +89,13 @@ class OnnxFile:
         black = np.zeros((self.batch_size, *self._pre.input_size, 3), np.uint8)
         check_outputs(file, self._graph, self.forward(black), (self.batch_size, 3, *self._pre.input_size))
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str] = ()) -> NDArray[np.float32]:
+    def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """See `PoseEstimator.__call__`.
 
         Raises:
             ReidError: the network answers with what is no number.
         """
+        images = image_list(images)
         size, padding = self._pre.input_size, self._pre.padding
         joints: list[NDArray[np.float32]] = []
         for start in range(0, len(images), self.batch_size):

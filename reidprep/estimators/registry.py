@@ -72,6 +72,13 @@ def create_estimator(
 
     Raises:
         ReidError: unknown name or option, a missing option, a file that cannot be used, or the device is not available.
+
+    Example:
+        >>> from reidprep import create_estimator, read_image
+        >>> estimator = create_estimator("movenet")
+        >>> joints = estimator([read_image("person.jpg")])
+        >>> joints.shape  # x and y in pixels, score
+        (1, 18, 3)
     """
     given = {option: value for option, value in options.items() if value is not None}
     check_options(name, given)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.estimators.base import Images, image_list
 from reidprep.keypoints.matching import Names, best_person, person_in_box
 from reidprep.keypoints.reading import read_keypoints
 from reidprep.skeleton import JOINTS
@@ -60,12 +61,18 @@ class KeypointFiles:
         """See `LooksUpPaths.check_paths`."""
         self._names.check(paths)
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]], paths: Sequence[str]) -> NDArray[np.float32]:
+    def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """See `PoseEstimator.__call__`.
 
         Raises:
             ReidError: several entries fit a path equally well.
+            ValueError: not as many paths as images.
         """
+        images = image_list(images)
+        if len(paths) != len(images):
+            raise ValueError(
+                f"{len(images)} images, {len(paths)} paths: joints are looked up by the path of each image"
+            )
         rows = np.full((len(images), len(JOINTS), 3), np.nan, np.float32)
         for row, image, path in zip(rows, images, paths, strict=True):
             match = self._names.find(path)

@@ -225,6 +225,12 @@ class ExtractOptions:
         limit: at most so many images of each split, None for all.
         confidence: score from which a joint counts as found, None for the estimator's own.
         rows_per_part: images per part file.
+
+    Example:
+        >>> from reidprep import ExtractOptions, create_estimator, extract_poses, open_dataset
+        >>> options = ExtractOptions(splits=("train",), limit=2)
+        >>> len(extract_poses(open_dataset("people"), "few-poses", create_estimator(), options).files)
+        1
     """
 
     splits: tuple[Split, ...] = SPLITS
@@ -235,7 +241,7 @@ class ExtractOptions:
 
 def extract_poses(
     dataset: Dataset,
-    out: Path,
+    out: str | Path,
     estimator: PoseEstimator,
     options: ExtractOptions | None = None,
     *,
@@ -262,7 +268,14 @@ def extract_poses(
 
     Raises:
         ReidError: nothing to process, an unusable `out`, a full disk, an unreadable image with `on_error` "fail".
+
+    Example:
+        >>> from reidprep import create_estimator, extract_poses, open_dataset
+        >>> manifest = extract_poses(open_dataset("people"), "new-poses", create_estimator())
+        >>> manifest.rows, manifest.skipped
+        (22, [])
     """
+    out = Path(out)
     options = options or ExtractOptions()
     engine = engine or LocalExecutor(workers)
     records = _selected(dataset, options)

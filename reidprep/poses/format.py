@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.store.hdf5 import DAMAGE, Schema, hdf5_bytes, open_hdf5, read_strings
+from reidprep.text import counted
 
 SCHEMA = Schema("reidprep.poses", 1)
 
@@ -44,6 +45,9 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"Poses({counted(len(self), 'image', 'images')})"
 
 
 STRINGS = ("paths", "splits")

@@ -15,6 +15,7 @@ from reidprep.errors import ReidError
 from reidprep.files import file_sha256
 from reidprep.poses.format import SCHEMA, Poses, concatenate, read_poses, take
 from reidprep.store.manifest import Manifest, StoreFile, checked_fields, read_manifest
+from reidprep.text import counted
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ class Piece:
 class PoseSet:
     """Reads a complete pose directory, a part at a time.
 
+    Example:
+        >>> from reidprep import PoseSet
+        >>> poses = PoseSet("poses")
+        >>> poses
+        PoseSet(poses, 22 images of market1501, movenet)
+        >>> poses.column("joints").shape  # x and y in pixels, score
+        (22, 18, 3)
+        >>> poses.read([0, 1]).paths.tolist()
+        ['bounding_box_train/0002_c1s1_000451_01.jpg', 'bounding_box_train/0002_c1s1_000476_02.jpg']
+
     Attributes:
         path: the directory.
         manifest: its manifest.
@@ -48,7 +59,8 @@ class PoseSet:
         ReidError: not a pose directory, or one whose extraction was not finished.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
         self.path = path
         self.manifest: Manifest = read_manifest(path, SCHEMA)
         if not self.manifest.complete:
@@ -61,6 +73,10 @@ class PoseSet:
 
     def __len__(self) -> int:
         return self.manifest.rows
+
+    def __repr__(self) -> str:
+        images = counted(len(self), "image", "images")
+        return f"PoseSet({self.path}, {images} of {self.dataset['name']}, {self.estimator['name']})"
 
     @property
     def sha256(self) -> str:

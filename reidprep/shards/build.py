@@ -205,6 +205,12 @@ class BuildOptions:
         quality: JPEG quality, 1 to 100, None for what suits the scale.
         border: colour (red, green, blue) outside the image, None for the mean of the training images.
         samples_per_shard: samples per file, None for what suits the encoding.
+
+    Example:
+        >>> from reidprep import BuildOptions, ShardSet, build_shards
+        >>> manifest = build_shards("poses", "small", BuildOptions(whole_size=(96, 48), part_size=(24, 48)))
+        >>> ShardSet.open("small", "query")
+        ShardSet(small, query: 4 samples, whole 96x48, parts 24x48)
     """
 
     alignment: Literal["pose", "strips"] = "pose"
@@ -221,11 +227,11 @@ class BuildOptions:
 
 
 def build_shards(
-    poses_path: Path,
-    out: Path,
+    poses_path: str | Path,
+    out: str | Path,
     options: BuildOptions | None = None,
     *,
-    source: Path | None = None,
+    source: str | Path | None = None,
     canonical: CanonicalPoses | None = None,
     exclude: Collection[str] = (),
     overwrite: bool = False,
@@ -250,7 +256,14 @@ def build_shards(
     Raises:
         ReidError: unusable input or output, a full disk, a list that excludes nothing or everything. Images that
             cannot be read are left out and listed.
+
+    Example:
+        >>> from reidprep import build_shards
+        >>> manifest = build_shards("poses", "new-shards")
+        >>> manifest.summary["images"]
+        {'train': 8, 'query': 4, 'gallery': 10}
     """
+    poses_path, out = Path(poses_path), Path(out)
     options = options or BuildOptions()
     canonical = canonical or load()
     poses = PoseSet(poses_path)
@@ -258,7 +271,7 @@ def build_shards(
         raise ReidError(f"{poses_path}: holds no poses")
     if source is None and not poses.source.exists():
         raise ReidError(f"{poses.source}: the images are not there any more; say where they are by --source")
-    source = source or poses.source
+    source = Path(source) if source else poses.source
     images = open_images(poses.dataset["name"], source, poses.dataset["options"])
     splits, means, *paths = poses.columns("splits", "channel_means", *(["paths"] if exclude else []))
     excluded = excluded_rows(paths[0], exclude) if exclude else np.zeros(len(splits), np.bool_)

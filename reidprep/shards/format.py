@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from reidprep.alignment.align import Flag
 from reidprep.skeleton import PARTS
 from reidprep.store.hdf5 import Schema, hdf5_bytes
+from reidprep.text import counted
 
 View = Literal["whole", "parts", "image"]
 """What a sample shows: the aligned whole body, its four parts, or the plain resized image."""
 VIEWS: tuple[View, ...] = get_args(View)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One person image, aligned; heights and widths are `ShardSet.stored_sizes`.
 
@@ -42,6 +43,14 @@ class Sample:
         boxes: (5, 4) float32 xyxy in source pixels: whole body and the four parts; may leave the image.
         residual: distance of the found joints from the fitted canonical pose, as a fraction of body height.
         flags: what is doubtful.
+
+    Example:
+        >>> from reidprep import ShardSet
+        >>> sample = ShardSet.open("shards", "train")[0]
+        >>> sample
+        Sample(bounding_box_train/0002_c1s1_000451_01.jpg, pid 2, camid 1, whole 192x96, ... filled)
+        >>> sample.parts.shape  # head, upper body, upper leg, lower leg
+        (4, 60, 120, 3)
     """
 
     whole: NDArray[np.uint8]
@@ -58,6 +67,14 @@ class Sample:
     boxes: NDArray[np.float32]
     residual: float
     flags: Flag
+
+    def __repr__(self) -> str:
+        height, width = self.whole.shape[:2]
+        doubts = "".join(f", {flag.name}" for flag in Flag if flag in self.flags)
+        return (
+            f"Sample({self.path}, pid {self.pid}, camid {self.camid}, whole {height}x{width}, "
+            f"{counted(int(self.filled.sum()), 'joint', 'joints')} filled{doubts})"
+        )
 
 
 Size = tuple[int, int]

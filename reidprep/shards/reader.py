@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from reidprep.shards.format import (
     stored_sizes,
 )
 from reidprep.store.manifest import Manifest, StoreFile, checked_fields, read_manifest
+from reidprep.text import counted
 
 # Open files per process; least recently used ones are closed beyond that.
 MAX_OPEN_FILES = 64
@@ -42,6 +44,16 @@ class ShardSet:
 
     No file is open until a sample is read. Each process opens its own: the object may be pickled, and used
     in workers started by fork or spawn. Reading from several threads is safe.
+
+    Example:
+        >>> from reidprep import ShardSet
+        >>> shards = ShardSet.open("shards", "train")
+        >>> shards
+        ShardSet(shards, train: 8 samples, whole 192x96, parts 60x120)
+        >>> len(shards), shards[-1].pid, [sample.pid for sample in shards[:3]]
+        (8, 4, [2, 2, 2])
+        >>> shards.camids.tolist()  # without decoding any image
+        [1, 1, 2, 2, 1, 1, 2, 2]
 
     Attributes:
         path: the directory.
@@ -95,13 +107,31 @@ class ShardSet:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def __getitem__(self, index: int) -> Sample:
-        """Read and decode one sample.
+    def __iter__(self) -> Iterator[Sample]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __repr__(self) -> str:
+        splits = [split for split in SPLITS if any(file.statistics["split"] == split for file in self.files)]
+        sizes = ", ".join(f"{view} {height}x{width}" for view, (height, width) in self.stored_sizes.items())
+        return f"ShardSet({self.path}, {', '.join(splits)}: {counted(len(self), 'sample', 'samples')}, {sizes})"
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Sample | list[Sample]:
+        """Read and decode one sample, or those of a slice; negative numbers count from the end.
 
         Raises:
             IndexError: out of range.
+            TypeError: neither a whole number nor a slice.
             ReidError: the file is missing or the sample damaged; names file and row.
         """
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        index = operator.index(index)
         shard, row = self._locate(index)
         images = self.pixels(index, tuple(self.stored_sizes))
         column = {key: values[row] for key, values in shard.columns.items()}

@@ -50,6 +50,17 @@ def test_the_whole_image_at_its_own_size_is_unchanged() -> None:
     np.testing.assert_array_equal(crop_box(image, (0, 0, 8, 12), (12, 8), (0, 0, 0)), image)
 
 
+@pytest.mark.parametrize("box", [(3, 0, 3, 4), (4, 0, 3, 4), (0, 5, 3, 4), (0, 0, np.nan, 4), (0, 0, np.inf, 4)])
+def test_a_box_that_holds_nothing_is_refused(box: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="x1 > x0 and y1 > y0"):
+        crop_box(np.zeros((8, 8, 3), np.uint8), box, (4, 4))
+
+
+def test_an_image_of_fractions_is_refused() -> None:
+    with pytest.raises(ValueError, match="uint8, 0 to 255, not float64"):
+        crop_box(np.zeros((8, 8, 3)), (0, 0, 4, 4), (4, 4))  # type: ignore[arg-type]
+
+
 def test_outside_the_image_is_border() -> None:
     result = crop_box(picture(12, 8), (100, 100, 110, 120), (20, 10), (10, 20, 30))
     assert (result == (10, 20, 30)).all()

@@ -1,14 +1,16 @@
 import contextlib
 import io
+import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from reidprep.errors import ImageError
-from reidprep.images import decode_image, decode_jpeg, encode_jpeg
+from reidprep.images import decode_image, decode_jpeg, encode_jpeg, read_image
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -123,3 +125,10 @@ def test_decode_jpeg_refuses_other_bytes() -> None:
         decode_jpeg(np.zeros(100, np.uint8))
     with pytest.raises(ImageError, match="not a JPEG"):
         decode_jpeg(np.zeros(0, np.uint8))
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"nothing")
+    for name, reason in (("a.jpg", "not an image in a known format"), ("b.jpg", "file not found"), ("", "a directory")):
+        with pytest.raises(ImageError, match=f"^{re.escape(str(tmp_path / name))}: .*{reason}"):
+            read_image(tmp_path / name)

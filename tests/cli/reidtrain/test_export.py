@@ -24,7 +24,7 @@ from reidtrain.features.extractor import extract
 from reidtrain.recipes.loading import recipe_from_dict
 
 MakeCheckpoint = Callable[..., Checkpoint]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def invoke(*arguments: object) -> Result:

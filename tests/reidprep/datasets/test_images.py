@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidprep.datasets import images as folder_module
+from reidprep import images as images_module
 from reidprep.datasets.images import FolderImages, missing_files, scan, why_unsafe
 from reidprep.errors import ImageError, ReidError
 from reidprep.text import quoted
@@ -69,7 +69,7 @@ def test_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
 
 def test_refuses_a_huge_file_before_reading(tmp_path: Path) -> None:
     with (tmp_path / "huge.png").open("wb") as file:
-        file.truncate(folder_module.MAX_BYTES + 1)
+        file.truncate(images_module.MAX_BYTES + 1)
     with pytest.raises(ImageError, match="larger than 256 MiB"):
         FolderImages(tmp_path).read("huge.png")
 

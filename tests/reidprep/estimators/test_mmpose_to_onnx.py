@@ -38,7 +38,7 @@ HEADS = {
 @pytest.fixture(scope="module")
 def export() -> Callable[[Path, Path, Path], None]:
     """The script's function."""
-    file = Path(__file__).parents[2] / "scripts" / "mmpose_to_onnx.py"
+    file = Path(__file__).parents[3] / "scripts" / "mmpose_to_onnx.py"
     spec = importlib.util.spec_from_file_location("mmpose_to_onnx", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

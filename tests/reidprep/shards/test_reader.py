@@ -4,14 +4,17 @@ import pickle
 import shutil
 import zlib
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from reidprep.alignment.align import Flag
+from reidprep.datasets.registry import open_dataset
 from reidprep.errors import ReidError
+from reidprep.poses.reader import PoseSet
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.format import View
 from reidprep.shards.reader import MAX_OPEN_FILES, ShardSet
@@ -66,6 +69,28 @@ def test_indexing_like_a_sequence(drawn_shards: Path) -> None:
         with pytest.raises(IndexError):
             shards[index]
     assert shards[np.int64(2)].path == shards[2].path
+    paths = shards.column("paths").tolist()
+    assert [sample.path for sample in shards] == paths
+    for some in (slice(3), slice(-2, None), slice(None, None, -5), slice(3, 3)):
+        assert [sample.path for sample in shards[some]] == paths[some]
+    for wrong in (1.0, "1", None, [0, 1]):
+        with pytest.raises(TypeError):
+            shards[wrong]  # type: ignore[call-overload]
+
+
+def test_each_prints_as_one_line(drawn: Path, drawn_poses: Path, drawn_shards: Path) -> None:
+    shards, poses = ShardSet.open(drawn_shards), PoseSet(drawn_poses)
+    assert str(drawn_shards) in repr(shards) and "train, query, gallery: 22 samples, whole " in repr(shards)
+    assert repr(ShardSet.open(drawn_shards, "query")).count("4 samples") == 1
+    assert repr(poses) == f"PoseSet({drawn_poses}, 22 images of market1501, movenet)"
+    assert repr(poses.read([0])) == "Poses(1 image)"
+    assert repr(open_dataset(drawn)) == f"Dataset(market1501, {drawn}: 8 train, 4 query, 10 gallery)"
+    sample = shards[0]
+    filled = int(sample.filled.sum())
+    assert repr(replace(sample, flags=Flag(9))) == (
+        f"Sample({sample.path}, pid 2, camid 1, whole {sample.whole.shape[0]}x{sample.whole.shape[1]}, "
+        f"{filled} joint{'s' * (filled != 1)} filled, FEW_JOINTS, TRUNCATED)"
+    )
 
 
 @pytest.mark.parametrize("views", [(), ("image",), ("parts",), ("image", "whole"), ("whole", "parts", "image")])
