@@ -55,12 +55,11 @@ def image_list(images: Images) -> Sequence[NDArray[np.uint8]]:
     Raises:
         ValueError: something else than images; says which, and what makes it one.
     """
-    if isinstance(images, np.ndarray) and images.ndim < 4:
-        images = [images]
-    for number, image in enumerate(images):
+    listed = [images] if isinstance(images, np.ndarray) and images.ndim < 4 else list(images)
+    for number, image in enumerate(listed):
         if problem := _problem(image):
             raise ValueError(f"image {number} {problem}; an image is a NumPy array (height, width, 3) of uint8, RGB")
-    return images
+    return listed
 
 
 def _problem(image: object) -> str | None:
