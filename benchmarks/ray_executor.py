@@ -29,9 +29,8 @@ from reidprep.executors.base import Executor
 from reidprep.executors.local import LocalExecutor
 from reidprep.executors.ray import ray_executor
 from reidprep.poses.extract import ExtractOptions, extract_poses
+from reidprep.progress import Progress
 from reidprep.shards.build import BuildOptions, build_shards
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

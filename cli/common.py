@@ -6,13 +6,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress
 
 EXIT_SKIPPED = 3
 """Exit status of a command that finished but had to leave images out."""
@@ -95,13 +96,14 @@ def print_listed(title: str, lines: Sequence[str], rest: str = "", limit: int = 
 
 
 @contextmanager
-def progress(label: str, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
+def progress(label: str, unit: str = "images") -> Iterator[Progress]:
     """Show done/total, rate and remaining time on standard error: a bar on a terminal, else a line now and then."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield _line_printer(label, unit)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn(label),
@@ -110,7 +112,7 @@ def progress(label: str, unit: str = "images") -> Iterator[Callable[[int, int], 
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(label, total=None, rate="")
         rate = _Rate()
 
@@ -132,7 +134,7 @@ class _Rate:
         return (done - self.first[1]) / max(1e-9, now - self.first[0]) if done > self.first[1] else 0.0
 
 
-def _line_printer(label: str, unit: str) -> Callable[[int, int], None]:
+def _line_printer(label: str, unit: str) -> Progress:
     rate = _Rate()
     last = time.monotonic()
 

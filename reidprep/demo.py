@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from reidprep.poses.extract import ExtractOptions, extract_poses
 from reidprep.poses.reader import PoseSet
 from reidprep.preview.selection import Selection
 from reidprep.preview.write import write_preview
+from reidprep.progress import Progress, Steps, unseen_steps
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.synth.dataset import generate
 from reidprep.synth.truth import load_truth, pck
@@ -22,9 +23,6 @@ from reidprep.verify import Fault, verify
 
 DRAWN_IDENTITIES = 24
 """Enough that a network trained on half of them tells the others apart better than before."""
-
-Report = Callable[[int, int], None]
-Progress = Callable[[str], AbstractContextManager[Report]]
 
 
 @dataclass
@@ -56,7 +54,7 @@ def run_demo(
     data: Path | None = None,
     limit: int | None = None,
     workers: int = 1,
-    progress: Progress,
+    progress: Steps = unseen_steps,
 ) -> DemoResult:
     """Dataset -> poses -> shards -> check -> preview, in an empty folder.
 
@@ -65,7 +63,7 @@ def run_demo(
         data: a dataset, None to draw one.
         limit: at most so many images of each split.
         workers: parallel workers.
-        progress: gives a context that reports the progress of the step it is called with.
+        progress: shows how far each step is.
 
     Raises:
         ReidError: `out` is not empty, or a step fails.
@@ -75,7 +73,7 @@ def run_demo(
     result = DemoResult(page=out / "preview" / "index.html")
 
     @contextmanager
-    def step(name: str) -> Iterator[Report]:
+    def step(name: str) -> Iterator[Progress]:
         started = time.monotonic()
         with progress(name) as report:
             yield report

@@ -14,6 +14,7 @@ from reidprep.export.webdataset import SCHEMA as TARS
 from reidprep.files import file_sha256
 from reidprep.poses import format as poses
 from reidprep.poses.format import read_poses
+from reidprep.progress import Progress, unseen
 from reidprep.shards import format as shards
 from reidprep.shards.exclusions import EXCLUDE
 from reidprep.shards.file import open_shard, read_images
@@ -33,9 +34,7 @@ class Fault:
         return f"{where}: {self.reason}"
 
 
-def verify(
-    path: Path, *, workers: int = 1, progress: Callable[[int, int], None] = lambda done, total: None
-) -> list[Fault]:
+def verify(path: Path, *, workers: int = 1, progress: Progress = unseen) -> list[Fault]:
     """Check hashes, row counts, column shapes, checksums and that every image decodes; of tar files the hashes.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,6 @@ from reidprep.store.manifest import read_manifest
 
 FORMATS: Mapping[str, Schema] = {"coco": POSES, "openpose": POSES, "webdataset": SHARDS}
 """The formats, and the kind of directory that each is made from."""
-
-Progress = Callable[[int, int], None]
-"""Called with the images done, and all images."""
 
 
 @dataclass(frozen=True)

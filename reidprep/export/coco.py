@@ -14,11 +14,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from reidprep.errors import ReidError
-from reidprep.export.base import Exported, Progress, exact
+from reidprep.export.base import Exported, exact
 from reidprep.files import TOOL, is_temporary, whole_file
 from reidprep.keypoints.coco import OURS
 from reidprep.poses.format import Poses, take
 from reidprep.poses.reader import PoseSet
+from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Split
 from reidprep.skeleton import COCO17_JOINTS, COCO17_NAMES, JOINTS, indices
 
@@ -43,7 +44,7 @@ def export_coco(
     *,
     splits: Sequence[Split] = SPLITS,
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Exported:
     """Write the poses of a directory as a COCO keypoints file, which is there whole or not at all.
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from reidprep.datasets.images import without_suffix
 from reidprep.errors import ReidError
-from reidprep.export.base import Exported, Progress, exact
+from reidprep.export.base import Exported, exact
 from reidprep.export.folder import whole_folder
 from reidprep.keypoints.openpose import SUFFIX
 from reidprep.poses.reader import PoseSet
+from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Split
 
 _OTHERS = (
@@ -32,7 +33,7 @@ def export_openpose(
     *,
     splits: Sequence[Split] = SPLITS,
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Exported:
     """Write the poses of a directory as OpenPose JSON files, one per image; the folder is there whole or not at all.
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from reidprep.alignment.align import Flag
 from reidprep.datasets.images import without_suffix
 from reidprep.errors import ReidError
-from reidprep.export.base import Exported, Progress, exact
+from reidprep.export.base import Exported, exact
 from reidprep.files import file_sha256, whole_file
+from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Split
 from reidprep.shards.format import image_shapes
 from reidprep.shards.reader import ShardSet
@@ -55,7 +56,7 @@ def export_webdataset(
     splits: Sequence[Split] = SPLITS,
     samples_per_tar: int = SAMPLES_PER_TAR,
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Exported:
     """Copy the samples of a shard directory into tar files; resumes an interrupted export.
 

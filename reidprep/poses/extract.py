@@ -24,6 +24,7 @@ from reidprep.executors.base import Advance, Executor
 from reidprep.executors.local import LocalExecutor, ordered_map
 from reidprep.files import write_file
 from reidprep.poses.format import SCHEMA, Poses, poses_bytes
+from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Record, Split
 from reidprep.skeleton import JOINTS
 from reidprep.store.manifest import Manifest, StoreFile
@@ -250,7 +251,7 @@ def extract_poses(
     workers: int = 1,
     engine: Executor | None = None,
     worker_estimator: Callable[[], PoseEstimator] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Manifest:
     """Estimate the pose of every image and write a pose directory; resumes an interrupted one.
 

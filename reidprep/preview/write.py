@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from reidprep.preview.page import card, page
 from reidprep.preview.selection import Selection, choose, doubt, matching
 from reidprep.preview.sheet import draw_sheet
 from reidprep.preview.shown import Shown
+from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 
 PER_SHEET = 8
@@ -50,7 +50,7 @@ def write_preview(
     *,
     source: Path | None = None,
     per_sheet: int = PER_SHEET,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> PreviewSummary:
     """Write contact sheets as PNG, and one self-contained `index.html`. The same input gives the same files.
 

@@ -27,6 +27,7 @@ from reidprep.files import write_file
 from reidprep.images import crop_box, encode_jpeg
 from reidprep.poses.format import Poses, take
 from reidprep.poses.reader import Piece, PoseSet, read_pieces
+from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS
 from reidprep.shards.exclusions import excluded_rows, fingerprint
 from reidprep.shards.format import SCHEMA, Size, View, full_sizes, image_shapes, shard_bytes
@@ -237,7 +238,7 @@ def build_shards(
     overwrite: bool = False,
     workers: int = 1,
     engine: Executor | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Manifest:
     """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reidprep.errors import ReidError
 from reidprep.poses.reader import PoseSet
+from reidprep.progress import Progress
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.format import SCHEMA
 from reidprep.shards.reader import ShardSet
@@ -131,9 +132,7 @@ def dataset_plan(given: Sequence[Path], poses: Path | None) -> dict[str, Any]:
     return dict(plan)
 
 
-def build(
-    source: Source, poses: Path, images: Path | None, workers: int, progress: Callable[[int, int], None]
-) -> Source:
+def build(source: Source, poses: Path, images: Path | None, workers: int, progress: Progress) -> Source:
     """Build shards, or check those that are there and go on where an earlier run stopped.
 
     Args:

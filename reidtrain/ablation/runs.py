@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from reidprep.errors import ReidError
+from reidprep.progress import Steps, unseen_steps
 from reidtrain.ablation.crops import Crops, Source, build
 from reidtrain.ablation.plan import Ablation, Plan, Run
 from reidtrain.ablation.report import Measured
 from reidtrain.ablation.scoring import SCORES, Scores, read_scores, score_run
 from reidtrain.training.fit import Machine, fit
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Opens the display of a step by its label; what it gives is called with the images done and in total."""
 State = Literal["done", "begun", "to do"]
 
 
@@ -51,7 +49,7 @@ def run_table(
     plan: Plan,
     *,
     machine: Machine | None = None,
-    progress: Progress = lambda label: nullcontext(lambda done, total: None),
+    progress: Steps = unseen_steps,
     log: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Train and score the networks of a table that are not done yet.
@@ -63,7 +61,7 @@ def run_table(
         ablation: what is asked for.
         plan: of it, by `plan_runs`.
         machine: what to compute on, one device.
-        progress: shows how far a step is.
+        progress: shows how far each step is.
         log: is given lines for the reader.
     """
     machine = machine or Machine()
@@ -89,9 +87,7 @@ def run_table(
     return Result(tuple(measured[row.label] for row in ablation.table.rows), failures)
 
 
-def _built(
-    ablation: Ablation, source: Source, built: dict[Crops, Source], machine: Machine, progress: Progress
-) -> Source:
+def _built(ablation: Ablation, source: Source, built: dict[Crops, Source], machine: Machine, progress: Steps) -> Source:
     """The shards, built if they were not given; each once."""
     if source.given:
         return source
@@ -104,7 +100,7 @@ def _built(
 
 
 def _measure(
-    ablation: Ablation, run: Run, folder: Path, machine: Machine, progress: Progress, log: Callable[[str], None]
+    ablation: Ablation, run: Run, folder: Path, machine: Machine, progress: Steps, log: Callable[[str], None]
 ) -> Scores:
     """The scores of a run, from its folder or anew."""
     known = read_scores(folder)

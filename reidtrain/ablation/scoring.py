@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from reidprep.errors import ReidError
 from reidprep.files import write_file
+from reidprep.progress import Progress
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.evaluation.images import query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, named_scores, score_features
@@ -34,9 +34,7 @@ def read_scores(run: Path) -> Scores | None:
     return features
 
 
-def score_run(
-    run: Path, shards: Path, *, accelerator: str, workers: int, progress: Callable[[int, int], None] | None
-) -> Scores:
+def score_run(run: Path, shards: Path, *, accelerator: str, workers: int, progress: Progress) -> Scores:
     """Score the last checkpoint of a run on the query and gallery images of its shards, and keep the scores.
 
     Features are compared by Euclidean distance; AP is the mean of the precision at each hit.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
+from reidprep.progress import Steps, unseen_steps
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_features
@@ -25,9 +26,6 @@ from reidtrain.recipes.variants import recipe_variant
 
 LAST_RANK = 50
 """Of the CMC curve."""
-
-Progress = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
-"""Opens the display of a step by its label and unit; what it gives is called with units done and in total."""
 
 _SAME = ("checkpoint_sha256", "manifest_sha256", "images", "flip", "precision")
 """Of what a file says about its features; where they agree, the features would come out the same."""
@@ -81,7 +79,7 @@ def evaluate(
     rerank: bool = False,
     computing: Computing | None = None,
     features: Path | None = None,
-    progress: Progress = lambda label, unit: nullcontext(lambda done, total: None),
+    progress: Steps = unseen_steps,
 ) -> Evaluation:
     """Score the embedding, each branch and the fused parts of a network, each alone.
 
@@ -95,7 +93,7 @@ def evaluate(
         rerank: score with re-ranking as well.
         computing: how the network computes.
         features: an `.npz` file to take the features from, or to keep them in if it does not exist.
-        progress: shows how far a step is.
+        progress: shows how far each step is.
 
     Raises:
         ReidError: as `query_gallery_images` or `held_out_images`, `Extractor`, and `evaluate_features`; or a file of
@@ -154,7 +152,7 @@ def _features(
     about: Mapping[str, Any],
     computing: Computing,
     file: Path | None,
-    progress: Progress,
+    progress: Steps,
 ) -> tuple[Features, Features]:
     """Of queries and gallery, from a file or computed, and then kept in it."""
     if file is not None and file.suffix != NPZ:
@@ -168,7 +166,7 @@ def _features(
                 "give another file, or delete this one"
             )
         return query, gallery
-    with open_output(file) if file is not None else nullcontext() as output, progress("features", "images") as report:
+    with open_output(file) if file is not None else nullcontext() as output, progress("features") as report:
         query, gallery = images.features(Extractor(checkpoint, computing), report)
         if output is not None:
             output.write(query, QUERY, len(query.pids))

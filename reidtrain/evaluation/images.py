@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.data.splits import choose_identities, held_out_ranking
 from reidtrain.features.extractor import Extractor, Features
@@ -49,9 +50,7 @@ class RankedImages:
         labels = (pids[query], pids[gallery], camids[query], camids[gallery])
         Labels.checked(*labels, len(query), len(gallery)).require_match(protocol)
 
-    def features(
-        self, extractor: Extractor, progress: Callable[[int, int], None] | None = None
-    ) -> tuple[Features, Features]:
+    def features(self, extractor: Extractor, progress: Progress = unseen) -> tuple[Features, Features]:
         """Features of the queries and of the gallery; an image that is both is computed once.
 
         Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidtrain.features.extractor import Features
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.protocols import Protocol
@@ -44,7 +45,7 @@ def score_features(
     *,
     ranks: Sequence[int] = RANKS,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
 ) -> dict[str, RankingMetrics]:
     """Score each feature alone.
 
@@ -80,8 +81,7 @@ def score_features(
             )
         except ReidError as error:
             raise ReidError(f"feature {name}: {error}") from None
-        if progress:
-            progress(len(scores), len(query.arrays))
+        progress(len(scores), len(query.arrays))
     return scores
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, file_sha256
+from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST
 from reidtrain.checkpoints import Checkpoint
@@ -30,7 +30,7 @@ def extract_to_file(
     images: Images = "test",
     computing: Computing | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
 ) -> dict[str, Any]:
     """Compute the features of samples of a shard directory, and write them.
 
@@ -58,8 +58,7 @@ def extract_to_file(
     done, total = 0, sum(map(len, sets.values()))
 
     def report(some: int, _: int) -> None:
-        if progress:
-            progress(done + some, total)
+        progress(done + some, total)
 
     dimensions: dict[str, int] = {}
     # Before the features: a run that goes on replaces its checkpoint.

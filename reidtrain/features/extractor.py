@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.data.dataset import Batch, Item, ShardDataset, collate, prepare_worker
@@ -81,7 +82,7 @@ class Extractor:
         self,
         shards: ShardSet,
         rows: NDArray[np.int64] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = unseen,
     ) -> Features:
         """The features of samples.
 
@@ -183,7 +184,7 @@ def compute(
     workers: int = 2,
     device: torch.device | str = "cpu",
     bf16: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
 ) -> dict[str, NDArray[Any]]:
     """Compute values of the samples of a dataset.
 
@@ -224,8 +225,7 @@ def compute(
         for name, value in computed.items():
             collected.setdefault(name, []).append((value.float() if value.is_floating_point() else value).cpu().numpy())
         done += len(batch)
-        if progress:
-            progress(done, len(chosen))
+        progress(done, len(chosen))
     return {name: np.concatenate(rows) for name, rows in collected.items()}
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.metrics.features_file import ARRAYS, read_features
-from reidtrain.plots.write import Progress
 
 if TYPE_CHECKING:
     from reidtrain.features.extractor import Computing
@@ -30,7 +30,7 @@ class Source:
 
 
 def compared_features(
-    sources: Sequence[Source], computing: Computing | None = None, progress: Progress | None = None
+    sources: Sequence[Source], computing: Computing | None = None, progress: Progress = unseen
 ) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     """Features by which the same images are ranked in several ways.
 
@@ -62,7 +62,7 @@ def compared_features(
 
 
 def split_features(
-    path: Path, shards_path: Path, computing: Computing | None = None, progress: Progress | None = None
+    path: Path, shards_path: Path, computing: Computing | None = None, progress: Progress = unseen
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Features of the query and of the gallery split, in the order of the shards.
 
@@ -97,7 +97,7 @@ def _read(path: Path, queries: ShardSet, gallery: ShardSet) -> tuple[NDArray[Any
 
 
 def _computed(
-    path: Path, queries: ShardSet, gallery: ShardSet, computing: Computing | None, progress: Progress | None
+    path: Path, queries: ShardSet, gallery: ShardSet, computing: Computing | None, progress: Progress
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     from reidtrain.checkpoints import load_checkpoint
     from reidtrain.features.extractor import EMBEDDING, Computing, Extractor
@@ -106,8 +106,7 @@ def _computed(
 
     def features(shards: ShardSet, before: int) -> NDArray[Any]:
         def report(done: int, total: int) -> None:
-            if progress:
-                progress(before + done, len(queries) + len(gallery))
+            progress(before + done, len(queries) + len(gallery))
 
         return extractor(shards, progress=report).arrays[EMBEDDING]
 

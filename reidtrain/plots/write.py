@@ -10,10 +10,10 @@ from typing import TypeVar
 from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidprep.preview.folder import PAGE, claim, sheet_name
+from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 
 Card = TypeVar("Card")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def write_pictures(
     article: Callable[[Card], str],
     page: Callable[[Sequence[str]], str],
     per_sheet: int,
-    progress: Progress | None = None,
+    progress: Progress = unseen,
 ) -> Pictures:
     """Write sheets and one page, making the cards of a sheet at a time. The same input gives the same files.
 
@@ -65,8 +65,7 @@ def write_pictures(
             claim(out, [PAGE, *names])
         write_file(out / name, draw_sheet(cards, f"{title} (sheet {number} of {len(groups)})"))
         articles += map(article, cards)
-        if progress:
-            progress(len(articles), count)
+        progress(len(articles), count)
     write_file(out / PAGE, page(articles).encode())
     return Pictures(out / PAGE, tuple(out / name for name in names), count)
 

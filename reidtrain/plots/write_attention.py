@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidprep.records import Split
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
@@ -16,7 +17,7 @@ from reidtrain.features.extractor import Computing
 from reidtrain.plots.attention_cards import Viewed, attention_cards
 from reidtrain.plots.attention_page import attention_article, attention_page
 from reidtrain.plots.attention_sheet import draw_attention_sheet
-from reidtrain.plots.write import Pictures, Progress, dataset_name, write_pictures
+from reidtrain.plots.write import Pictures, dataset_name, write_pictures
 
 SAMPLES = 12
 PER_SHEET = 6
@@ -53,7 +54,7 @@ def write_attention(
     count: int = SAMPLES,
     seed: int | None = None,
     per_sheet: int = PER_SHEET,
-    progress: Progress | None = None,
+    progress: Progress = unseen,
 ) -> Pictures:
     """Draw the attention maps of some samples, those of several models side by side.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.ranking import evaluate_features
@@ -18,7 +19,7 @@ from reidtrain.plots.ranked_cards import Ranking, query_card
 from reidtrain.plots.ranked_lists import choose_queries, rank_lists
 from reidtrain.plots.ranked_page import ranked_article, ranked_page
 from reidtrain.plots.ranked_sheet import draw_ranked_sheet
-from reidtrain.plots.write import Pictures, Progress, dataset_name, write_pictures
+from reidtrain.plots.write import Pictures, dataset_name, write_pictures
 
 QUERIES = 24
 PER_SHEET = 6
@@ -35,7 +36,7 @@ def write_ranked_lists(
     seed: int | None = None,
     metric: Metric = "euclidean",
     per_sheet: int = PER_SHEET,
-    progress: Progress | None = None,
+    progress: Progress = unseen,
 ) -> Pictures:
     """Draw the ranked lists of some queries, a list for each model.
 

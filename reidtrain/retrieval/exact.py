@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidtrain.metrics.arrays import as_arrays, is_tensor, on_host, operations
 from reidtrain.metrics.distances import FeatureDistances, Metric, require_features
 from reidtrain.retrieval.gallery import Gallery, Nearest
@@ -28,7 +29,7 @@ def search(
     *,
     top: int = 20,
     metric: Metric = "euclidean",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
 ) -> Nearest:
     """Find the `top` gallery images nearest to each query, exactly.
 
@@ -55,8 +56,7 @@ def search(
     for first, block in everything.blocks(max(1, BLOCK_BYTES // (4 * widest))):
         found = _search_block(query, _beside(query, block), first, top, metric)
         best = found if best is None else _merged(best, found, top)
-        if progress:
-            progress(first + len(block), len(everything))
+        progress(first + len(block), len(everything))
     assert best is not None
     return everything.measure(on_host(query), best.indices, metric)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import write_file
+from reidprep.progress import Progress, unseen
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.features_file import read_features
 from reidtrain.retrieval.exact import search
@@ -55,7 +56,7 @@ def search_files(
     *,
     top: int,
     metric: Metric = "euclidean",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
 ) -> Nearest:
     """Exact search; see `search`.
 

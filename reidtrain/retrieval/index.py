@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import write_file
+from reidprep.progress import Progress, unseen
 from reidtrain.metrics.arrays import on_host
 from reidtrain.metrics.distances import FeatureDistances, Metric, require_features
 from reidtrain.retrieval.exact import require_search
@@ -62,7 +63,7 @@ def build_index(
     kind: Kind = "ivfpq",
     metric: Metric = "euclidean",
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
 ) -> Facts:
     """Write an index of a gallery.
 
@@ -99,8 +100,7 @@ def build_index(
         # Comparing one image with all checks them all.
         FeatureDistances.checked(block[:1], block, metric, first=first)
         index.add(_prepared(on_host(block), metric, index.d))
-        if progress:
-            progress(first + len(block), total)
+        progress(first + len(block), total)
     facts = Facts(_FORMAT, kind, metric, total, everything.dimension, _fingerprint(everything))
     folder.mkdir(parents=True, exist_ok=True)
     try:

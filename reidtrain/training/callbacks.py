@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from reidprep.files import write_file
+from reidprep.progress import Progress
 from reidtrain.checkpoints import read_checkpoint
 from reidtrain.data.dataset import Item
 from reidtrain.features.extractor import Values, compute, interleaved
@@ -47,7 +48,7 @@ class WholeFiles(TorchCheckpointIO):
 class Timing(Callback):
     """Measures an epoch: images per second, and the share of time spent waiting for the loader; reports progress."""
 
-    def __init__(self, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.started = self.idle_since = self.waited = 0.0
         self.images = 0
@@ -68,10 +69,9 @@ class Timing(Callback):
         assert isinstance(pl_module, StageModule)
         self.images += len(batch) * trainer.world_size
         self.idle_since = time.perf_counter()
-        if self.progress:
-            total = pl_module.recipe.epochs * len(pl_module.task.labels)
-            share = (pl_module.epoch + (batch_idx + 1) / len(pl_module.sampler)) / pl_module.recipe.epochs
-            self.progress(round(share * total), total)
+        total = pl_module.recipe.epochs * len(pl_module.task.labels)
+        share = (pl_module.epoch + (batch_idx + 1) / len(pl_module.sampler)) / pl_module.recipe.epochs
+        self.progress(round(share * total), total)
 
     def figures(self) -> dict[str, float]:
         """Of the epoch so far."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
 from reidtrain.data.classification.base import ClassificationData
 from reidtrain.data.classification.registry import open_classification
 from reidtrain.data.classification.samples import ClassificationDataset, channel_means, classification_dataset
@@ -33,7 +34,7 @@ def pretrain(
     init: Path | None = None,
     machine: Machine | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
     log: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Train a recipe's network to classify images; the arguments, and what a run leaves, are those of `training.fit`.

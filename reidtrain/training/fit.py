@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
+from reidprep.progress import Progress, unseen
 from reidtrain.checkpoints import checkpoint_content, checkpoint_path, load_checkpoint, make_preprocessor
 from reidtrain.failures import explained
 from reidtrain.models.attention_driven import AttentionDrivenNet
@@ -72,7 +73,7 @@ def fit(
     init: Path | None = None,
     machine: Machine | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
     log: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Train a recipe's network on the training identities of a shard directory.
@@ -108,7 +109,7 @@ def train(
     init: Path | None,
     machine: Machine,
     overwrite: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress,
     log: Callable[[str], None] | None,
 ) -> RunResult:
     """Train a recipe's network on any task; see `fit`."""
@@ -139,7 +140,7 @@ def train(
             module = StageModule(
                 model, preprocessor, task, recipe, index, len(history) - began_at, machine.workers, describe
             )
-            timing = Timing(progress if first else None)
+            timing = Timing(progress if first else unseen)
             ending = EpochEnd(timing, history, records, last.parent, machine.workers)
             with explained(recipe), _quiet():
                 trainer = _trainer(recipe, stage.epochs, machine, [timing, ending])
