@@ -6,12 +6,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from reidprep.device import DEVICES
 from reidprep.errors import ReidError
 from reidprep.progress import Progress
 
@@ -25,6 +27,9 @@ EXTRAS = {"train": TRAINING_MODULES, "inspect": ("jinja2", "markupsafe", "starle
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 SECONDS_BETWEEN_LINES = 10.0
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Group(click.Group):
@@ -69,6 +74,40 @@ workers_option = click.option(
     help="Parallel workers.  [default: number of CPU cores]",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Discard the parts that OUT holds and start anew.")
+
+
+def _given_or_old(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    given = ctx.get_parameter_source("device") == ParameterSource.COMMANDLINE
+    return value if given else ctx.meta.get(_OLD_DEVICE, value)
+
+
+def _keep_old(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        click.echo("--accelerator is called --device now, and gpu is called cuda", err=True)
+        ctx.meta[_OLD_DEVICE] = "cuda" if value == "gpu" else value
+
+
+_OLD_DEVICE = f"{__name__}.accelerator"
+
+
+def device_option(command: Command) -> Command:
+    """--device; its former name in reidtrain, --accelerator, still works."""
+    device = click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default=DEVICES[0],
+        callback=_given_or_old,
+        help="What to compute on; auto takes a GPU if there is one.",
+    )
+    old = click.option(
+        "--accelerator",
+        type=click.Choice(["auto", "cpu", "gpu"]),
+        is_eager=True,  # before --device
+        expose_value=False,
+        callback=_keep_old,
+        hidden=True,
+    )
+    return device(old(command))
 
 
 def print_json(value: Any) -> None:

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from .common import Command, device_option
 
-accelerator_option = click.option(
-    "--accelerator",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    help="Where to compute; auto takes a GPU if there is one.",
-)
 decoders_option = click.option(
     "--workers",
     type=click.IntRange(0),
@@ -29,7 +21,7 @@ which_option = click.option(
 )
 
 
-def computing_options(function: Function) -> Function:
+def computing_options(function: Command) -> Command:
     """How a network computes features, by the fields of `reidtrain.features.extractor.Computing`."""
     flip = click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
     precision = click.option(
@@ -37,4 +29,4 @@ def computing_options(function: Function) -> Function:
         type=click.Choice(["float32", "bf16"]),
         help="Of what the network computes.  [default: what it was trained in]",
     )
-    return flip(precision(accelerator_option(decoders_option(batch_size_option(function)))))
+    return flip(precision(device_option(decoders_option(batch_size_option(function)))))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from ..common import FiniteRange
+from ..common import Command, FiniteRange, device_option
 from .build_shards import size
 
 ESTIMATORS = ("movenet", "mmpose", "onnx", "files")
 KEYPOINT_FORMATS = ("openpose", "coco", "mmpose", "table")
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _GroupedOption(click.Option):
@@ -57,7 +55,7 @@ _files_option = partial(click.option, cls=_GroupedOption, heading="Keypoint file
 
 _OPTIONS = (
     click.option("--estimator", type=click.Choice(ESTIMATORS), default="movenet", help="Pose estimator."),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where it runs."),
+    device_option,
     click.option(
         "--batch-size",
         type=click.IntRange(1, 4096),
@@ -140,7 +138,7 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def estimator_options(command: _Command) -> _Command:
+def estimator_options(command: Command) -> Command:
     """Give a command the options of all estimators."""
     for option in reversed(_OPTIONS):
         command = option(command)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..common import FiniteRange, workers_option
+from ..common import Command, FiniteRange, workers_option
 
 if TYPE_CHECKING:
     from reidprep.executors.base import Executor
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _gpus(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -55,7 +53,7 @@ _OPTIONS = (
 _NAMES = ("workers", "engine", "ray_address", "num_workers", "gpus_per_worker")
 
 
-def executor_options(command: _Command) -> _Command:
+def executor_options(command: Command) -> Command:
     """Give a command these options."""
     for option in reversed(_OPTIONS):
         command = option(command)

@@ -11,7 +11,7 @@ import click
 
 from reidtrain.papers.tables import ABLATIONS, DATASETS, PAPER_BETA
 
-from ..common import json_option, print_json, progress
+from ..common import device_option, json_option, print_json, progress
 
 if TYPE_CHECKING:
     from reidtrain.ablation.plan import Ablation, Plan
@@ -35,7 +35,7 @@ DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     default=PAPER_BETA,
     help="Overlap of the parts in 48ths of the body height, where the table does not vary it.",
 )
-@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", help="What to compute on.")
+@device_option
 @click.option(
     "--workers",
     type=click.IntRange(0),
@@ -56,7 +56,7 @@ def ablate(
     overrides: tuple[str, ...],
     init: Path | None,
     beta: int,
-    accelerator: str,
+    device: str,
     workers: int,
     dry_run: bool,
     as_json: bool,
@@ -86,7 +86,7 @@ def ablate(
     result = run_table(
         asked,
         plan,
-        machine=Machine(accelerator=accelerator, workers=workers),
+        machine=Machine(device=device, workers=workers),
         progress=progress,
         log=lambda line: click.echo(line, err=True),
     )

@@ -9,8 +9,7 @@ import click
 
 from reidprep.records import SPLITS
 
-from ..common import json_option, progress
-from ..computing import accelerator_option
+from ..common import device_option, json_option, progress
 from .pictures import per_sheet_option, print_pictures
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--split", type=click.Choice(SPLITS), default="query", help="Where they are from.")
 @click.option("--seed", type=click.IntRange(0), help="Choose at random, the same for the same seed.")
 @per_sheet_option(6, "Samples")
-@accelerator_option
+@device_option
 @json_option
 def attention(
     checkpoint: Path,
@@ -37,7 +36,7 @@ def attention(
     split: Split,
     seed: int | None,
     per_sheet: int,
-    accelerator: str,
+    device: str,
     as_json: bool,
 ) -> None:
     """Draw where a trained network looks in samples of SHARDS.
@@ -55,7 +54,7 @@ def attention(
     from reidtrain.plots.write_attention import load_viewed, write_attention
 
     paths = [checkpoint] if against is None else [checkpoint, against]
-    viewed = load_viewed(paths, shards, Computing(accelerator))
+    viewed = load_viewed(paths, shards, Computing(device))
     with progress("draw", "samples") as report:
         pictures = write_attention(
             viewed, shards, out, split=split, count=samples, seed=seed, per_sheet=per_sheet, progress=report

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from ..common import print_json
+from ..common import Command, print_json
 
 if TYPE_CHECKING:
     from reidtrain.plots.write import Pictures
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-def per_sheet_option(default: int, what: str) -> Callable[[Function], Function]:
+def per_sheet_option(default: int, what: str) -> Callable[[Command], Command]:
     """--per-sheet."""
     return click.option("--per-sheet", type=click.IntRange(1, 50), default=default, help=f"{what} on one PNG sheet.")
 

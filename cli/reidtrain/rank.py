@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..common import json_option, progress
-from ..computing import accelerator_option, batch_size_option, decoders_option
+from ..common import device_option, json_option, progress
+from ..computing import batch_size_option, decoders_option
 from .pictures import per_sheet_option, print_pictures
 from .scoring import metric_option
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0), help="Choose queries at random, the same for the same seed.")
 @metric_option
 @per_sheet_option(6, "Queries")
-@accelerator_option
+@device_option
 @decoders_option
 @batch_size_option
 @json_option
@@ -49,7 +49,7 @@ def rank(
     seed: int | None,
     metric: Metric,
     per_sheet: int,
-    accelerator: str,
+    device: str,
     workers: int,
     batch_size: int,
     as_json: bool,
@@ -77,7 +77,7 @@ def rank(
     if against is not None:
         sources.append(Source(against, against_shards or shards))
     with progress("features") as report:
-        features = compared_features(sources, Computing(accelerator, workers, batch_size), report)
+        features = compared_features(sources, Computing(device, workers, batch_size), report)
     with progress("draw", "queries") as report:
         pictures = write_ranked_lists(
             features,

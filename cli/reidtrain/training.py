@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..common import json_option, print_json, progress
+from ..common import Command, device_option, json_option, print_json, progress
 
 if TYPE_CHECKING:
     from reidtrain.training.fit import RunResult
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-def recipe_options(function: Function) -> Function:
+def recipe_options(function: Command) -> Command:
     """--recipe and --set."""
     overrides = click.option(
         "--set",
@@ -30,7 +28,7 @@ def recipe_options(function: Function) -> Function:
     return name(overrides(function))
 
 
-def machine_options(function: Function) -> Function:
+def machine_options(function: Command) -> Command:
     """What to compute on, by the fields of `reidtrain.training.fit.Machine`."""
     for option in (
         click.option(
@@ -42,18 +40,13 @@ def machine_options(function: Function) -> Function:
         ),
         click.option("--nodes", type=click.IntRange(1), default=1, help="Machines; start each by torchrun."),
         click.option("--devices", type=click.IntRange(1), default=1, help="GPUs, or processes on the CPU."),
-        click.option(
-            "--accelerator",
-            type=click.Choice(["auto", "cpu", "gpu"]),
-            default="auto",
-            help="Where to compute; auto takes a GPU if there is one.",
-        ),
+        device_option,
     ):
         function = option(function)
     return function
 
 
-def training_options(function: Function) -> Function:
+def training_options(function: Command) -> Command:
     """All that `fit` and `pretrain` take besides their data."""
     for option in (
         json_option,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from reidprep.device import torch_device
 from reidprep.errors import ReidError, first_line
 from reidprep.estimators.base import Images, image_list
 from reidprep.estimators.openmmlab import import_openmmlab, load_checkpoint, load_weights
@@ -74,7 +75,7 @@ class MMPose:
         from mmengine.registry import init_default_scope
         from mmpose.models import build_pose_estimator
 
-        self.device = _device(device)
+        self.device: str = torch_device(device)
         self.batch_size = batch_size or (64 if self.device == "cuda" else 16)
         settings, published = _load_config(str(config), flip_test)
         weights = checkpoint or published
@@ -177,16 +178,6 @@ class JointMapping:
         if self._neck is not None:
             result[:, INDEX["neck"]] = joints[:, self._neck]
         return result
-
-
-def _device(device: str) -> str:
-    import torch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise ReidError(f"unknown device {device!r}; choose auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ReidError("this torch finds no GPU; install a build of torch for CUDA, or choose --device cpu")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _load_config(config: str, flip_test: bool) -> tuple[Any, str | None]:

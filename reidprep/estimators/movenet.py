@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.estimators.base import Images, image_list
-from reidprep.estimators.runtime import choose_device, session_device, start_session
+from reidprep.estimators.runtime import onnxruntime_device, session_device, start_session
 from reidprep.images import crop_box
 from reidprep.skeleton import COCO17_JOINTS, from_coco17
 
@@ -38,7 +38,7 @@ class MoveNet:
 
     def __init__(self, *, device: str = "auto", batch_size: int | None = None) -> None:
         """See `reidprep.estimators.registry.create_estimator`."""
-        chosen = choose_device(device)
+        chosen = onnxruntime_device(device)
         weights = files("reidprep.estimators").joinpath("movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
         self.batch_size = batch_size or (64 if chosen == "cuda" else 2)

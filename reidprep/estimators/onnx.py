@@ -21,7 +21,7 @@ from reidprep.estimators.onnx_graph import (
     inspect_graph,
     preprocessing,
 )
-from reidprep.estimators.runtime import choose_device, session_device, start_session
+from reidprep.estimators.runtime import onnxruntime_device, session_device, start_session
 from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES, decode_heat_maps, decode_simcc, to_image, warp
 from reidprep.skeleton import to_18_joints
 
@@ -65,7 +65,7 @@ class OnnxFile:
             ReidError: not a usable ONNX file, another kind of network, or options that contradict it.
         """
         self.file = file
-        chosen = choose_device(device)
+        chosen = onnxruntime_device(device)
         try:
             model = file.read_bytes()
         except OSError as error:

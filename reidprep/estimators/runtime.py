@@ -7,26 +7,24 @@ from collections.abc import Mapping
 
 import onnxruntime
 
+from reidprep.device import Device, choose_device
 from reidprep.errors import ReidError
 
 _CUDA = "CUDAExecutionProvider"
 
 
-def choose_device(device: str) -> str:
-    """`cpu` or `cuda`, for `auto` what there is.
+def onnxruntime_device(asked: str) -> Device:
+    """The device that a network of onnxruntime is to compute on.
 
     Raises:
-        ReidError: an unknown name, or this onnxruntime cannot use CUDA.
+        ReidError: see `reidprep.device.choose_device`.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ReidError(f"unknown device {device!r}; choose auto, cpu or cuda")
-    has_cuda = _CUDA in onnxruntime.get_available_providers()
-    if device == "cuda" and not has_cuda:
-        raise ReidError(
-            "this onnxruntime has no CUDA provider; replace it ('pip uninstall onnxruntime', then "
-            "'pip install onnxruntime-gpu') or choose --device cpu"
-        )
-    return "cuda" if has_cuda and device != "cpu" else "cpu"
+    return choose_device(
+        asked,
+        _CUDA in onnxruntime.get_available_providers(),
+        "this onnxruntime has no CUDA provider; replace it ('pip uninstall onnxruntime', then 'pip install "
+        "onnxruntime-gpu')",
+    )
 
 
 def start_session(model: bytes, device: str, dimensions: Mapping[str, int]) -> onnxruntime.InferenceSession:
@@ -60,5 +58,5 @@ def session_device(session: onnxruntime.InferenceSession, asked: str) -> str:
     """
     on_cuda = _CUDA in session.get_providers()
     if asked == "cuda" and not on_cuda:
-        raise ReidError("the CUDA provider did not start; check the CUDA and cuDNN libraries")
+        raise ReidError("--device cuda: the CUDA provider did not start; check the CUDA and cuDNN libraries")
     return "cuda" if on_cuda else "cpu"

@@ -109,6 +109,4 @@ def _measure(
     with progress("train") as report:
         fit(run.source.path, folder, run.recipe, init=ablation.init, machine=machine, progress=report, log=log)
     with progress("score") as report:
-        return score_run(
-            folder, run.source.path, accelerator=machine.accelerator, workers=machine.workers, progress=report
-        )
+        return score_run(folder, run.source.path, device=machine.device, workers=machine.workers, progress=report)

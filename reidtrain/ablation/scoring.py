@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from reidprep.device import torch_device
 from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidprep.progress import Progress
@@ -34,7 +35,7 @@ def read_scores(run: Path) -> Scores | None:
     return features
 
 
-def score_run(run: Path, shards: Path, *, accelerator: str, workers: int, progress: Progress) -> Scores:
+def score_run(run: Path, shards: Path, *, device: str, workers: int, progress: Progress) -> Scores:
     """Score the last checkpoint of a run on the query and gallery images of its shards, and keep the scores.
 
     Features are compared by Euclidean distance; AP is the mean of the precision at each hit.
@@ -42,7 +43,7 @@ def score_run(run: Path, shards: Path, *, accelerator: str, workers: int, progre
     Args:
         run: a finished run.
         shards: the directory.
-        accelerator: where to compute, see `Computing`.
+        device: one of `reidprep.device.DEVICES`.
         workers: processes that decode.
         progress: called with images done and in total.
 
@@ -50,11 +51,11 @@ def score_run(run: Path, shards: Path, *, accelerator: str, workers: int, progre
         ReidError: no query or gallery, a damaged sample, or no query with a match.
     """
     checkpoint = load_checkpoint(run)
-    computing = Computing(accelerator, workers, checkpoint.recipe.validation.batch_size)
+    computing = Computing(device, workers, checkpoint.recipe.validation.batch_size)
     images = query_gallery_images(shards)
     query, gallery = images.features(Extractor(checkpoint, computing), progress)
     scoring = Scoring(images.protocol)
-    metrics = score_features(query, gallery, scoring, device=computing.device())
+    metrics = score_features(query, gallery, scoring, device=torch_device(device))
     scores = {name: named_scores(found) for name, found in metrics.items()}
     content = {
         "version": _VERSION,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reidprep.device import torch_device
 from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
 from reidprep.progress import Steps, unseen_steps
@@ -123,7 +124,12 @@ def evaluate(
     for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
         with progress("re-rank" if how.rerank else "score", "features") as report:
             scores = score_features(
-                query, gallery, how, ranks=range(1, LAST_RANK + 1), device=computing.device(), progress=report
+                query,
+                gallery,
+                how,
+                ranks=range(1, LAST_RANK + 1),
+                device=torch_device(computing.device),
+                progress=report,
             )
         for name in sorted(scores, key=lambda name: name == EMBEDDING):
             paper = paper_row(*beside, feature=name, rerank=how.rerank) if beside else None

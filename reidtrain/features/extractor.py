@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from reidprep.errors import ReidError
+from reidprep.device import torch_device
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
@@ -31,29 +31,18 @@ class Computing:
     """How a trained network computes.
 
     Attributes:
-        accelerator: `cpu`, `gpu`, or `auto` for a GPU if there is one.
+        device: one of `reidprep.device.DEVICES`.
         workers: processes that decode; 0 decodes in this one.
         batch_size: images at once.
         precision: None is what the network was trained in.
         flip: average the features of an image with those of its mirror image.
     """
 
-    accelerator: str = "auto"
+    device: str = "auto"
     workers: int = 2
     batch_size: int = 64
     precision: Precision | None = None
     flip: bool = False
-
-    def device(self) -> str:
-        """PyTorch's name of the device.
-
-        Raises:
-            ReidError: a GPU that is not there.
-        """
-        there = torch.cuda.is_available()
-        if self.accelerator == "gpu" and not there:
-            raise ReidError("--accelerator gpu: PyTorch finds no GPU here; use cpu or auto")
-        return "cuda" if there and self.accelerator != "cpu" else "cpu"
 
     def precision_for(self, checkpoint: Checkpoint) -> Precision:
         """The precision that a network is computed in."""
@@ -74,7 +63,7 @@ class Extractor:
     def __init__(self, checkpoint: Checkpoint, computing: Computing) -> None:
         self._checkpoint = checkpoint
         self._computing = computing
-        self._device = computing.device()
+        self._device = torch_device(computing.device)
         self._model = checkpoint.model().to(self._device)
         self._preprocessor = checkpoint.preprocessor().to(self._device)
 

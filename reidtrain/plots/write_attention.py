@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reidprep.device import torch_device
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.records import Split
@@ -35,7 +36,7 @@ def load_viewed(paths: Sequence[Path], shards_path: Path, computing: Computing) 
         ReidError: an unusable checkpoint, or shards of another kind than it was trained on.
     """
     shards = ShardSet.open(shards_path)
-    device = computing.device()
+    device = torch_device(computing.device)
     viewed = []
     for path in paths:
         checkpoint = load_checkpoint(path)

@@ -16,6 +16,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
+from reidprep.device import torch_device
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
 from reidprep.progress import Progress, unseen
@@ -36,13 +37,13 @@ class Machine:
     """What a run is computed on.
 
     Attributes:
-        accelerator: `auto`, `cpu` or `gpu`.
+        device: one of `reidprep.device.DEVICES`.
         devices: processes on this machine, each with a device of its own.
         nodes: machines; start the command on each by torchrun.
         workers: processes that decode, for each device.
     """
 
-    accelerator: str = "auto"
+    device: str = "auto"
     devices: int = 1
     nodes: int = 1
     workers: int = 2
@@ -182,7 +183,7 @@ def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.C
     several = machine.devices * machine.nodes > 1
     try:
         return pl.Trainer(
-            accelerator=machine.accelerator,
+            accelerator=torch_device(machine.device),
             devices=machine.devices,
             num_nodes=machine.nodes,
             strategy="ddp" if several else "auto",
@@ -200,9 +201,7 @@ def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.C
             plugins=[WholeFiles()],
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise ReidError(
-            f"--accelerator {machine.accelerator} --devices {machine.devices} cannot be had here: {error}"
-        ) from None
+        raise ReidError(f"--device {machine.device} --devices {machine.devices} cannot be had here: {error}") from None
 
 
 def _result(

@@ -23,7 +23,7 @@ from reidtrain.metrics.scores import RankingMetrics
 
 FEATURES = ["whole", "head", "upper_body", "upper_leg", "lower_leg", "fused", "embedding"]
 METRICS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
-HERE = ("--workers", 0, "--accelerator", "cpu")
+HERE = ("--workers", 0, "--device", "cpu")
 TRAINED = ("2", "4")
 """The training identities of the drawn people."""
 
@@ -202,7 +202,7 @@ def held_out_run(crowd_shards: Path, tiny: Callable, tmp_path_factory: pytest.Te
 
     run = tmp_path_factory.mktemp("held-out") / "run"
     recipe = tiny(validation={"every": 1, "identities": 2})
-    fit(crowd_shards, run, recipe, machine=Machine(accelerator="cpu", workers=0))
+    fit(crowd_shards, run, recipe, machine=Machine(device="cpu", workers=0))
     return run
 
 

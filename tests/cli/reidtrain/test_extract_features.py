@@ -23,7 +23,7 @@ from reidtrain.features.extractor import named_features
 
 FEATURES = ("features", "whole", "head", "upper_body", "upper_leg", "lower_leg", "fused")
 LABELS = ("pids", "camids", "paths")
-HERE = ("--workers", 0, "--accelerator", "cpu", "--batch-size", 3)
+HERE = ("--workers", 0, "--device", "cpu", "--batch-size", 3)
 
 
 def invoke(*arguments: object) -> Result:

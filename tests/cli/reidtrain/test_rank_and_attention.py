@@ -39,7 +39,7 @@ def test_a_model_against_a_file_of_features(
     run, out = make_run("run"), tmp_path / "out"
     result = invoke(
         *("rank", run, drawn_shards, out, "--against", features),
-        *("--queries", 3, "--top", 5, "--per-sheet", 2, "--workers", 0, "--accelerator", "cpu", "--json"),
+        *("--queries", 3, "--top", 5, "--per-sheet", 2, "--workers", 0, "--device", "cpu", "--json"),
     )
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
@@ -147,7 +147,7 @@ def test_attention_of_two_models(make_run: MakeRun, drawn_shards: Path, tmp_path
     )
     result = invoke(
         *("attention", one, drawn_shards, tmp_path / "out", "--against", other / "checkpoints" / "last.ckpt"),
-        *("--samples", 2, "--split", "train", "--seed", 0, "--accelerator", "cpu"),
+        *("--samples", 2, "--split", "train", "--seed", 0, "--device", "cpu"),
     )
     assert result.exit_code == 0, result.output
     assert result.stdout == f"2 samples on 1 sheets; open {tmp_path / 'out' / 'index.html'}\n"
@@ -169,5 +169,5 @@ def test_a_network_without_attention(make_run: MakeRun, drawn_shards: Path, tmp_
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(make_run: MakeRun, drawn_shards: Path, tmp_path: Path) -> None:
-    result = invoke("attention", make_run("run"), drawn_shards, tmp_path / "out", "--accelerator", "gpu")
+    result = invoke("attention", make_run("run"), drawn_shards, tmp_path / "out", "--device", "cuda")
     assert result.exit_code == 1 and "PyTorch finds no GPU" in result.output

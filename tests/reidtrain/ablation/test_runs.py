@@ -14,7 +14,7 @@ from reidtrain.ablation.runs import Result, run_folder, run_table, state
 from reidtrain.papers.tables import ABLATIONS
 from reidtrain.training.fit import Machine
 
-HERE = Machine(accelerator="cpu", workers=0)
+HERE = Machine(device="cpu", workers=0)
 # Without momentum checkpoints are half as large.
 QUICK = (
     *("input.whole_size=[48, 24]", "input.part_size=[24, 48]", "validation.every=0"),

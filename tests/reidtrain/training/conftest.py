@@ -14,7 +14,7 @@ def run(drawn_shards: Path, tmp_path: Path):
     from reidtrain.training.fit import Machine, RunResult, fit
 
     def train(recipe: object, out: str = "run", **options: object) -> RunResult:
-        options.setdefault("machine", Machine(accelerator="cpu", workers=0))
+        options.setdefault("machine", Machine(device="cpu", workers=0))
         return fit(options.pop("shards", drawn_shards), tmp_path / out, recipe, **options)
 
     return train

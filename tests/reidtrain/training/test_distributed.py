@@ -19,7 +19,7 @@ def two_processes(tmp_path, drawn_shards, recipe, *launcher):
     (tmp_path / "train.py").write_text(SCRIPT)
     out = tmp_path / "two"
     command = [sys.executable, *launcher, str(tmp_path / "train.py"), "fit", str(drawn_shards), "--out", str(out)]
-    command += ["--recipe", str(tmp_path / "recipe.yaml"), "--accelerator", "cpu", "--devices", "2", "--workers", "0"]
+    command += ["--recipe", str(tmp_path / "recipe.yaml"), "--device", "cpu", "--devices", "2", "--workers", "0"]
     done = subprocess.run(
         [*command, "--json"],
         capture_output=True,

@@ -125,7 +125,7 @@ def test_sigkill_at_any_moment_and_again_ends_with_the_same_weights(delay, tiny,
     (tmp_path / "recipe.yaml").write_text(recipe_to_yaml(recipe))
     out = tmp_path / "killed"
     command = [sys.executable, "-c", COMMAND, "fit", str(drawn_shards), "--out", str(out), "--workers", "1"]
-    command += ["--recipe", str(tmp_path / "recipe.yaml"), "--accelerator", "cpu"]
+    command += ["--recipe", str(tmp_path / "recipe.yaml"), "--device", "cpu"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     waited_for = out / "checkpoints" / "last.ckpt" if delay else out / "run.json"
     deadline = time.monotonic() + 120

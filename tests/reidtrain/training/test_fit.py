@@ -218,11 +218,11 @@ def test_batches_that_cannot_be_made_are_refused(run, tiny):
         run(tiny(stages=stage))
 
 
-def test_an_unknown_accelerator_is_an_error(run, tiny):
+def test_a_gpu_that_is_not_there_is_an_error(run, tiny):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    with pytest.raises(ReidError, match="--accelerator gpu"):
-        run(tiny(), machine=Machine(accelerator="gpu", workers=0))
+    with pytest.raises(ReidError, match="--device cuda"):
+        run(tiny(), machine=Machine(device="cuda", workers=0))
 
 
 def test_recipes_in_checkpoints_are_complete(run, tiny):
