@@ -101,5 +101,5 @@ def test_the_hash_is_that_of_the_weights_file() -> None:
 
     import reidprep
 
-    weights = Path(reidprep.__file__).parent / "data" / "movenet_thunder.onnx"
+    weights = Path(reidprep.__file__).parent / "estimators" / "movenet_thunder.onnx"
     assert MoveNet(device="cpu").weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
