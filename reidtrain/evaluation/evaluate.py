@@ -10,8 +10,8 @@ from typing import Any
 
 from reidprep.device import torch_device
 from reidprep.errors import ReidError
-from reidprep.shards.reader import ShardSet
 from reidprep.progress import Steps, unseen_steps
+from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_features
