@@ -20,7 +20,7 @@ from reidprep.store.hdf5 import Schema
 from reidtrain.data.preprocessing import Augmentation, ChannelMeans, Preprocessor
 from reidtrain.models.factory import Model, build_model
 from reidtrain.models.weights import CHECKPOINT_KEY
-from reidtrain.recipes.loading import recipe_from_dict, recipe_to_dict
+from reidtrain.recipes.loading import recipe_from_dict, recipe_to_dict, stored_recipe
 from reidtrain.recipes.schema import Recipe
 
 SCHEMA = Schema("reidtrain.checkpoint", 1)
@@ -192,7 +192,7 @@ def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
     try:
         return Checkpoint(
             path=path,
-            recipe=recipe_from_dict(about["recipe"], f"{path}: recipe"),
+            recipe=recipe_from_dict(stored_recipe(about["recipe"]), f"{path}: recipe"),
             class_names=tuple(about["class_names"]),
             source=about["source"],
             init=about["init"],

@@ -115,6 +115,7 @@ def make_checkpoint(drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory
     from reidtrain.checkpoints import checkpoint_content, load_checkpoint, make_preprocessor
     from reidtrain.data.preprocessing import ChannelMeans
     from reidtrain.models.factory import build_model
+    from reidtrain.models.layers import Bottleneck
     from reidtrain.recipes.loading import recipe_from_dict
 
     def make(network: str, model: dict[str, object] | None = None, **input: object) -> Checkpoint:
@@ -126,6 +127,9 @@ def make_checkpoint(drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory
         for module in net.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None
+            if isinstance(module, Bottleneck):
+                # Zero at the start of training: the unit would not matter.
+                torch.nn.init.ones_(module.bn3.weight)
         generator = torch.Generator().manual_seed(1)
         shapes = {view: (8, *([4] if view == "parts" else []), 3, *recipe.input.sizes[view]) for view in net.views}
         with torch.no_grad():

@@ -20,15 +20,17 @@ class _EpochBatchSampler(Sampler[list[int]]):
     """The batches of one process in one epoch.
 
     Args:
-        seed: an epoch's order follows from `seed + epoch`.
+        seed: an epoch's order follows from it, the stage and the epoch, and differs for any two of them.
+        stage: of a training in several, from 0.
         rank: this process, 0 to `world_size` - 1.
         world_size: number of processes that train together.
     """
 
-    def __init__(self, seed: int, rank: int, world_size: int) -> None:
+    def __init__(self, seed: int, stage: int, rank: int, world_size: int) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} of {world_size} processes")
         self.seed = seed
+        self.stage = stage
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
@@ -44,7 +46,8 @@ class _EpochBatchSampler(Sampler[list[int]]):
         """Batches of a whole epoch for this process, wherever iterating starts."""
 
     def __iter__(self) -> Iterator[list[int]]:
-        batches = self._batches(np.random.default_rng(self.seed + self.epoch))
+        source = np.random.SeedSequence(self.seed, spawn_key=(self.stage, self.epoch))
+        batches = self._batches(np.random.default_rng(source))
         for batch in batches[self.start :]:
             yield batch.tolist()
 
@@ -62,7 +65,8 @@ class ShuffledBatchSampler(_EpochBatchSampler):
     Args:
         images: number of images.
         batch_size: images in a batch of this process.
-        seed: an epoch's order follows from `seed + epoch`.
+        seed: an epoch's order follows from it, the stage and the epoch.
+        stage: of a training in several, from 0.
         drop_last: leave out the last batch if it is smaller.
         rank: this process.
         world_size: number of processes that train together.
@@ -72,9 +76,17 @@ class ShuffledBatchSampler(_EpochBatchSampler):
     """
 
     def __init__(
-        self, images: int, batch_size: int, *, seed: int, drop_last: bool = False, rank: int = 0, world_size: int = 1
+        self,
+        images: int,
+        batch_size: int,
+        *,
+        seed: int,
+        stage: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        super().__init__(seed, rank, world_size)
+        super().__init__(seed, stage, rank, world_size)
         if batch_size < 1 or images < 1:
             raise ReidError(f"a batch size of {batch_size} and {images} images: both must be at least 1")
         self.images = images
@@ -108,7 +120,8 @@ class IdentityBatchSampler(_EpochBatchSampler):
         labels: (images,) identity of each image.
         identities: P, identities in a batch of this process.
         images_per_identity: K.
-        seed: an epoch's order follows from `seed + epoch`.
+        seed: an epoch's order follows from it, the stage and the epoch.
+        stage: of a training in several, from 0.
         rank: this process.
         world_size: number of processes that train together; only the fill is visited by more than one.
 
@@ -123,10 +136,11 @@ class IdentityBatchSampler(_EpochBatchSampler):
         images_per_identity: int = 4,
         *,
         seed: int,
+        stage: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        super().__init__(seed, rank, world_size)
+        super().__init__(seed, stage, rank, world_size)
         if identities < 2 or images_per_identity < 1:
             raise ReidError(
                 f"batches of {identities} identities with {images_per_identity} images: a batch needs at least "

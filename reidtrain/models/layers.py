@@ -88,9 +88,12 @@ def initialise(model: nn.Module) -> None:
     """Initialise convolutions per group: He et al. 2015 by the fan-out where a batch norm follows, else unit gain.
 
     Convolutions without a batch norm are those with a bias: the last of the attention masks, whose sigmoid must not
-    start saturated.
+    start saturated. The last norm of every residual unit starts at zero (Goyal et al. 2017, section 5.1): units start
+    as their shortcuts, without which a learning rate of 0.1 diverges.
     """
     for module in model.modules():
+        if isinstance(module, Bottleneck):
+            nn.init.zeros_(module.bn3.weight)
         if isinstance(module, nn.Conv2d):
             kernel = module.kernel_size[0] * module.kernel_size[1]
             if module.bias is None:

@@ -88,16 +88,19 @@ class SelfAttentionConfig:
     Attributes:
         dilation: DIL: stages 4 and 5 keep the resolution of stage 3.
         stage6: a stage like stage 5 with half its channels at the end, against gridding artifacts.
+        stage6_dilation: of its 3x3 convolutions. 1 mixes all positions; with 4, as in stage 5, each of the 16 lattices
+            that the positions fall into stays by itself.
         multi_level: Multi: pool the concatenated stages 4, 5 and, where there is one, 6, instead of the last alone.
         small_images: stage 1 for images such as CIFAR's, 32x32: a 3x3 convolution of stride 1 and no pooling, so that
             the last stages see 4x4 positions, or 16x16 with dilation, and not one or 4x4.
 
     Raises:
-        ReidError: multi-level features without dilation.
+        ReidError: multi-level features without dilation, or a dilation below 1.
     """
 
     dilation: bool = True
     stage6: bool = True
+    stage6_dilation: int = 1
     multi_level: bool = True
     small_images: bool = False
 
@@ -107,6 +110,8 @@ class SelfAttentionConfig:
                 "multi_level: stages differ in resolution and cannot be concatenated without dilation; "
                 "set dilation=true or multi_level=false"
             )
+        if self.stage6_dilation < 1:
+            raise ReidError(f"stage6_dilation is {self.stage6_dilation}; it must be a whole number of at least 1")
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -155,8 +160,7 @@ class SelfAttentionNet(ResNetStages):
         self.layer5: nn.Sequential | None = None
         channels = [1024, 2048]
         if config.stage6:
-            dilation = 4 if config.dilation else 1
-            self.layer5 = stage(2048, 256, 3, stride=1, dilations=(dilation, dilation))
+            self.layer5 = stage(2048, 256, 3, stride=1, dilations=(config.stage6_dilation, config.stage6_dilation))
             channels.append(1024)
         self.reduce = nn.Linear(sum(channels) if config.multi_level else channels[-1], FEATURES)
         self.classifier = nn.Linear(FEATURES, classes)

@@ -7,6 +7,7 @@ from reidtrain.recipes.loading import (
     recipe_names,
     recipe_to_dict,
     recipe_to_yaml,
+    stored_recipe,
 )
 from reidtrain.recipes.schema import (
     BatchShape,
@@ -38,4 +39,5 @@ __all__ = [
     "recipe_names",
     "recipe_to_dict",
     "recipe_to_yaml",
+    "stored_recipe",
 ]

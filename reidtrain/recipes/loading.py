@@ -60,6 +60,17 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
         raise ReidError(f"{source}: {error}") from None
 
 
+def stored_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Values that a checkpoint or run folder holds, complete with those of switches that came after it was written.
+
+    Before `model.stage6_dilation`, stage 6 had the dilation of stage 5.
+    """
+    model = values.get("model")
+    if values.get("network") != "self-attention" or not isinstance(model, Mapping) or "stage6_dilation" in model:
+        return values
+    return {**values, "model": {**model, "stage6_dilation": 4 if model.get("dilation", True) else 1}}
+
+
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """Plain values, complete with those that were left at their defaults, for YAML, JSON and checkpoints."""
     return {"network": recipe.network, **_plain(dataclasses.asdict(recipe))}

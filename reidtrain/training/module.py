@@ -40,6 +40,10 @@ def lr_factor(schedule: Schedule, epoch: float, epochs: int) -> float:
     return factor * min(1.0, epoch / schedule.warmup) if schedule.warmup else factor
 
 
+SMALLEST_LAST_BATCH = 8
+"""Images of the last batch of an epoch, below which it is left out: the norm of the channel attention takes its
+statistics over images alone, and of two or three images they mean nothing."""
+
 STEPS_BETWEEN_CHECKS = 20
 """Looking at the loss makes a GPU wait, so it is looked at now and then; NaN stays NaN in the sum."""
 
@@ -114,14 +118,15 @@ class StageModule(pl.LightningModule):
     def train_dataloader(self) -> DataLoader[Item]:
         """Batches of this process in the order of the recipe."""
         batch = self.stage.batch
-        seed = self.recipe.seed + self.epochs_before
-        shared = {"seed": seed, "rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        processes = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        shared = {"seed": self.recipe.seed, "stage": self.index, **processes}
         if batch.size is not None:
-            # A last batch of one image has no batch statistics.
             images = len(self.task.labels)
-            share = -(-images // self.trainer.world_size)
+            whole, last = divmod(-(-images // self.trainer.world_size), batch.size)
+            # Of one image there are no statistics at all, even where there is no other batch.
+            too_few = last == 1 or (whole > 0 and last < SMALLEST_LAST_BATCH)
             self.sampler: ShuffledBatchSampler | IdentityBatchSampler = ShuffledBatchSampler(
-                images, batch.size, drop_last=share % batch.size == 1, **shared
+                images, batch.size, drop_last=too_few, **shared
             )
         else:
             assert batch.identities is not None and batch.images is not None

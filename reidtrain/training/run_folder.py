@@ -19,7 +19,7 @@ import torch
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, lock_directory, unlock_directory, write_file
 from reidprep.store.hdf5 import Schema
-from reidtrain.recipes.loading import differences, recipe_to_dict, recipe_to_yaml
+from reidtrain.recipes.loading import differences, recipe_to_dict, recipe_to_yaml, stored_recipe
 from reidtrain.recipes.schema import Recipe
 
 SCHEMA = Schema("reidtrain.run", 1)
@@ -155,7 +155,7 @@ class RunFolder:
         source: Mapping[str, Any],
         init: Mapping[str, Any] | None,
     ) -> None:
-        found = differences(recipe_to_dict(recipe), earlier["recipe"])
+        found = differences(recipe_to_dict(recipe), stored_recipe(earlier["recipe"]))
         ours, theirs = ({**entry, "path": None} for entry in (source, earlier["source"]))
         found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
         ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))

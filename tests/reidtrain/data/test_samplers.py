@@ -1,5 +1,5 @@
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -139,6 +139,14 @@ class TestOrder:
         sampler.set_epoch(2)
         assert list(sampler) == orders[2]
         assert list(make(seed=8)) != orders[0]
+
+    def test_no_two_seeds_stages_or_epochs_share_an_order(self, make):
+        orders = set()
+        for seed, stage, epoch in product(range(3), repeat=3):
+            sampler = make(seed=seed, stage=stage)
+            sampler.set_epoch(epoch)
+            orders.add(tuple(map(tuple, sampler)))
+        assert len(orders) == 27
 
     def test_ignores_and_leaves_the_global_state(self, make):
         np.random.seed(0)  # noqa: NPY002

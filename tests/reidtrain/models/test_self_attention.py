@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="the models need PyTorch: pip instal
 from torch.nn import functional as F
 
 from reidprep.errors import ReidError
+from reidtrain.models.layers import Bottleneck
 from reidtrain.models.self_attention import ResNet50, SelfAttentionConfig, SelfAttentionNet, attention_map
 from reidtrain.models.weights import load_matching
 from reidtrain.papers.networks import SELF_ATTENTION
@@ -49,6 +50,14 @@ def torchvision_resnet50() -> dict[str, tuple[int, ...]]:
 def network(config: SelfAttentionConfig, seed: int = 0) -> SelfAttentionNet:
     torch.manual_seed(seed)
     return SelfAttentionNet(config, CLASSES)
+
+
+def started(model: SelfAttentionNet) -> SelfAttentionNet:
+    """As after some steps: residual units are no longer their shortcuts alone."""
+    for module in model.modules():
+        if isinstance(module, Bottleneck):
+            torch.nn.init.ones_(module.bn3.weight)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +124,11 @@ def test_stage_6_is_a_stage_5_with_half_the_channels():
     with torch.device("meta"):
         model = SelfAttentionNet(SelfAttentionConfig(), 751)
     stage5, stage6 = (
-        [(m.out_channels, m.kernel_size, m.dilation) for m in stage.modules() if isinstance(m, torch.nn.Conv2d)]
+        [(m.out_channels, m.kernel_size) for m in stage.modules() if isinstance(m, torch.nn.Conv2d)]
         for stage in (model.layer4[1:], model.layer5[1:])
     )
 
-    assert [(2 * channels, *rest) for channels, *rest in stage6] == [(channels, *rest) for channels, *rest in stage5]
+    assert [(2 * channels, kernel) for channels, kernel in stage6] == stage5
     assert model.reduce.in_features == 1024 + 2048 + 1024
 
 
@@ -147,10 +156,31 @@ def test_attention_map_of_zeros_has_a_finite_gradient():
 
 @pytest.mark.parametrize("name", SELF_ATTENTION)
 def test_the_gradient_reaches_every_parameter(name, images):
-    model = network(SELF_ATTENTION[name])
+    model = started(network(SELF_ATTENTION[name]))
     F.cross_entropy(model(images).logits, torch.tensor([0, 1])).backward()
 
     assert [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+@pytest.mark.parametrize("name", SELF_ATTENTION)
+def test_residual_units_start_as_their_shortcuts(name, images):
+    """The first unit of a stage as its projection, the others, their input being rectified, as the identity."""
+    model = network(SELF_ATTENTION[name]).eval()
+    for stage in (model.layer1, model.layer2, model.layer3, model.layer4, model.layer5):
+        if stage is not None:
+            x = torch.randn(1, stage[0].conv1.in_channels, 6, 4)
+            torch.testing.assert_close(stage(x), F.relu(stage[0].downsample(x)))
+
+
+@pytest.mark.parametrize(("dilation", "phases"), [(1, 16), (2, 4), (4, 1)])
+def test_stage_6_mixes_the_lattices_of_stage_5_unless_dilated_like_it(dilation, phases):
+    """What reaches one output position lies on `phases` of the 4x4 lattices that a dilation of 4 leaves apart."""
+    stage6 = started(network(SelfAttentionConfig(stage6_dilation=dilation))).layer5.eval()
+    x = torch.rand(1, 2048, 33, 33, requires_grad=True)
+    stage6(x)[0, :, 16, 16].sum().backward()
+    rows, columns = x.grad[0].abs().sum(0).nonzero(as_tuple=True)
+
+    assert len({(row % 4, column % 4) for row, column in zip(rows.tolist(), columns.tolist(), strict=True)}) == phases
 
 
 def test_evaluation_is_deterministic(images):
@@ -188,6 +218,13 @@ def test_small_images_pass_the_later_stages_as_usual():
         torch.testing.assert_close(small.stages_4_and_5(image)[1], expected)
 
 
-def test_multi_level_features_need_dilation():
-    with pytest.raises(ReidError, match="set dilation=true or multi_level=false"):
-        SelfAttentionConfig(dilation=False)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"dilation": False}, "set dilation=true or multi_level=false"),
+        ({"stage6_dilation": 0}, "stage6_dilation is 0; it must be a whole number of at least 1"),
+    ],
+)
+def test_wrong_switches_are_refused(wrong, message):
+    with pytest.raises(ReidError, match=message):
+        SelfAttentionConfig(**wrong)

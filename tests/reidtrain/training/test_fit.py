@@ -229,3 +229,30 @@ def test_recipes_in_checkpoints_are_complete(run, tiny):
     recipe = tiny()
     loaded = load_checkpoint(run(recipe).out).recipe
     assert loaded == recipe_from_dict(recipe_to_dict(recipe))
+
+
+def test_a_run_from_before_a_switch_goes_on_with_what_it_was_trained_with(run, tiny, tmp_path):
+    """Stage 6 had the dilation of stage 5 before `stage6_dilation`; its default now is another."""
+    old = tiny(**SELF_ATTENTION, model={"stage6_dilation": 4})
+    run(old)
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    del about["recipe"]["model"]["stage6_dilation"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    with pytest.raises(ReidError, match="model.stage6_dilation is 1, was 4"):
+        run(tiny(**SELF_ATTENTION))
+    assert run(old).last["epoch"] == 1
+
+
+@pytest.mark.parametrize(("size", "steps"), [(4, 1), (3, 2), (6, 1), (7, 1)])
+def test_a_last_batch_of_few_images_is_left_out_after_whole_ones(size, steps, run, tiny, monkeypatch):
+    """The channel attention's norm takes its statistics over the images of a batch alone."""
+    sizes = []
+    step = StageModule.training_step
+
+    def counting(self, images, batch_idx):
+        sizes.append(len(images.labels))
+        return step(self, images, batch_idx)
+
+    monkeypatch.setattr(StageModule, "training_step", counting)
+    run(tiny(stages=[{"epochs": 1, "batch": {"size": size}, "optimizer": {"lr": 0.001}}]))
+    assert len(sizes) == steps
