@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from reidprep.device import torch_device
@@ -35,7 +36,7 @@ class Computing:
         workers: processes that decode; 0 decodes in this one.
         batch_size: images at once.
         precision: None is what the network was trained in.
-        flip: average the features of an image with those of its mirror image.
+        flip: average the features of an image with those of its mirror image; see `flipped_features`.
     """
 
     device: str = "auto"
@@ -112,7 +113,7 @@ class Features:
 
     Attributes:
         arrays: name to (n, dimension) float32: `embedding`, by which images are compared; for the attention-driven
-            network also `whole`, each part and, of several parts, `fused`.
+            network also `whole`, each part and, of several parts, `fused`, each of length 1.
         pids: (n,) person ids.
         camids: (n,) cameras.
         paths: (n,) relative paths of the source images.
@@ -253,19 +254,30 @@ def plain_features(model: Model, inputs: Batch) -> dict[str, Tensor]:
 
 
 def flipped_features(model: Model, inputs: Batch) -> dict[str, Tensor]:
-    """The mean of each feature with that of the mirrored image."""
-    mirrored = plain_features(model, _mirrored(inputs))
-    return {name: (value + mirrored[name]) / 2 for name, value in plain_features(model, inputs).items()}
+    """The mean of each feature with that of the mirrored image.
+
+    Features of length 1 are so again after the mean, each half of the attention-driven embedding for itself.
+    """
+    plain, mirrored = run(model, inputs), run(model, _mirrored(inputs))
+    if isinstance(plain, SelfAttentionOutput):
+        return named_features(plain._replace(feature=(plain.feature + mirrored.feature) / 2))
+
+    def mean(first: Tensor, second: Tensor) -> Tensor:
+        return (F.normalize(first, dim=1) + F.normalize(second, dim=1)) / 2
+
+    features = {name: mean(value, mirrored.features[name]) for name, value in plain.features.items()}
+    fused = None if plain.fused is None else mean(plain.fused, mirrored.fused)
+    return named_features(plain._replace(features=features, fused=fused))
 
 
 def named_features(output: AttentionDrivenOutput | SelfAttentionOutput) -> dict[str, Tensor]:
-    """Each (n, dimension) feature that can be compared, by name."""
-    features = {EMBEDDING: output.embedding}
-    if isinstance(output, AttentionDrivenOutput):
-        features |= output.features
-        if output.fused is not None and len(output.features.keys() - {"whole"}) > 1:
-            features["fused"] = output.fused
-    return features
+    """Each (n, dimension) feature that can be compared, by name; those of branches are of length 1."""
+    if isinstance(output, SelfAttentionOutput):
+        return {EMBEDDING: output.embedding}
+    alone = dict(output.features)
+    if output.fused is not None and not output.fuses_whole and len(alone.keys() - {"whole"}) > 1:
+        alone["fused"] = output.fused
+    return {EMBEDDING: output.embedding, **{name: F.normalize(value, dim=1) for name, value in alone.items()}}
 
 
 def _mirrored(batch: Batch) -> Batch:

@@ -1,6 +1,6 @@
 """The five-branch network of Yang et al., Attention Driven Person Re-identification.
 
-Fusion of the part features: section 3.4, Table 9.
+Fusion of the features: section 3.4, Table 9.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reidprep.skeleton import PARTS
 from reidtrain.models.intra_attention import Attention, IntraAttention
 from reidtrain.models.layers import Bottleneck, GroupedLinear, conv, initialise
 
-Fusion = Literal["inter-attention", "fc", "concatenation"]
+Fusion = Literal["inter-attention", "fc", "global-fc", "concatenation"]
 
 
 class InterAttention(nn.Module):
@@ -35,22 +35,17 @@ class InterAttention(nn.Module):
 
 
 class FullyConnected(nn.Module):
-    """One fully connected layer over all part features, of the same size."""
+    """One fully connected layer over several features, of the same size."""
 
-    def __init__(self, features: int, parts: int) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.fc = nn.Linear(parts * features, parts * features)
+        self.fc = nn.Linear(features, features)
 
-    def forward(self, parts: Tensor) -> Tensor:
-        """(n, parts, features) to (n, parts * features)."""
-        fused: Tensor = self.fc(parts.flatten(1))
+    def forward(self, *features: Tensor) -> Tensor:
+        """Features (n, ...) to (n, as many values as they have together)."""
+        fused: Tensor = self.fc(torch.cat([feature.flatten(1) for feature in features], 1))
         return fused
 
-
-LEARNT_FUSIONS: dict[str, type[InterAttention] | type[FullyConnected]] = {
-    "inter-attention": InterAttention,
-    "fc": FullyConnected,
-}
 
 PartComputation = Literal["auto", "grouped", "separate"]
 
@@ -69,11 +64,13 @@ class AttentionDrivenConfig:
     Attributes:
         branches: any subset of `BRANCHES`, in their order (Table 7).
         attention: intra-attention with or without decomposition (Table 8), or none (Table 6).
-        fusion: of the part features (Table 9). `concatenation` is not learnt, so it has no logits of its own.
+        fusion: of the part features (Table 9), with `global-fc` of the whole body's as well, which then has no place
+            beside them. `concatenation` is not learnt, so it has no logits of its own.
         dropout: before every classifier.
 
     Raises:
-        ReidError: a value that is not among the choices, which the message names.
+        ReidError: a value that is not among the choices, which the message names, or `global-fc` without the whole
+            body or without a part.
     """
 
     branches: tuple[str, ...] = BRANCHES
@@ -91,6 +88,8 @@ class AttentionDrivenConfig:
                 f"branches: {', '.join(self.branches) or 'none'}; name each at most once, at least one, "
                 f"in the order {', '.join(BRANCHES)}"
             )
+        if self.fusion == "global-fc" and not ("whole" in self.branches and self.parts):
+            raise ReidError("fusion: global-fc joins the whole body and parts; name 'whole' and a part in branches")
         if not 0 <= self.dropout < 1:
             raise ReidError(f"dropout: {self.dropout} is not in 0 (none) to 1 (everything, excluded)")
 
@@ -116,11 +115,13 @@ class AttentionDrivenOutput(NamedTuple):
 
     Attributes:
         branch_logits: (n, classes) of each branch.
-        fused_logits: (n, classes) of the fused part feature; None unless a fusion is learnt.
+        fused_logits: (n, classes) of the fused feature; None unless a fusion is learnt.
         features: E_g (n, 256) of the whole body, E_i (n, 128) of each part.
-        fused: E_l (n, 128 * parts), or the one part's feature; None without part branches.
+        fused: E_l (n, 128 * parts), or the one part's feature; None without part branches. With `global-fc` of all
+            branches (n, 256 + 128 * parts).
         attention: of each branch, the masks of blocks 2, 3 and 4, averaged over channels: (n, h, w) each, in 0 to 1.
             Empty unless asked for.
+        fuses_whole: whether the whole body is in `fused`.
     """
 
     branch_logits: dict[str, Tensor]
@@ -128,11 +129,15 @@ class AttentionDrivenOutput(NamedTuple):
     features: dict[str, Tensor]
     fused: Tensor | None
     attention: dict[str, tuple[Tensor, ...]]
+    fuses_whole: bool = False
 
     @property
     def embedding(self) -> Tensor:
-        """(n, 768) feature to compare images with: whole and fused part, each of length 1, so of equal weight."""
-        halves = [self.features.get("whole"), self.fused]
+        """(n, 768) feature to compare images with: whole and fused part, each of length 1, so of equal weight.
+
+        With `global-fc` the fused feature, of length 1.
+        """
+        halves = [self.fused] if self.fuses_whole else [self.features.get("whole"), self.fused]
         return torch.cat([F.normalize(half, dim=1) for half in halves if half is not None], dim=1)
 
 
@@ -239,15 +244,27 @@ class AttentionDrivenNet(nn.Module):
             with torch.device("meta"):
                 # In a tuple, so that it is no submodule: it lends its forward() and owns no weights.
                 self._one_part = (Branch(16, 128, PART_POOL_STRIDE, config.attention),)
-        if count > 1 and config.fusion != "concatenation":
-            self.fusion = LEARNT_FUSIONS[config.fusion](128, count)
-            self.fused_classifier = nn.Linear(128 * count, classes)
+        fused = 128 * count
+        if config.fusion == "global-fc":
+            fused += 256
+            self.fusion = FullyConnected(fused)
+        elif count > 1 and config.fusion == "fc":
+            self.fusion = FullyConnected(fused)
+        elif count > 1 and config.fusion == "inter-attention":
+            self.fusion = InterAttention(128, count)
+        if self.fusion is not None:
+            self.fused_classifier = nn.Linear(fused, classes)
         initialise(self)
 
     @property
     def views(self) -> tuple[View, ...]:
         """See the configuration."""
         return self.config.views
+
+    @property
+    def fuses_whole(self) -> bool:
+        """Whether the whole body is part of the fused feature."""
+        return self.config.fusion == "global-fc"
 
     def forward(
         self, whole: Tensor | None = None, parts: Tensor | None = None, attention_maps: bool = False
@@ -284,10 +301,13 @@ class AttentionDrivenNet(nn.Module):
                 features[name] = feature[:, index]
                 logits[name] = part_logits[:, index]
                 attention[name] = tuple(each[:, index] for each in maps)
-            fused = feature.flatten(1) if self.fusion is None else self.fusion(feature)
-            if self.fusion is not None:
+            if self.fusion is None:
+                fused = F.normalize(feature, dim=2).flatten(1)
+            else:
+                fused = self.fusion(*([features["whole"]] if self.fuses_whole else []), feature)
                 fused_logits = self.fused_classifier(self.dropout(fused))
-        return AttentionDrivenOutput(logits, fused_logits, features, fused, attention if attention_maps else {})
+        maps_asked_for = attention if attention_maps else {}
+        return AttentionDrivenOutput(logits, fused_logits, features, fused, maps_asked_for, self.fuses_whole)
 
     def _part_features(self, branch: Branch, parts: Tensor, attention_maps: bool) -> tuple[Tensor, list[Tensor]]:
         """Features (n, parts, 128) and maps (n, parts, h, w) of the configured part branches."""

@@ -9,6 +9,7 @@ from reidtrain.models.self_attention import SelfAttentionConfig
 ATTENTION_DRIVEN: dict[str, AttentionDrivenConfig] = {
     "aligned": AttentionDrivenConfig(attention="none", fusion="concatenation"),
     "fc": AttentionDrivenConfig(attention="none", fusion="fc"),
+    "global-fc": AttentionDrivenConfig(attention="none", fusion="global-fc"),
     "inter": AttentionDrivenConfig(attention="none"),
     "intra": AttentionDrivenConfig(fusion="concatenation"),
     "intra+inter": AttentionDrivenConfig(),
@@ -16,8 +17,8 @@ ATTENTION_DRIVEN: dict[str, AttentionDrivenConfig] = {
     **{name: AttentionDrivenConfig(branches=(name,)) for name in ("whole", *PARTS)},
     "parts": AttentionDrivenConfig(branches=PARTS),
 }
-"""Paper 1: Tables 6 and 9 (`aligned`, also the baseline on strips and Table 9's concatenation; `fc`, `inter`, `intra`,
-`intra+inter`), Table 8 (`intra+inter-plain`) and Table 7, with intra-attention (`whole` to `parts`)."""
+"""Paper 1: Tables 6 and 9 (`aligned`, also the baseline on strips and Table 9's concatenation; `fc` and `global-fc`,
+`inter`, `intra`, `intra+inter`), Table 8 (`intra+inter-plain`) and Table 7, with intra-attention (`whole` to `parts`)."""
 
 SELF_ATTENTION: dict[str, SelfAttentionConfig] = {
     "resnet": SelfAttentionConfig(dilation=False, stage6=False, multi_level=False),

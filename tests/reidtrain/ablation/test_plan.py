@@ -30,10 +30,10 @@ def planned(table: str, tmp_path: Path, **options):
         ("6", 6, {"strips", "pose-beta-5", "pose-beta-3"}),
         ("7", 2, {"pose-beta-5"}),
         ("8", 2, {"pose-beta-5"}),
-        ("9", 3, {"pose-beta-5"}),
+        ("9", 4, {"pose-beta-5"}),
         ("10", 11, {"pose-beta-5"}),
         ("11", 7, {f"pose-beta-{beta}" for beta in range(7)}),
-        ("self-attention-1", 9, {"image"}),
+        ("self-attention-1", 10, {"image"}),
     ],
 )
 def test_each_network_and_shard_directory_once(drawn_poses, tmp_path, table, runs, shards) -> None:

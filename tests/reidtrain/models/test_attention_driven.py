@@ -193,6 +193,25 @@ def test_whole_and_fused_part_weigh_the_same_in_the_embedding(crops):
     torch.testing.assert_close(output.embedding[:, 256:], F.normalize(output.fused, dim=1))
 
 
+def test_concatenated_parts_weigh_the_same(crops):
+    output = network(ATTENTION_DRIVEN["aligned"]).eval()(*crops)
+    parts = [F.normalize(output.features[name], dim=1) for name in PARTS]
+
+    torch.testing.assert_close(output.fused, torch.cat(parts, 1))
+    torch.testing.assert_close(output.embedding[:, 256:], torch.cat(parts, 1) / 2)
+
+
+def test_global_fc_fuses_the_whole_body_with_the_parts(crops):
+    """"Fusion of global and local features", in training and testing (section 4.4)."""
+    model = network(ATTENTION_DRIVEN["global-fc"]).eval()
+    output = model(*crops)
+    joined = torch.cat([output.features[name] for name in BRANCHES], 1)
+    fused = joined @ model.fusion.fc.weight.T + model.fusion.fc.bias
+
+    torch.testing.assert_close(output.embedding, F.normalize(fused, dim=1))
+    torch.testing.assert_close(output.fused_logits, model.fused_classifier(fused))
+
+
 def test_inter_attention_weighs_each_part_by_its_importance(crops):
     """Equations 8 and 9, part by part."""
     model = network().eval()
@@ -286,7 +305,8 @@ def test_grouped_linear_is_one_linear_layer_per_group():
     ("wrong", "message"),
     [
         ({"attention": "spatial"}, "attention: 'spatial' is unknown; choose from decomposed, plain, none"),
-        ({"fusion": "mean"}, "fusion: 'mean' is unknown; choose from inter-attention, fc, concatenation"),
+        ({"fusion": "mean"}, "fusion: 'mean' is unknown; choose from inter-attention, fc, global-fc, concatenation"),
+        ({"fusion": "global-fc", "branches": ("whole",)}, "name 'whole' and a part in branches"),
         (
             {"branches": ("whole", "feet")},
             "'feet' is unknown; choose from whole, head, upper_body, upper_leg, lower_leg",

@@ -76,7 +76,7 @@ def test_settings_that_the_text_compares_differ_in_what_it_says() -> None:
         return {name for name in a if a[name] != b[name]}
 
     # "changing the way of convolution": settings 1 (3) and 4 (5)
-    assert differ("1", "4") == differ("3", "5") == {"model"}
+    assert differ("1", "4") == differ("1", "4, multi-level") == differ("3", "5") == {"model"}
     # SAC: settings 5 and 8; one loss or the other: 1 (6) and 2 (7); triplet: 3 and 3(T)
     assert differ("5", "8") == {"sac"}
     assert differ("1", "2") == differ("6", "7") == {"softmax", "ranking"}
