@@ -27,8 +27,12 @@ def stage(in_channels: int, width: int, units: int, stride: int, dilations: tupl
     )
 
 
+DEPTHS = {50: 6, 101: 23}
+"""Units of stage 4 by the number of layers (He et al., Table 1)."""
+
+
 class ResNetStages(nn.Module):
-    """Stages 1-5 of ResNet-50: 1/32 of the resolution, or 1/8 with dilation.
+    """Stages 1-5 of ResNet-50 or ResNet-101: 1/32 of the resolution, or 1/8 with dilation.
 
     With dilation, stages 4 and 5 keep the resolution of stage 3. Every 3x3 convolution that came after a removed
     stride is dilated by it, 2 in stage 4 and 4 in stage 5, so receptive fields and pre-trained weights stay valid; the
@@ -38,7 +42,7 @@ class ResNetStages(nn.Module):
     their networks for CIFAR (section 4.2). All later resolutions are four times as high, to 1/8, or 1/2 with dilation.
     """
 
-    def __init__(self, dilation: bool = False, small_images: bool = False) -> None:
+    def __init__(self, dilation: bool = False, small_images: bool = False, depth: int = 50) -> None:
         super().__init__()
         self.conv1 = conv(3, 64, 3) if small_images else conv(3, 64, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(64)
@@ -47,10 +51,10 @@ class ResNetStages(nn.Module):
         self.layer1 = stage(64, 64, 3, stride=1)
         self.layer2 = stage(256, 128, 4, stride=2)
         if dilation:
-            self.layer3 = stage(512, 256, 6, stride=1, dilations=(1, 2))
+            self.layer3 = stage(512, 256, DEPTHS[depth], stride=1, dilations=(1, 2))
             self.layer4 = stage(1024, 512, 3, stride=1, dilations=(2, 4))
         else:
-            self.layer3 = stage(512, 256, 6, stride=2)
+            self.layer3 = stage(512, 256, DEPTHS[depth], stride=2)
             self.layer4 = stage(1024, 512, 3, stride=2)
 
     def stages_4_and_5(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,9 +97,10 @@ class SelfAttentionConfig:
         multi_level: Multi: pool the concatenated stages 4, 5 and, where there is one, 6, instead of the last alone.
         small_images: stage 1 for images such as CIFAR's, 32x32: a 3x3 convolution of stride 1 and no pooling, so that
             the last stages see 4x4 positions, or 16x16 with dilation, and not one or 4x4.
+        depth: layers of the ResNet, 50 or 101 (Table 4).
 
     Raises:
-        ReidError: multi-level features without dilation, or a dilation below 1.
+        ReidError: multi-level features without dilation, a dilation below 1, or another depth.
     """
 
     dilation: bool = True
@@ -103,6 +108,7 @@ class SelfAttentionConfig:
     stage6_dilation: int = 1
     multi_level: bool = True
     small_images: bool = False
+    depth: int = 50
 
     def __post_init__(self) -> None:
         if self.multi_level and not self.dilation:
@@ -112,6 +118,8 @@ class SelfAttentionConfig:
             )
         if self.stage6_dilation < 1:
             raise ReidError(f"stage6_dilation is {self.stage6_dilation}; it must be a whole number of at least 1")
+        if self.depth not in DEPTHS:
+            raise ReidError(f"depth is {self.depth}; choose from {', '.join(map(str, DEPTHS))}")
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -155,7 +163,7 @@ class SelfAttentionNet(ResNetStages):
     """
 
     def __init__(self, config: SelfAttentionConfig, classes: int) -> None:
-        super().__init__(config.dilation, config.small_images)
+        super().__init__(config.dilation, config.small_images, config.depth)
         self.config = config
         self.layer5: nn.Sequential | None = None
         channels = [1024, 2048]

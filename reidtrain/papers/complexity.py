@@ -7,7 +7,7 @@ at 224x224 scaled to 384x192, and its parameters leave the classifier out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from reidprep.skeleton import PARTS
 from reidtrain.models.attention_driven import AttentionDrivenNet
 from reidtrain.models.self_attention import ResNet50, SelfAttentionNet
+from reidtrain.papers.classifiers import alexnet, googlenet, vgg16
 from reidtrain.papers.networks import ATTENTION_DRIVEN, SELF_ATTENTION
 
 MARKET_CLASSES = 751
@@ -59,8 +60,15 @@ TABLE_12 = {
     "attention-driven aligned": Cost(6_800_000, 2_260_000_000),
     "attention-driven intra+inter": Cost(10_400_000, 2_690_000_000),
     "resnet50 at 384x192": Cost(23_500_000, 5_580_000_000),
+    "alexnet, scaled to 384x192": Cost(58_300_000, 1_070_000_000),
+    "vgg16, scaled to 384x192": Cost(134_200_000, 22_800_000_000),
+    "googlenet, scaled to 384x192": Cost(6_000_000, 2_310_000_000),
 }
-"""Table 12: Basemodel, Full model and ResNet50."""
+"""Table 12, all rows."""
+
+CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {"alexnet": alexnet, "vgg16": vgg16, "googlenet": googlenet}
+"""Networks of Table 12 that take images of one size only."""
+IMAGENET_SIZE = 224
 
 
 def module_costs(model: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
@@ -122,14 +130,28 @@ def resnet50(height: int, width: int) -> Complexity:
     return Complexity(name, (height, width), costs[""], costs["fc"], paper=TABLE_12.get(name))
 
 
+def scaled_classifier(name: str) -> Complexity:
+    """Cost of a classifier as Table 12 has it: multiply-adds at 224x224 times 1.469, the ratio of the images' areas."""
+    with torch.device("meta"):
+        costs = module_costs(CLASSIFIERS[name]().eval(), torch.empty(1, 3, IMAGENET_SIZE, IMAGENET_SIZE))
+    _, height, width = WHOLE_SHAPE
+
+    def scaled(cost: Cost) -> Cost:
+        return Cost(cost.parameters, round(cost.multiply_adds * height * width / IMAGENET_SIZE**2))
+
+    name = f"{name}, scaled to {height}x{width}"
+    return Complexity(name, (height, width), scaled(costs[""]), scaled(costs["classifier"]), paper=TABLE_12.get(name))
+
+
 def complexities(classes: int = MARKET_CLASSES) -> Iterator[Complexity]:
-    """Every variant of both models and ResNet-50, with `classes` identities."""
+    """Every variant of both models with `classes` identities, and the classifiers of Table 12."""
     for variant in ATTENTION_DRIVEN:
         yield attention_driven(variant, classes)
     for variant in SELF_ATTENTION:
         yield self_attention(variant, classes)
     yield resnet50(384, 192)
     yield resnet50(224, 224)
+    yield from map(scaled_classifier, CLASSIFIERS)
 
 
 def _divided(cost: Cost, count: int) -> Cost:

@@ -18,7 +18,8 @@ ATTENTION_DRIVEN: dict[str, AttentionDrivenConfig] = {
     "parts": AttentionDrivenConfig(branches=PARTS),
 }
 """Paper 1: Tables 6 and 9 (`aligned`, also the baseline on strips and Table 9's concatenation; `fc` and `global-fc`,
-`inter`, `intra`, `intra+inter`), Table 8 (`intra+inter-plain`) and Table 7, with intra-attention (`whole` to `parts`)."""
+`inter`, `intra`, `intra+inter`), Table 8 (`intra+inter-plain`) and Table 7, with intra-attention (`whole` to
+`parts`)."""
 
 SELF_ATTENTION: dict[str, SelfAttentionConfig] = {
     "resnet": SelfAttentionConfig(dilation=False, stage6=False, multi_level=False),

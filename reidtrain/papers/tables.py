@@ -139,7 +139,7 @@ _TABLE_8 = (
     Row("With attention decomposition", FULL, _market(94.65, 98.21, 98.96, 99.38, 85.22)),
 )
 
-# "Fusion of global and local features" by section 4.4; of the parts alone, as inter-attention fuses, by what the others do.
+# "Fusion of global and local features" by section 4.4; inter-attention fuses the parts alone.
 _FC_FUSION = _market(90.94, 96.58, 97.89, 98.93, 77.11)
 _TABLE_9 = (
     Row("Concatenation", ALIGNED, _market(89.98, 96.31, 97.68, 98.49, 72.46)),

@@ -16,7 +16,7 @@ from reidtrain.recipes.schema import Network, Recipe, Stage
 
 SWITCHES = {
     "attention-driven": ("branches", "attention", "fusion"),
-    "self-attention": ("dilation", "stage6", "multi_level"),
+    "self-attention": ("dilation", "stage6", "multi_level", "depth"),
 }
 """What of a network the rows of the tables decide."""
 _VARIANTS: dict[str, Mapping[str, AttentionDrivenConfig] | Mapping[str, SelfAttentionConfig]] = {

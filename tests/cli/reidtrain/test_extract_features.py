@@ -152,6 +152,15 @@ def counted(kind: type):
     return call
 
 
+def test_features_of_branches_are_of_length_one(make_run, drawn_shards, tmp_path) -> None:
+    """As in the embedding: a fused feature that grows with its parts' weights is not ranked by them."""
+    out = tmp_path / "features.npz"
+    succeed(make_run("run"), drawn_shards, out, "--split", "query")
+    for name, values in read(out).items():
+        if name in FEATURES:
+            np.testing.assert_allclose(np.linalg.norm(values, axis=1), 2**0.5 if name == "features" else 1, rtol=1e-5)
+
+
 def test_flip_averages_with_the_mirror_image(make_run, drawn_shards, tmp_path) -> None:
     run, out = make_run("run"), tmp_path / "features.npz"
     assert succeed(run, drawn_shards, out, "--split", "query", "--flip")["flip"] is True
@@ -159,7 +168,12 @@ def test_flip_averages_with_the_mirror_image(make_run, drawn_shards, tmp_path) -
     plain, mirrored = expected(run, shards), expected(run, shards, mirrored=True)
     for name, values in plain.items():
         assert not np.allclose(values, mirrored[name], rtol=1e-3)
-        close(read(out)[name], (values + mirrored[name]) / 2)
+        mean = (values + mirrored[name]) / 2
+        # The whole body and the fused part have length 1 each, in the embedding as well.
+        halves = np.split(mean, [256], axis=1) if name == "features" else [mean]
+        close(
+            read(out)[name], np.concatenate([half / np.linalg.norm(half, axis=1, keepdims=True) for half in halves], 1)
+        )
 
 
 def test_precision_of_the_recipe_unless_asked_otherwise(make_run, drawn_shards, tmp_path) -> None:

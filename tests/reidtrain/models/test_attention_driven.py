@@ -202,7 +202,7 @@ def test_concatenated_parts_weigh_the_same(crops):
 
 
 def test_global_fc_fuses_the_whole_body_with_the_parts(crops):
-    """"Fusion of global and local features", in training and testing (section 4.4)."""
+    """ "Fusion of global and local features", in training and testing (section 4.4)."""
     model = network(ATTENTION_DRIVEN["global-fc"]).eval()
     output = model(*crops)
     joined = torch.cat([output.features[name] for name in BRANCHES], 1)

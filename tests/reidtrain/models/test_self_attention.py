@@ -80,6 +80,15 @@ def test_resnet50_has_its_published_size():
         assert sum(value.numel() for value in ResNet50().parameters()) == 25_557_032
 
 
+def test_resnet101_has_its_published_size():
+    config = SelfAttentionConfig(dilation=False, stage6=False, multi_level=False, depth=101)
+    with torch.device("meta"):
+        model = SelfAttentionNet(config, 1)
+    own = sum(value.numel() for name in ("reduce", "classifier") for value in getattr(model, name).parameters())
+
+    assert sum(value.numel() for value in model.parameters()) - own == 44_549_160 - 2049 * 1000
+
+
 def test_imagenet_weights_fill_stages_1_to_5():
     """The same weights in both give the same features where no stride is replaced."""
     torch.manual_seed(0)
@@ -222,6 +231,7 @@ def test_small_images_pass_the_later_stages_as_usual():
     ("wrong", "message"),
     [
         ({"dilation": False}, "set dilation=true or multi_level=false"),
+        ({"depth": 152}, "depth is 152; choose from 50, 101"),
         ({"stage6_dilation": 0}, "stage6_dilation is 0; it must be a whole number of at least 1"),
     ],
 )

@@ -7,7 +7,18 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
 
-from reidtrain.papers.complexity import Complexity, Cost, attention_driven, module_costs, resnet50, self_attention
+from reidtrain.papers.classifiers import alexnet
+from reidtrain.papers.complexity import (
+    TABLE_12,
+    Complexity,
+    Cost,
+    attention_driven,
+    complexities,
+    module_costs,
+    resnet50,
+    scaled_classifier,
+    self_attention,
+)
 from reidtrain.papers.networks import ATTENTION_DRIVEN, SELF_ATTENTION
 
 
@@ -45,6 +56,30 @@ def test_resnet50_is_counted_as_table_12_counts_it():
     # Published as 3.8 G at 224x224, with the strides in other convolutions.
     scaled = 3.8e9 * 384 * 192 / 224**2
     assert model.paper.multiply_adds == pytest.approx(scaled, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"), [("alexnet", 60_965_224), ("vgg16", 138_357_544), ("googlenet", 6_998_552)]
+)
+def test_classifiers_have_their_published_size_and_the_multiply_adds_of_table_12(name, published):
+    model = scaled_classifier(name)
+
+    assert model.total.parameters == published
+    assert model.total.multiply_adds == pytest.approx(model.paper.multiply_adds, rel=0.01)
+    if name != "alexnet":
+        assert without_classifiers(model) == pytest.approx(model.paper.parameters, rel=0.01)
+
+
+def test_table_12_has_the_parameters_of_alexnet_without_its_two_halves():
+    with torch.device("meta"):
+        whole = module_costs(alexnet(groups=1), torch.empty(1, 3, 224, 224))
+    parameters = whole[""].parameters - whole["classifier"].parameters
+
+    assert parameters == pytest.approx(scaled_classifier("alexnet").paper.parameters, rel=0.001)
+
+
+def test_every_row_of_table_12_has_a_model():
+    assert {model.model for model in complexities() if model.paper} == set(TABLE_12)
 
 
 def test_base_network_has_the_weights_of_table_1():
