@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from reidprep.synth.canvas import Canvas, Layer
-
-if TYPE_CHECKING:
-    from reidprep.synth.figure import Figure
+from reidprep.synth.figure import Figure
 
 # Height, half width, half depth, as shares of body height.
 BACKPACK = ((0.815, 0.050, 0.022), (0.795, 0.070, 0.034), (0.640, 0.082, 0.046), (0.590, 0.074, 0.042))

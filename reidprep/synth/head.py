@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.synth.appearance import Identity
 from reidprep.synth.canvas import Canvas, Layer
-
-if TYPE_CHECKING:
-    from reidprep.synth.appearance import Identity
-    from reidprep.synth.figure import Figure
+from reidprep.synth.figure import Figure
 
 HALF_AXES = (0.047, 0.058, 0.068)
 """Left-right, front-back, up-down, as shares of body height."""

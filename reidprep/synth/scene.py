@@ -13,7 +13,8 @@ from reidprep.synth.appearance import Identity
 from reidprep.synth.background import cast_shadow, cut_background, draw_occluder
 from reidprep.synth.camera import Camera, expose
 from reidprep.synth.canvas import Canvas, Layer
-from reidprep.synth.figure import ARM, LEG, Figure, draw_figure
+from reidprep.synth.figure import Figure
+from reidprep.synth.person import ARM, LEG, draw_figure
 from reidprep.synth.skeleton3d import head_rotation, joint_array, sample_pose, solve
 from reidprep.synth.view import View
 

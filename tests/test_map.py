@@ -1,0 +1,200 @@
+"""The map of the house: who may import whom, and where things are."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # what pytest itself reads it with
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"reidprep": "reidprep", "reidtrain": "reidtrain", "reid_cli": "cli"}
+
+# From top to bottom. What stands on a line may import what stands on lines below it, and nothing else of its package.
+LAYERS = {
+    "": """
+        reid_cli
+        reidtrain
+        reidprep
+    """,
+    # Alignment is geometry: it knows neither files nor images. What executors run, and what they give back, are the
+    # files of a store.
+    "reidprep": """
+        demo
+        fit_canonical info verify
+        export inspect preview
+        drawing
+        shards
+        poses
+        estimators
+        keypoints
+        datasets
+        executors
+        store
+        synth
+        alignment files images text
+        errors records skeleton
+    """,
+    # Training draws its own curves, so plots are below it. A network runs on a batch of `data`, and a recipe says how
+    # `data` prepares images, so that is below them.
+    "reidtrain": """
+        ablation
+        evaluation
+        export retrieval
+        training
+        plots
+        features
+        checkpoints
+        failures losses
+        recipes
+        papers
+        models
+        data
+        metrics
+    """,
+    "reid_cli": """
+        reidprep reidtrain
+        computing
+        common
+    """,
+}
+# Of `reidprep`, what only shows, checks or demonstrates: no network needs it.
+NOT_FOR_TRAINING = {"demo", "fit_canonical", "info", "inspect", "preview", "synth", "verify"}
+# Folders of tests that mirror no package: across packages, and what drives a browser.
+OTHER_TESTS = {"end_to_end", "reidprep/inspect/browser"}
+PENDING = {("store", "shards"), ("inspect", "preview"), ("plots", "preview")}
+HEAVY = {
+    "PIL", "cv2", "h5py", "jinja2", "lightning", "mmpose", "numpy", "onnxruntime", "pydantic", "ray", "rich", "scipy",
+    "starlette", "torch", "yaml",
+}  # fmt: skip
+
+
+def module_name(file: Path, package: str) -> str:
+    parts = file.relative_to(ROOT / FOLDERS[package]).with_suffix("").parts
+    return ".".join((package, *parts)).removesuffix(".__init__")
+
+
+FILES = {
+    module_name(file, package): file
+    for package, folder in FOLDERS.items()
+    for file in sorted((ROOT / folder).rglob("*.py"))
+}
+PACKAGES = sorted(name for name, file in FILES.items() if file.name == "__init__.py")
+
+
+def import_statements(module: str) -> Iterator[ast.Import | ast.ImportFrom]:
+    """All of them: inside functions, and for the type checker alone, too."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+
+
+def imported(module: str) -> set[str]:
+    """The modules of these packages that one imports."""
+    found = set()
+    for node in import_statements(module):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+            continue
+        above = module.split(".")[: len(module.split(".")) - node.level + (FILES[module].name == "__init__.py")]
+        source = ".".join([*(above if node.level else []), *([node.module] if node.module else [])])
+        # The version is all that a module may ask of the package's own front.
+        names = [alias.name for alias in node.names if alias.name != "__version__"]
+        found |= {f"{source}.{name}" if f"{source}.{name}" in FILES else source for name in names}
+    return {
+        other
+        for other in (found & set(FILES)) - {module}
+        if not {(module.split(".")[1], other.split(".")[1]) for _ in "x" if "." in module and "." in other} & PENDING
+    }
+
+
+ARROWS = {module: imported(module) for module in FILES}
+
+
+def below(module: str, package: str) -> str | None:
+    """Which module or package directly in `package` holds a module; None if it lies elsewhere or is its front."""
+    prefix = f"{package}." if package else ""
+    return module.removeprefix(prefix).partition(".")[0] if module.startswith(prefix) else None
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_imports_go_in_a_circle(package: str) -> None:
+    graph = defaultdict(set)
+    for module, others in ARROWS.items():
+        for other in others:
+            # The front of a package belongs to it, beside what it holds.
+            ends = [below(name, package) or ("front" if name == package else None) for name in (module, other)]
+            if None not in ends and ends[0] != ends[1]:
+                graph[ends[0]].add(ends[1])
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"in {package}: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_arrows_point_down(package: str) -> None:
+    layer = {name: row for row, line in enumerate(LAYERS[package].strip().splitlines()) for name in line.split()}
+    assert layer.keys() == {below(name, package) for name in FILES} - {None}
+    upward = {
+        f"{module} imports {other}"
+        for module, others in ARROWS.items()
+        for other in others
+        if (source := below(module, package)) and (target := below(other, package))
+        if source != target and layer[source] >= layer[target]
+    }
+    assert not upward
+
+
+def test_training_needs_nothing_that_only_shows_or_checks() -> None:
+    needed = {
+        (module, other)
+        for module, others in ARROWS.items()
+        for other in others
+        if module.startswith("reidtrain.") and below(other, "reidprep") in NOT_FOR_TRAINING
+    }
+    assert not needed
+
+
+def test_imports_are_absolute_but_for_the_commands() -> None:
+    relative = {module for module in FILES for node in import_statements(module) if getattr(node, "level", 0)}
+    assert {module for module in relative if not module.startswith("reid_cli")} == set()
+    assert not any(other.startswith("reid_cli") for module in FILES.keys() - relative for other in ARROWS[module])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import reidprep",
+        "import reidtrain",
+        "from reid_cli.reidprep.main import main; main(['--help'], standalone_mode=False)",
+        "from reid_cli.reidtrain.main import main; main(['--help'], standalone_mode=False)",
+    ],
+)
+def test_nothing_heavy_is_loaded_before_it_is_used(code: str) -> None:
+    shown = f"{code}\nimport sys\nprint(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", shown], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_all_packages_are_installed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert sorted(settings["packages"]) == PACKAGES
+    assert settings["package-dir"] == {name: folder for name, folder in FOLDERS.items() if name != folder}
+
+
+def test_the_tests_mirror_the_packages() -> None:
+    tests = ROOT / "tests"
+    folders = {file.parent.relative_to(tests).as_posix() for file in tests.rglob("test_*.py")} - {"."}
+    packages = {FILES[package].parent.relative_to(ROOT).as_posix() for package in PACKAGES}
+    assert folders - packages == OTHER_TESTS
