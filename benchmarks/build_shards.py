@@ -29,12 +29,12 @@ Work = list[tuple[str, np.ndarray]]
 
 
 def bare_loop(shards: Path, source: Path, work: Work) -> None:
-    plan = ShardSet.open(shards).manifest.plan
-    images = open_images(plan["poses"]["dataset"]["name"], source, plan["poses"]["dataset"]["options"])
+    plan = ShardSet.open(shards).plan
+    images = open_images(plan.poses.dataset.name, source, plan.poses.dataset.options)
     shapes = image_shapes(plan)
     for path, boxes in work:
-        for crop in cut_crops(images.read(path), boxes, shapes, plan["border"]):
-            encode_jpeg(crop, plan["quality"])
+        for crop in cut_crops(images.read(path), boxes, shapes, plan.border):
+            encode_jpeg(crop, plan.quality)
 
 
 def bare_seconds(shards: Path, source: Path, workers: int) -> float:

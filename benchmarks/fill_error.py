@@ -47,7 +47,7 @@ def main() -> None:
         poses.column("joints")[rows],
         poses.column("image_sizes")[rows],
         poses.column("pids")[rows],
-        poses.confidence,
+        poses.plan.confidence,
         arguments.count,
         arguments.seed,
     )

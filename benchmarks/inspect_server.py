@@ -34,8 +34,8 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode, urlsplit
 
-from reidprep.shards.format import SCHEMA
-from reidprep.store.manifest import MANIFEST, StoreFile, read_manifest
+from reidprep.shards.format import SHARDS, ShardFile
+from reidprep.store.manifest import MANIFEST, read_manifest
 
 COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()", "inspect"]
 CONNECTIONS = 6
@@ -55,21 +55,21 @@ FILTERS: list[dict[str, object]] = [
 
 def multiply(shards: Path, out: Path, times: int) -> Path:
     """A shard directory with the samples of `shards` so many times, without a copy of a byte."""
-    manifest = read_manifest(shards, SCHEMA)
+    manifest = read_manifest(shards, SHARDS)
     out.mkdir()
-    parts: list[StoreFile] = []
-    for part in manifest.files:
-        split = part.name.split("-")[0]
+    files: list[ShardFile] = []
+    for file in manifest.files:
+        split = file.name.split("-")[0]
         for _ in range(times):
-            name = f"{split}-{sum(other.name.startswith(split) for other in parts):05d}.h5"
-            os.link(shards / part.name, out / name)
-            parts.append(dataclasses.replace(part, name=name))
-    images = {split: count * times for split, count in manifest.summary["images"].items()}
+            name = f"{split}-{sum(other.name.startswith(split) for other in files):05d}.h5"
+            os.link(shards / file.name, out / name)
+            files.append(dataclasses.replace(file, name=name))
+    images = {split: count * times for split, count in manifest.summary.images.items()}
     changed = dataclasses.replace(
         manifest,
         source=(shards / manifest.source).resolve().as_posix(),
-        parts=tuple(parts),
-        summary={**manifest.summary, "images": images},
+        files=tuple(files),
+        totals=dataclasses.replace(manifest.summary, images=images),
     )
     (out / MANIFEST).write_text(changed.to_json())
     return out
@@ -186,7 +186,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.shards.resolve().parent) as folder:
         for times in arguments.times:
             shards = multiply(arguments.shards, Path(folder) / str(times), times)
-            print(f"{times} x the samples: {read_manifest(shards, SCHEMA).rows:,}")
+            print(f"{times} x the samples: {read_manifest(shards, SHARDS).rows:,}")
             measure(shards, arguments.rounds, arguments.per_page)
 
 

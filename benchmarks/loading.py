@@ -48,12 +48,12 @@ class OnTheFly(Dataset):
     """What a toolkit without shards does for the same network input, with the fastest decoder and warps at hand."""
 
     def __init__(self, shards: ShardSet, source: Path) -> None:
-        plan = shards.manifest.plan
+        plan = shards.plan
         # The toolkit would hold the boxes in memory, as its list of files.
         self.boxes, self.pids = shards.column("boxes"), shards.pids
         self.paths = [str(source / path) for path in shards.column("paths")]
-        self.shapes = [(*plan["whole_size"], 3)] + [(*plan["part_size"], 3)] * 4
-        self.border = plan["border"]
+        self.shapes = [(*plan.whole_size, 3)] + [(*plan.part_size, 3)] * 4
+        self.border = plan.border
         means = ChannelMeans.of(shards)
         self.means = torch.tensor([means.whole, *means.parts])[..., None, None]
 
@@ -117,11 +117,11 @@ def network_input(shards: ShardSet, rows: list[int]) -> dict[str, torch.Tensor]:
 
 def never_encoded(shards: ShardSet, source: Path, rows: list[int]) -> dict[str, torch.Tensor]:
     """The same from crops that are cut at full size and never encoded."""
-    plan = shards.manifest.plan
-    images = open_images(plan["poses"]["dataset"]["name"], source, plan["poses"]["dataset"]["options"])
+    plan = shards.plan
+    images = open_images(plan.poses.dataset.name, source, plan.poses.dataset.options)
     shapes = [(*shards.full_sizes[view], 3) for view in ("whole", *["parts"] * 4, "image")]
     paths, boxes = shards.column("paths"), shards.column("boxes")
-    crops = [cut_crops(images.read(str(paths[row])), boxes[row], shapes, plan["border"]) for row in rows]
+    crops = [cut_crops(images.read(str(paths[row])), boxes[row], shapes, plan.border) for row in rows]
     stacked = {
         "whole": [cut[0] for cut in crops],
         "parts": [np.stack(cut[1:5]) for cut in crops],

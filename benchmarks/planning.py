@@ -21,15 +21,26 @@ import numpy as np
 
 from reidprep.files import write_file
 from reidprep.poses.extract import ExtractOptions, fingerprint
-from reidprep.poses.format import SCHEMA, Poses, poses_bytes
+from reidprep.poses.format import (
+    POSES,
+    DatasetPlan,
+    EstimatorPlan,
+    PoseFile,
+    PosePlan,
+    Poses,
+    PoseStatistics,
+    PoseSummary,
+    poses_bytes,
+)
 from reidprep.poses.reader import PoseSet
 from reidprep.records import Record
 from reidprep.skeleton import JOINTS
+from reidprep.store.fields import plain
 from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import StoreFile, read_manifest
+from reidprep.store.manifest import Format, StoreFile, read_manifest
 from reidprep.store.writer import StoreWriter
 
-MANIFEST = Schema("reidprep.benchmark", 1)
+FORMAT = Format(Schema("reidprep.benchmark", 1), dict, dict, dict, most_rows=lambda plan: ROWS + SAMPLES)
 # As many as `extract-poses` and `build-shards` write.
 ROWS, SAMPLES = ExtractOptions().rows_per_part, 1024
 
@@ -67,7 +78,7 @@ def shard_part(number: int) -> StoreFile:
 def manifest(make: Callable[[int], StoreFile], parts: int, folder: Path) -> dict[str, float]:
     """Adding parts, with a sync of the journal each; finishing; reading."""
     times = [time.perf_counter()]
-    with StoreWriter(folder / "parts", MANIFEST, "", {}) as directory:
+    with StoreWriter(folder / "parts", FORMAT, "", {}) as directory:
         for number in range(parts):
             directory.add(make(number))
             if number == parts // 2:
@@ -76,7 +87,7 @@ def manifest(make: Callable[[int], StoreFile], parts: int, folder: Path) -> dict
         started = time.process_time()
         directory.finish({})
     finished = time.process_time()
-    read_manifest(folder / "parts", MANIFEST)
+    read_manifest(folder / "parts", FORMAT)
     halves = np.diff(times) / parts * 2
     return {
         "ms per part, first half": 1e3 * halves[0],
@@ -89,7 +100,7 @@ def manifest(make: Callable[[int], StoreFile], parts: int, folder: Path) -> dict
 
 def rewritten(parts: int, folder: Path) -> dict[str, float]:
     """What one more part would take if it meant to write the manifest anew."""
-    made = [pose_part(number).content() for number in range(parts)]
+    made = [plain(pose_part(number)) for number in range(parts)]
     started = time.process_time()
     write_file(folder / "manifest.json", json.dumps(made, indent=1).encode())
     return {"s for one part": time.process_time() - started}
@@ -98,7 +109,11 @@ def rewritten(parts: int, folder: Path) -> dict[str, float]:
 def poses(parts: int, folder: Path) -> dict[str, float]:
     """Reading what the plan of a shard directory needs of the poses."""
     rng = np.random.default_rng(0)
-    with StoreWriter(folder / "poses", SCHEMA, "", {"confidence": 0.3, "estimator": {}, "dataset": {}}) as directory:
+    counted = PoseStatistics(images={}, joints_found=(0,) * len(JOINTS))
+    dataset = DatasetPlan(name="csv", options={}, splits=(), limit=None, images=ROWS * parts, records_sha256="")
+    estimator = EstimatorPlan(name="none", weights_sha256="", score_scale="", device="cpu")
+    plan = PosePlan(dataset=dataset, estimator=estimator, confidence=0.3, rows_per_part=ROWS)
+    with StoreWriter(folder / "poses", POSES, "", plan) as directory:
         content = Poses(
             paths=np.array([record.path for record in records(ROWS)]),
             pids=np.arange(ROWS),
@@ -110,11 +125,11 @@ def poses(parts: int, folder: Path) -> dict[str, float]:
             image_sizes=np.full((ROWS, 2), 64, np.int32),
             channel_means=rng.random((ROWS, 3)).astype(np.float32),
         )
-        data = poses_bytes(content, {})
+        data = poses_bytes(content, plan)
         for number in range(parts):
             sha256 = write_file(folder / "poses" / f"part-{number:05d}.h5", data)
-            directory.add(StoreFile(f"part-{number:05d}.h5", ROWS, sha256, (), {}))
-        directory.finish({})
+            directory.add(PoseFile(f"part-{number:05d}.h5", ROWS, sha256, (), counted))
+        directory.finish(PoseSummary(images={}, skipped=0, joints_found=(0,) * len(JOINTS)))
     before = peak()
     started = time.process_time()
     found = PoseSet(folder / "poses")

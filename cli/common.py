@@ -120,7 +120,7 @@ def print_skipped(skipped: list[Any]) -> None:
     if skipped:
         print_listed(
             f"{len(skipped)} images were skipped:",
-            [f"{entry['path']}: {entry['reason']}" for entry in skipped],
+            [f"{entry.path}: {entry.reason}" for entry in skipped],
             "; the manifest lists all",
         )
 

@@ -102,7 +102,7 @@ def run_demo(
 
     result.images = shards.rows
     result.skipped = len(poses.skipped) + len(shards.skipped)
-    result.joints_found = sum(poses.summary["joints_found"]) / len(poses.summary["joints_found"])
+    result.joints_found = sum(poses.summary.joints_found) / len(poses.summary.joints_found)
     if data is None:
         result.pck = _pck(source, PoseSet(out / "poses"))
     return result

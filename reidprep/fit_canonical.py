@@ -48,15 +48,15 @@ def fit_canonical(
     result = learn(
         chosen.joints,
         chosen.image_sizes,
-        confidence=poses.confidence if confidence is None else confidence,
+        confidence=poses.plan.confidence if confidence is None else confidence,
         count=count,
         rng=np.random.default_rng(seed),
         provenance={
-            "dataset": poses.dataset["name"],
+            "dataset": poses.plan.dataset.name,
             "split": split,
             "seed": seed,
-            "estimator": poses.estimator["name"],
-            "weights_sha256": poses.estimator["weights_sha256"],
+            "estimator": poses.plan.estimator.name,
+            "weights_sha256": poses.plan.estimator.weights_sha256,
         },
     )
     try:

@@ -6,30 +6,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reidprep.poses.format import SCHEMA as POSES
+from reidprep.poses.format import POSES
 from reidprep.poses.reader import PoseSet
 from reidprep.records import SPLITS, SplitCounts
-from reidprep.shards.format import SCHEMA as SHARDS
+from reidprep.shards.format import SHARDS
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS
-from reidprep.store.manifest import MANIFEST, Manifest, checked_fields, read_manifest
+from reidprep.store.fields import plain
+from reidprep.store.manifest import MANIFEST, read_manifest
 
 
 def describe(path: Path) -> dict[str, Any]:
     """What a directory holds, as JSON values: kind, plan, counts per split, joints, skipped files, size on disk.
 
     Raises:
-        ReidError: no readable manifest of a known version, or a damaged part.
+        ReidError: no readable manifest of a known version, or a damaged file.
     """
     manifest = read_manifest(path, POSES, SHARDS)
-    with checked_fields(path):
-        return _description(path, manifest)
-
-
-def _description(path: Path, manifest: Manifest) -> dict[str, Any]:
-    is_poses = manifest.schema == POSES
-    files = [MANIFEST, *(part.name for part in manifest.files)]
-    joints = manifest.summary.get("joints_found" if is_poses else "joints_filled", [])
+    is_poses = manifest.schema == POSES.schema
+    files = [MANIFEST, *(file.name for file in manifest.files)]
+    joints = "joints_found" if is_poses else "joints_filled"
+    summary = plain(manifest.totals) if manifest.complete else {}
     return {
         "kind": manifest.schema.name.removeprefix("reidprep."),
         "version": manifest.schema.version,
@@ -40,14 +37,10 @@ def _description(path: Path, manifest: Manifest) -> dict[str, Any]:
         "files": len(files),
         "bytes": sum((path / name).stat().st_size for name in files if (path / name).exists()),
         "splits": _splits(path, is_poses) if manifest.complete else {},
-        "joints_found" if is_poses else "joints_filled": dict(zip(JOINTS, joints, strict=False)),
-        "summary": {
-            key: value
-            for key, value in manifest.summary.items()
-            if key not in ("joints_found", "joints_filled", "train_labels")
-        },
-        "skipped": manifest.skipped,
-        "plan": dict(manifest.plan),
+        joints: dict(zip(JOINTS, summary.get(joints, ()), strict=False)),
+        "summary": {key: value for key, value in summary.items() if key not in (joints, "train_labels")},
+        "skipped": plain(manifest.skipped),
+        "plan": dict(manifest.parameters),
     }
 
 

@@ -1,24 +1,24 @@
-"""Check a directory of parts against its manifest, down to single images."""
+"""Check a directory of files against its manifest, down to single images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from reidprep.errors import ImageError, ReidError
-from reidprep.export.webdataset import SCHEMA as TARS
+from reidprep.export.webdataset import TARS
 from reidprep.files import file_sha256
-from reidprep.poses import format as poses
-from reidprep.poses.format import read_poses
+from reidprep.poses.format import POSES, read_poses
 from reidprep.progress import Progress, unseen
-from reidprep.shards import format as shards
-from reidprep.shards.exclusions import EXCLUDE
 from reidprep.shards.file import open_shard, read_images
-from reidprep.store.manifest import JOURNAL, MANIFEST, Manifest, StoreFile, checked_fields, read_manifest
+from reidprep.shards.format import SHARDS, ShardManifest, image_shapes
+from reidprep.store.hdf5 import Schema
+from reidprep.store.manifest import JOURNAL, MANIFEST, AnyFile, Format, read_manifest
 
 
 @dataclass(frozen=True)
@@ -48,83 +48,87 @@ def verify(path: Path, *, workers: int = 1, progress: Progress = unseen) -> list
     Raises:
         ReidError: no readable manifest of a known version.
     """
-    manifest = read_manifest(path, *_CHECKS)
+    manifest = read_manifest(path, *_FORMATS)
     faults = [] if manifest.complete else [Fault(MANIFEST, None, "not complete; run the command again to finish")]
     check = _CHECKS[manifest.schema]
     done = 0
-    with checked_fields(path), ThreadPoolExecutor(workers) as executor:
-        for part in manifest.files:
-            faults += _part_faults(path / part.name, part, lambda file, part: check(file, part, manifest, executor))
-            done += part.rows
+    with ThreadPoolExecutor(workers) as executor:
+        for file in manifest.files:
+            faults += _file_faults(path / file.name, file, lambda found, file: check(found, file, manifest, executor))
+            done += file.rows
             progress(done, manifest.rows)
-    named = {MANIFEST, JOURNAL, EXCLUDE, *(part.name for part in manifest.files)}
+    [beside] = [format.beside for format in _FORMATS if format.schema == manifest.schema]
+    named = {MANIFEST, JOURNAL, *beside, *(file.name for file in manifest.files)}
     faults += [
         Fault(name, None, "is not in the manifest") for name in sorted({entry.name for entry in path.iterdir()} - named)
     ]
     return faults
 
 
-Check = Callable[[Path, StoreFile], Iterator[Fault]]
+Check = Callable[[Path, AnyFile], Iterator[Fault]]
 
 
-def _part_faults(file: Path, part: StoreFile, check: Check) -> list[Fault]:
-    digest = file_sha256(file)
+def _file_faults(path: Path, file: AnyFile, check: Check) -> list[Fault]:
+    digest = file_sha256(path)
     if digest is None:
-        return [Fault(part.name, None, "missing or unreadable")]
-    faults = [Fault(part.name, None, "SHA-256 differs from the manifest")] if digest != part.sha256 else []
+        return [Fault(file.name, None, "missing or unreadable")]
+    faults = [Fault(file.name, None, "SHA-256 differs from the manifest")] if digest != file.sha256 else []
     try:
-        return faults + list(check(file, part))
+        return faults + list(check(path, file))
     except ReidError as error:
-        return [*faults, Fault(part.name, None, str(error).removeprefix(f"{file}: "))]
+        return [*faults, Fault(file.name, None, str(error).removeprefix(f"{path}: "))]
 
 
-def _row_count(part: StoreFile, rows: int) -> Iterator[Fault]:
-    if rows != part.rows:
-        yield Fault(part.name, None, f"holds {rows} rows, the manifest says {part.rows}")
+def _row_count(file: AnyFile, rows: int) -> Iterator[Fault]:
+    if rows != file.rows:
+        yield Fault(file.name, None, f"holds {rows} rows, the manifest says {file.rows}")
 
 
-def _pose_faults(file: Path, part: StoreFile, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
-    content = read_poses(file)
-    yield from _row_count(part, len(content))
+def _pose_faults(path: Path, file: AnyFile, manifest: object, executor: ThreadPoolExecutor) -> Iterator[Fault]:
+    content = read_poses(path)
+    yield from _row_count(file, len(content))
     for row in np.flatnonzero((content.image_sizes < 1).any(axis=1)):
-        yield Fault(part.name, int(row), f"image size {content.image_sizes[row].tolist()}")
+        yield Fault(file.name, int(row), f"image size {content.image_sizes[row].tolist()}")
 
 
-def _shard_faults(file: Path, part: StoreFile, manifest: Manifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
-    shard = open_shard(file)
+def _shard_faults(path: Path, file: AnyFile, manifest: ShardManifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
+    shard = open_shard(path)
     with shard.file:
-        shapes = shards.image_shapes(manifest.plan)
+        shapes = image_shapes(manifest.plan)
         rows = len(shard.columns["paths"])
-        yield from _row_count(part, rows)
+        yield from _row_count(file, rows)
         offsets = shard.offsets.astype(np.int64)
         if len(offsets) != rows * len(shapes) + 1 or len(shard.crc32) != rows:
-            yield Fault(part.name, None, "offsets or checksums do not fit the number of rows")
+            yield Fault(file.name, None, "offsets or checksums do not fit the number of rows")
             return
         if offsets[0] != 0 or offsets[-1] != len(shard.images) or (np.diff(offsets) < 0).any():
-            yield Fault(part.name, None, "offsets do not cover the image bytes in order")
+            yield Fault(file.name, None, "offsets do not cover the image bytes in order")
             return
 
         def image_fault(row: int) -> Fault | None:
             try:
-                read_images(shard.images, shard.offsets, shard.crc32, row, shapes, manifest.plan["encoding"])
+                read_images(shard.images, shard.offsets, shard.crc32, row, shapes, manifest.plan.encoding)
             except (ImageError, OSError) as error:
-                return Fault(part.name, row, str(error))
+                return Fault(file.name, row, str(error))
             return None
 
         yield from (fault for fault in executor.map(image_fault, range(rows)) if fault)
         for name in ("joints_filled", "boxes", "residuals"):
             odd = np.argwhere(~np.isfinite(shard.columns[name]))[:, 0]
             for row in np.unique(odd):
-                yield Fault(part.name, int(row), f"{name} holds values that are not finite")
+                yield Fault(file.name, int(row), f"{name} holds values that are not finite")
         boxes = shard.columns["boxes"]
         for row in np.flatnonzero((boxes[..., 2:] <= boxes[..., :2]).any(axis=(1, 2))):
-            yield Fault(part.name, int(row), "a box is empty")
+            yield Fault(file.name, int(row), "a box is empty")
 
 
-def _no_further_faults(
-    file: Path, part: StoreFile, manifest: Manifest, executor: ThreadPoolExecutor
-) -> Iterator[Fault]:
+def _no_further_faults(path: Path, file: AnyFile, manifest: object, executor: ThreadPoolExecutor) -> Iterator[Fault]:
     return iter(())
 
 
-_CHECKS = {poses.SCHEMA: _pose_faults, shards.SCHEMA: _shard_faults, TARS: _no_further_faults}
+_FORMATS: tuple[Format[Any, Any, Any], ...] = (POSES, SHARDS, TARS)
+_CHECKS: Mapping[Schema, Callable[[Path, AnyFile, Any, ThreadPoolExecutor], Iterator[Fault]]] = {
+    POSES.schema: _pose_faults,
+    SHARDS.schema: _shard_faults,
+    TARS.schema: _no_further_faults,
+}

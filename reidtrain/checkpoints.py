@@ -82,7 +82,7 @@ class Checkpoint:
         if self.source.get("kind") != "shards":
             return
         about = shards.manifest
-        schema, alignment = [about.schema.name, about.schema.version], about.plan.get("alignment")
+        schema, alignment = [about.schema.name, about.schema.version], about.plan.alignment
         for name, theirs, ours in (
             ("schema", schema, self.source.get("schema")),
             ("alignment", alignment, self.source.get("alignment")),

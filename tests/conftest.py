@@ -16,7 +16,10 @@ from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.base import PoseEstimator
 from reidprep.estimators.registry import create_estimator
 from reidprep.poses.extract import extract_poses
+from reidprep.poses.format import DatasetPlan, EstimatorPlan
 from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.shards.format import PosesUsed, ShardFile, ShardPlan, ShardStatistics, ShardSummary, StoredMeans
+from reidprep.skeleton import JOINTS
 from reidprep.synth.dataset import generate
 
 if TYPE_CHECKING:
@@ -47,6 +50,60 @@ def _folder_from(variable: str, what: str) -> Path:
     if not path.is_dir():
         pytest.fail(f"{variable} is set to {path}, which is no folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def shard_plan() -> Callable[..., ShardPlan]:
+    """Makes the plan of shards that nobody built, with the fields given."""
+    dataset = DatasetPlan(name="csv", options={}, splits=("train",), limit=None, images=1, records_sha256="0")
+    estimator = EstimatorPlan(name="hand", weights_sha256="0", score_scale="none", device="cpu")
+    poses = PosesUsed(
+        tool="a test", sha256="0", dataset=dataset, estimator=estimator, confidence=0.3, rows_per_part=1024
+    )
+    fields = {
+        "poses": poses,
+        "canonical_sha256": "0",
+        "alignment": "pose",
+        "beta": 3 / 48,
+        "confidence": 0.3,
+        "whole_size": (384, 192),
+        "part_size": (96, 192),
+        "image_size": None,
+        "encoding": "jpeg",
+        "quality": 90,
+        "border": (0, 0, 0),
+        "samples_per_shard": 1024,
+    }
+    return lambda **changes: ShardPlan(**{**fields, **changes})
+
+
+@pytest.fixture(scope="session")
+def shard_summary() -> Callable[..., ShardSummary]:
+    """Makes the summary of such shards, with the fields given."""
+    fields = {
+        "images": {},
+        "skipped": 0,
+        "skipped_in_poses": 0,
+        "train_labels": {},
+        "channel_means": StoredMeans(whole=(0, 0, 0), parts=((0, 0, 0),) * 4, image=None),
+        "joints_filled": (0,) * len(JOINTS),
+        "flags": {},
+    }
+    return lambda **changes: ShardSummary(**{**fields, **changes})
+
+
+@pytest.fixture(scope="session")
+def shard_file() -> Callable[..., ShardFile]:
+    """Makes an entry for a shard file: name, rows, hash and split."""
+
+    def make(name: str, rows: int, sha256: str, split: str) -> ShardFile:
+        sums = ((0, 0, 0),) * 5
+        statistics = ShardStatistics(
+            split=split, pids=(), channel_sums=sums, joints_filled=(0,) * len(JOINTS), flags={}
+        )
+        return ShardFile(name, rows, sha256, (), statistics)
+
+    return make
 
 
 @pytest.fixture(scope="session")

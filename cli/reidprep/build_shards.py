@@ -131,6 +131,7 @@ def build_shards(
     from reidprep.shards.build import BuildOptions
     from reidprep.shards.build import build_shards as run
     from reidprep.shards.exclusions import read_exclusions, unknown_paths
+    from reidprep.store.fields import plain
 
     place = executor_settings(shaping)
     if image_size and not with_image:
@@ -163,16 +164,16 @@ def build_shards(
     if as_json:
         print_json(
             {"out": str(out), "rows": manifest.rows, "seconds": round(seconds, 2)}
-            | dict(summary)
-            | {"skipped_files": manifest.skipped, "unknown_excluded": unknown}
+            | plain(summary)
+            | {"skipped_files": plain(manifest.skipped), "unknown_excluded": unknown}
         )
     else:
-        counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
-        share = sum(summary["joints_filled"]) / len(summary["joints_filled"])
+        counts = ", ".join(f"{count} {split}" for split, count in summary.images.items())
+        share = sum(summary.joints_filled) / len(summary.joints_filled)
         click.echo(f"{manifest.rows} samples ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}")
-        doubtful = ", ".join(f"{count} {name.lower()}" for name, count in summary["flags"].items() if count)
+        doubtful = ", ".join(f"{count} {name.lower()}" for name, count in summary.flags.items() if count)
         click.echo(f"flagged: {doubtful or 'none'}")
-        if left_out := sum(summary["excluded"].values()):
+        if left_out := sum(summary.excluded.values()):
             click.echo(f"excluded: {left_out} images, as {exclude} says")
     if unknown:
         print_listed(f"{len(unknown)} images that {exclude} lists are not among the poses:", unknown)

@@ -93,6 +93,7 @@ def extract_poses(
     from reidprep.estimators.registry import create_estimator
     from reidprep.poses.extract import ExtractOptions
     from reidprep.poses.extract import extract_poses as run
+    from reidprep.store.fields import plain
 
     place = executor_settings(settings)
     settings = estimator_settings(estimator, settings)
@@ -122,11 +123,11 @@ def extract_poses(
     if as_json:
         print_json(
             {"out": str(out), "dataset": data.name, "rows": manifest.rows, "seconds": round(seconds, 2)}
-            | dict(manifest.summary)
-            | {"skipped_files": manifest.skipped, "notes": list(data.notes)}
+            | plain(manifest.summary)
+            | {"skipped_files": plain(manifest.skipped), "notes": list(data.notes)}
         )
     else:
-        found = manifest.summary["joints_found"]
+        found = manifest.summary.joints_found
         click.echo(f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}")
     print_skipped(manifest.skipped)
     if manifest.skipped:

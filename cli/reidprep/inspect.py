@@ -65,7 +65,7 @@ def inspect(
     from reidprep.inspect.runs import find_run_pictures
     from reidprep.inspect.security import LOOPBACK, Hosts
     from reidprep.inspect.server import address_of, listen, serve
-    from reidprep.shards.exclusions import EXCLUDE
+    from reidprep.poses.format import EXCLUDE
 
     listener = listen(host, port)
     samples = open_samples(directory, source)

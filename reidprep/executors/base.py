@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from reidprep.store.manifest import StoreFile
+from reidprep.store.manifest import AnyFile
 
 Advance = Callable[[int], None]
 """To be called with the number of images that have been dealt with since the last call."""
@@ -31,7 +31,7 @@ class Job(Protocol[Task_contra]):
         """See the class."""
         ...
 
-    def start(self) -> Callable[[Task_contra], StoreFile]:
+    def start(self) -> Callable[[Task_contra], AnyFile]:
         """Get ready to make parts, one at a time, in a process that does nothing else.
 
         Returns:
@@ -42,9 +42,7 @@ class Job(Protocol[Task_contra]):
         """
         ...
 
-    def make_all(
-        self, tasks: Sequence[Task_contra], workers: int, advance: Advance
-    ) -> Generator[StoreFile, None, None]:
+    def make_all(self, tasks: Sequence[Task_contra], workers: int, advance: Advance) -> Generator[AnyFile, None, None]:
         """Make parts on this machine, in the order of the tasks, by `workers` threads or processes.
 
         Raises:
@@ -65,7 +63,7 @@ class Executor(Protocol):
         """See the class."""
         ...
 
-    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[StoreFile, None, None]:
+    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[AnyFile, None, None]:
         """Have the part of every task made, in any order. To be closed if not all of them are taken.
 
         Raises:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from reidprep.errors import ReidError
 from reidprep.executors.base import Advance, Job, Task
-from reidprep.store.manifest import StoreFile
+from reidprep.store.manifest import AnyFile
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -110,6 +110,6 @@ class LocalExecutor:
     workers: int = 1
     device: None = None
 
-    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[StoreFile, None, None]:
+    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[AnyFile, None, None]:
         """See `Executor.make`."""
         yield from job.make_all(tasks, self.workers, advance)

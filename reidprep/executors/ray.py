@@ -15,7 +15,7 @@ from reidprep.executors.base import Advance, Job, Task
 from reidprep.executors.ray_cluster import connected
 from reidprep.executors.ray_worker import Setup, Worker, shared_file, versions
 from reidprep.files import TOOL
-from reidprep.store.manifest import StoreFile
+from reidprep.store.manifest import AnyFile
 
 # A part that its worker does not survive so many times more is given up.
 _RETRIES = 3
@@ -45,7 +45,7 @@ class RayExecutor:
         """See `Executor.device`."""
         return "cuda" if self.gpus_per_worker else "cpu"
 
-    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[StoreFile, None, None]:
+    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[AnyFile, None, None]:
         """See `Executor.make`."""
         if not tasks:
             return
@@ -67,7 +67,7 @@ class RayExecutor:
                     ray.kill(worker)
 
 
-def _results(workers: Sequence[Any], setup: Any, tasks: Sequence[Any]) -> Iterator[StoreFile | ReidError]:
+def _results(workers: Sequence[Any], setup: Any, tasks: Sequence[Any]) -> Iterator[AnyFile | ReidError]:
     """What becomes of the tasks, in any order; `setup` is the reference to what `Worker.make` takes."""
     import ray
     from ray.util import ActorPool

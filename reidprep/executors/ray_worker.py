@@ -17,7 +17,7 @@ from reidprep.errors import ReidError
 from reidprep.executors.base import Job
 from reidprep.executors.local import limit_threads
 from reidprep.files import TOOL, write_file
-from reidprep.store.manifest import StoreFile
+from reidprep.store.manifest import AnyFile
 
 # A network file system may show a new file only after some seconds.
 _LOOKS = 10
@@ -53,12 +53,12 @@ class Worker:
     """Makes parts, one at a time, on one core."""
 
     def __init__(self) -> None:
-        self._make: Callable[[Any], StoreFile] | None = None
+        self._make: Callable[[Any], AnyFile] | None = None
 
     def ready(self) -> None:
         """Answer once the worker is there."""
 
-    def make(self, setup: Sequence[Any], task: Any) -> StoreFile | ReidError:
+    def make(self, setup: Sequence[Any], task: Any) -> AnyFile | ReidError:
         """Make the part of a task.
 
         Args:
@@ -76,7 +76,7 @@ class Worker:
             return error
 
 
-def _started(reference: Any) -> Callable[[Any], StoreFile]:
+def _started(reference: Any) -> Callable[[Any], AnyFile]:
     import ray
 
     setup: Setup = ray.get(reference)

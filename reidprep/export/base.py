@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.poses.format import SCHEMA as POSES
-from reidprep.shards.format import SCHEMA as SHARDS
-from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import read_manifest
+from reidprep.poses.format import POSES
+from reidprep.shards.format import SHARDS
+from reidprep.store.manifest import Format, read_manifest
 
-FORMATS: Mapping[str, Schema] = {"coco": POSES, "openpose": POSES, "webdataset": SHARDS}
+FORMATS: Mapping[str, Format[Any, Any, Any]] = {"coco": POSES, "openpose": POSES, "webdataset": SHARDS}
 """The formats, and the kind of directory that each is made from."""
 
 
@@ -44,9 +43,9 @@ def check_kind(path: Path, format: str) -> None:
         ReidError: it is not, or neither poses nor shards.
     """
     schema = read_manifest(path, POSES, SHARDS).schema
-    if schema != FORMATS[format]:
-        kind, other = (wanted.name.removeprefix("reidprep.") for wanted in (FORMATS[format], schema))
-        possible = " or ".join(f"--format {name}" for name, wanted in FORMATS.items() if wanted == schema)
+    if schema != FORMATS[format].schema:
+        kind, other = (wanted.name.removeprefix("reidprep.") for wanted in (FORMATS[format].schema, schema))
+        possible = " or ".join(f"--format {name}" for name, wanted in FORMATS.items() if wanted.schema == schema)
         raise ReidError(
             f"{path}: holds {other}, but --format {format} takes {kind}; use {possible}, or give the {kind}"
         )

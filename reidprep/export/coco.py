@@ -22,6 +22,7 @@ from reidprep.poses.reader import PoseSet
 from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Split
 from reidprep.skeleton import COCO17_JOINTS, COCO17_NAMES, JOINTS, indices
+from reidprep.store.fields import plain
 
 SCHEMA = {"schema": OURS, "version": 1}
 """Stands in `info.reidprep`: annotations have the field `joints`, (18, 3) x, y, score in the order of `JOINTS`."""
@@ -71,9 +72,9 @@ def export_coco(
 
     def lines(of: Callable[[Poses, int, float], Iterator[str]], done: int) -> Iterator[str]:
         number = 0
-        for piece in map(poses.read_part, poses.manifest.files):
+        for piece in map(poses.read_file, poses.manifest.files):
             piece = take(piece, np.flatnonzero(np.isin(piece.splits, list(images))))
-            yield from of(piece, number + 1, poses.confidence)
+            yield from of(piece, number + 1, poses.plan.confidence)
             number += len(piece)
             # The file has two passes over the poses.
             progress((done + number) // 2, total)
@@ -102,9 +103,9 @@ def _head(poses: PoseSet) -> str:
         "reidprep": {
             **SCHEMA,
             "joints": JOINTS,
-            "confidence": poses.confidence,
-            "estimator": poses.estimator,
-            "dataset": poses.dataset,
+            "confidence": poses.plan.confidence,
+            "estimator": plain(poses.plan.estimator),
+            "dataset": plain(poses.plan.dataset),
         },
     }
     person = {

@@ -57,7 +57,7 @@ def export_openpose(
     images: dict[str, int] = {split: 0 for split in SPLITS if split in splits}
     size = 0
     with whole_folder(out, SUFFIX, overwrite=overwrite) as write:
-        for piece in map(poses.read_part, poses.manifest.files):
+        for piece in map(poses.read_file, poses.manifest.files):
             values = exact(piece.joints)
             for row in np.flatnonzero(np.isin(piece.splits, splits)):
                 data = _person(values[row], int(piece.pids[row]))

@@ -5,7 +5,6 @@ Members that belong together stand one after the other and share their name up t
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -25,17 +24,72 @@ from reidprep.export.base import Exported, exact
 from reidprep.files import file_sha256, whole_file
 from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Split
-from reidprep.shards.format import image_shapes
+from reidprep.shards.format import ShardManifest, ShardPlan, StoredMeans, image_shapes
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS, PARTS
+from reidprep.store.fields import Count, Id, Positive
 from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import Manifest, StoreFile
+from reidprep.store.manifest import Format, Origin, StoreFile
 from reidprep.store.writer import StoreWriter, relative_source
 
-SCHEMA = Schema("reidprep.webdataset", 1)
 SAMPLES_PER_TAR = 1000
 VIEWS = ("whole", *PARTS, "image")
 """Names of a sample's images, in the order in which shards store them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsUsed(ShardPlan, Origin):
+    """The shards that were exported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarPlan:
+    """Every parameter that shapes tar files.
+
+    Attributes:
+        shards: what was exported.
+        splits: those that were.
+        samples_per_tar: samples per file.
+        members: names of a sample's members, without the key.
+    """
+
+    shards: ShardsUsed
+    splits: tuple[Split, ...]
+    samples_per_tar: Positive
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarStatistics:
+    """What a file is of: samples of one split."""
+
+    split: Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarSummary:
+    """Totals, and what is needed to train.
+
+    Attributes:
+        images: by split.
+        joints: names, in the order of all columns.
+        train_labels: as those of the shards.
+        channel_means: as those of the shards.
+    """
+
+    images: Mapping[str, Count]
+    joints: tuple[str, ...]
+    train_labels: Mapping[Id, Count]
+    channel_means: StoredMeans
+
+
+TARS = Format(
+    Schema("reidprep.webdataset", 1),
+    TarPlan,
+    TarSummary,
+    TarStatistics,
+    most_rows=lambda plan: plan.samples_per_tar,
+)
 
 
 @dataclass(frozen=True)
@@ -78,8 +132,8 @@ def export_webdataset(
     if not total:
         raise ReidError(f"{shards_path}: no sample in the splits {', '.join(sets)}")
     manifest = ShardSet.open(shards_path).manifest
-    plan = _plan(manifest, list(sets), samples_per_tar)
-    with StoreWriter(out, SCHEMA, relative_source(shards_path, out), plan, overwrite=overwrite) as directory:
+    plan = _plan(manifest, tuple(sets), samples_per_tar)
+    with StoreWriter(out, TARS, relative_source(shards_path, out), plan, overwrite=overwrite) as directory:
         tars = [
             _Tar(f"{split}-{number:05d}.tar", split, shards, start, min(start + samples_per_tar, len(shards)))
             for split, shards in sets.items()
@@ -93,47 +147,39 @@ def export_webdataset(
             keys = sample_keys({split: shards.column("paths").tolist() for split, shards in sets.items()})
         for tar in missing:
             with whole_file(out / tar.name) as file:
-                for _ in _write_tar(file, tar, keys[tar.split], plan["members"]):
+                for _ in _write_tar(file, tar, keys[tar.split], plan.members):
                     done += 1
                     progress(done, total)
             sha256 = file_sha256(out / tar.name)
             if sha256 is None:
                 raise ReidError(f"{out / tar.name}: cannot be read back; run the command again")
-            directory.add(StoreFile(tar.name, tar.stop - tar.start, sha256, statistics={"split": tar.split}))
+            directory.add(StoreFile(tar.name, tar.stop - tar.start, sha256, (), TarStatistics(split=tar.split)))
         images: dict[str, int] = {split: len(shards) for split, shards in sets.items()}
-        directory.finish(_summary(manifest, images))
+        labels, means = manifest.summary.train_labels, manifest.summary.channel_means
+        directory.finish(TarSummary(images=images, joints=JOINTS, train_labels=labels, channel_means=means))
     files = [out / tar.name for tar in tars]
     return Exported(out, images, len(files), sum(file.stat().st_size for file in files))
 
 
-def _plan(manifest: Manifest, splits: Sequence[Split], samples_per_tar: int) -> dict[str, Any]:
-    suffix = "jpg" if manifest.plan["encoding"] == "jpeg" else "npy"
+def _plan(manifest: ShardManifest, splits: tuple[Split, ...], samples_per_tar: int) -> TarPlan:
+    suffix = "jpg" if manifest.plan.encoding == "jpeg" else "npy"
     views = VIEWS[: len(image_shapes(manifest.plan))]
-    return {
-        "shards": {
-            "tool": manifest.tool,
-            "sha256": hashlib.sha256("".join(part.sha256 for part in manifest.files).encode()).hexdigest(),
-            **manifest.plan,
-        },
-        "splits": list(splits),
-        "samples_per_tar": samples_per_tar,
-        "members": [*(f"{view}.{suffix}" for view in views), "json"],
-    }
-
-
-def _summary(manifest: Manifest, images: Mapping[str, int]) -> dict[str, Any]:
-    kept = {name: manifest.summary[name] for name in ("train_labels", "channel_means")}
-    return {"images": dict(images), "joints": JOINTS, **kept}
+    return TarPlan(
+        shards=ShardsUsed(tool=manifest.tool, sha256=manifest.sha256, **vars(manifest.plan)),
+        splits=splits,
+        samples_per_tar=samples_per_tar,
+        members=(*(f"{view}.{suffix}" for view in views), "json"),
+    )
 
 
 def _check(sets: Iterable[ShardSet]) -> None:
     """Raise if a shard is not the one that its manifest lists: no checksum but this covers the labels."""
     for shards in sets:
-        for part in shards.files:
-            file = shards.path / part.name
-            if file.exists() and file_sha256(file) != part.sha256:
+        for file in shards.files:
+            path = shards.path / file.name
+            if path.exists() and file_sha256(path) != file.sha256:
                 raise ReidError(
-                    f"{file}: is damaged or was changed (its SHA-256 differs from the manifest); "
+                    f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
                     "'reidprep verify' finds the row, the same build-shards command makes the file anew"
                 )
 
@@ -160,7 +206,7 @@ def _key(path: str) -> str:
 def _write_tar(file: BinaryIO, tar: _Tar, keys: Sequence[str], members: Sequence[str]) -> Iterator[None]:
     """Write the samples of a tar file, one per step."""
     labels = tar.shards.train_labels if tar.split == "train" else {}
-    shapes = image_shapes(tar.shards.manifest.plan)
+    shapes = image_shapes(tar.shards.plan)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for index in range(tar.start, tar.stop):
             row = tar.shards.row(index)

@@ -27,8 +27,8 @@ from reidprep.inspect.samples import CROPS, Samples
 from reidprep.inspect.security import Guard, Hosts, why_foreign
 from reidprep.inspect.shard_samples import ShardSamples
 from reidprep.inspect.site import Site, number_in
-from reidprep.poses.format import SCHEMA as POSES
-from reidprep.shards.format import SCHEMA as SHARDS
+from reidprep.poses.format import POSES
+from reidprep.shards.format import SHARDS
 from reidprep.store.manifest import read_manifest
 
 _MAX_BODY = 16 * 1024
@@ -45,7 +45,7 @@ def open_samples(path: Path, source: Path | None = None) -> Samples:
     Raises:
         ReidError: neither kind of directory, an incomplete one, or `source` holds other images.
     """
-    is_poses = read_manifest(path, SHARDS, POSES).schema == POSES
+    is_poses = read_manifest(path, SHARDS, POSES).schema == POSES.schema
     return PoseSamples(path, source) if is_poses else ShardSamples(path, source)
 
 

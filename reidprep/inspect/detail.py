@@ -67,7 +67,7 @@ class DetailPage:
             flags=flag_names(Flag(int(samples.index.flags[row]))),
             facts=self._facts(row, source),
             joints=joint_rows(geometry) if geometry else [],
-            parameters=list(flat({"tool": samples.manifest.tool, **samples.manifest.plan})),
+            parameters=list(flat({"tool": samples.manifest.tool, **samples.manifest.parameters})),
             **self._drawings(row, geometry),
             **self._neighbours(view, row),
         )

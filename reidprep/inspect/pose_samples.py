@@ -11,10 +11,9 @@ import numpy as np
 from reidprep.errors import ReidError
 from reidprep.inspect.index import Index, concatenated, damaged_rows
 from reidprep.inspect.samples import Geometry, Picture, Samples
-from reidprep.poses.format import Poses
+from reidprep.poses.format import PoseFile, Poses
 from reidprep.poses.reader import PoseSet
 from reidprep.records import SPLITS
-from reidprep.store.manifest import StoreFile
 
 
 class PoseSamples(Samples):
@@ -36,20 +35,19 @@ class PoseSamples(Samples):
 
     def __init__(self, path: Path, source: Path | None = None) -> None:
         poses = PoseSet(path)
-        self.confidence = poses.confidence
-        self._parts: list[Poses | str] = []
-        index = concatenated((self._read(poses, part) for part in poses.manifest.files), len(poses))
-        super().__init__(path, poses.manifest, index, source)
-        self._starts = np.cumsum([0, *(part.rows for part in poses.manifest.files)])
+        self._content: list[Poses | str] = []
+        index = concatenated((self._read(poses, file) for file in poses.manifest.files), len(poses))
+        super().__init__(path, poses.manifest, poses.plan.dataset, index, source)
+        self._starts = np.cumsum([0, *(file.rows for file in poses.manifest.files)])
 
-    def _read(self, poses: PoseSet, part: StoreFile) -> Index:
+    def _read(self, poses: PoseSet, file: PoseFile) -> Index:
         try:
-            content = poses.read_part(part)
+            content = poses.read_file(file)
         except ReidError as error:
-            self._parts.append(str(error))
-            return damaged_rows(part.rows, None)
-        self._parts.append(content)
-        return _index(content, poses.confidence)
+            self._content.append(str(error))
+            return damaged_rows(file.rows, None)
+        self._content.append(content)
+        return _index(content, poses.plan.confidence)
 
     def geometry(self, index: int) -> Geometry:
         """See `Samples`."""
@@ -74,10 +72,10 @@ class PoseSamples(Samples):
 
     def _located(self, index: int) -> tuple[Poses, int]:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        part = self._parts[number]
-        if isinstance(part, str):
-            raise ReidError(part)
-        return part, int(index - self._starts[number])
+        content = self._content[number]
+        if isinstance(content, str):
+            raise ReidError(content)
+        return content, int(index - self._starts[number])
 
 
 def _index(poses: Poses, confidence: float) -> Index:

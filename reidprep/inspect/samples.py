@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from reidprep.datasets.base import ImageSource
 from reidprep.datasets.registry import open_images
 from reidprep.errors import ImageError, ReidError
 from reidprep.inspect.index import Index
+from reidprep.poses.format import DatasetPlan
 from reidprep.skeleton import PARTS
-from reidprep.store.manifest import Manifest, checked_fields
+from reidprep.store.manifest import Manifest
 
 CROPS = ("whole", *PARTS, "plain")
 """Pictures of a sample beside its source image, in the order that shards store them."""
@@ -73,18 +74,17 @@ class Samples(ABC):
     crop_sizes: Mapping[str, tuple[int, int]]
     sizes_known: bool
 
-    def __init__(self, path: Path, manifest: Manifest, index: Index, source: Path | None) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest[Any, Any, Any], dataset: DatasetPlan, index: Index, source: Path | None
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.index = index
-        with checked_fields(path):
-            poses = manifest.plan["poses"] if self.kind == "shards" else manifest.plan
-            self.dataset = str(poses["dataset"]["name"])
-            options = dict(poses["dataset"]["options"])
+        self.dataset = dataset.name
         self.source_problem = ""
         self._images: ImageSource | None = None
         try:
-            self._images = open_images(self.dataset, source or (path / manifest.source).resolve(), options)
+            self._images = open_images(self.dataset, source or (path / manifest.source).resolve(), dataset.options)
         except ReidError as error:
             if source is not None:
                 raise

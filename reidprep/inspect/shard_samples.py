@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from reidprep.errors import ImageError, ReidError
 from reidprep.inspect.index import Index, concatenated, damaged_rows, share_outside
 from reidprep.inspect.samples import CROPS, Geometry, Picture, Samples
-from reidprep.records import SPLITS
+from reidprep.records import SPLITS, Split
+from reidprep.shards.format import ShardFile
 from reidprep.shards.reader import ShardSet
-from reidprep.store.manifest import StoreFile
 
 # A page asks for the crops of a sample one by one, and each read checks all of them.
 _KEPT = 256
@@ -44,27 +44,28 @@ class ShardSamples(Samples):
         self._boxes = np.empty((rows, 5, 4), dtype=np.float32)
         # Width and height; 0 where not known yet.
         self._sizes = np.zeros((rows, 2), dtype=np.int32)
-        self._starts = np.cumsum([0, *(part.rows for part in self.shards.files)])
-        pieces = (self._read(part, start) for part, start in zip(self.shards.files, self._starts, strict=False))
-        super().__init__(path, self.shards.manifest, concatenated(pieces, rows), source)
+        self._starts = np.cumsum([0, *(file.rows for file in self.shards.files)])
+        pieces = (self._read(file, start) for file, start in zip(self.shards.files, self._starts, strict=False))
+        dataset = self.shards.plan.poses.dataset
+        super().__init__(path, self.shards.manifest, dataset, concatenated(pieces, rows), source)
         self.sizes_known = bool((self._sizes.all(axis=1) | self.index.damaged).all())
         sizes = self.shards.stored_sizes
         self.crops = CROPS if "image" in sizes else CROPS[:-1]
         self.crop_sizes = {name: sizes["whole" if name == "whole" else "parts"] for name in CROPS[:-1]}
         if "image" in sizes:
             self.crop_sizes["plain"] = sizes["image"]
-        self._raw = self.manifest.plan["encoding"] == "raw"
+        self._raw = self.shards.plan.encoding == "raw"
         self._recent: OrderedDict[int, list[NDArray[np.uint8]]] = OrderedDict()
         self._lock = Lock()
 
-    def _read(self, part: StoreFile, start: int) -> Index:
-        split = str(part.statistics["split"])
+    def _read(self, file: ShardFile, start: int) -> Index:
+        split = file.statistics.split
         try:
-            columns = self.shards.part_columns(part)
+            columns = self.shards.file_columns(file)
         except ReidError as error:
-            self._problems[part.name] = str(error)
-            return damaged_rows(part.rows, split)
-        rows = slice(start, start + part.rows)
+            self._problems[file.name] = str(error)
+            return damaged_rows(file.rows, split)
+        rows = slice(start, start + file.rows)
         self._joints[rows], self._boxes[rows] = columns["joints_filled"], columns["boxes"]
         if "image_sizes" in columns:
             self._sizes[rows] = columns["image_sizes"]
@@ -126,7 +127,7 @@ class ShardSamples(Samples):
         return images
 
 
-def _index(columns: dict[str, NDArray[Any]], split: str) -> Index:
+def _index(columns: dict[str, NDArray[Any]], split: Split) -> Index:
     boxes = columns["boxes"][:, 0]
     rows = len(boxes)
     return Index(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from reidprep.datasets.base import Dataset, ImageSource
@@ -23,11 +24,23 @@ from reidprep.estimators.base import LooksUpPaths, PoseEstimator
 from reidprep.executors.base import Advance, Executor
 from reidprep.executors.local import LocalExecutor, ordered_map
 from reidprep.files import write_file
-from reidprep.poses.format import SCHEMA, Poses, poses_bytes
+from reidprep.poses.format import (
+    POSES,
+    DatasetPlan,
+    EstimatorPlan,
+    PoseFile,
+    PoseManifest,
+    PosePlan,
+    Poses,
+    PoseStatistics,
+    PoseSummary,
+    poses_bytes,
+)
 from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Record, Split
 from reidprep.skeleton import JOINTS
-from reidprep.store.manifest import Manifest, StoreFile
+from reidprep.store.fields import plain
+from reidprep.store.manifest import Skipped
 from reidprep.store.writer import StoreWriter, relative_source
 from reidprep.text import differences
 
@@ -39,7 +52,7 @@ NO_JOINTS = "the estimator has no joints for it"
 
 @dataclass(frozen=True)
 class PoseTask:
-    """One part: its file name and what it is to hold."""
+    """One file: its name and what it is to hold."""
 
     name: str
     records: Sequence[Record]
@@ -50,7 +63,7 @@ class PoseJob:
     """Estimates poses; see `reidprep.executors.base.Job`.
 
     Reading, decoding and estimating of different batches run at the same time on threads (all of it releases the
-    interpreter lock); a part is written while the batches of the next one are under way.
+    interpreter lock); a file is written while the batches of the next one are under way.
 
     Attributes:
         out: the pose directory.
@@ -64,36 +77,34 @@ class PoseJob:
     out: Path
     images: ImageSource
     estimator: Callable[[], PoseEstimator]
-    plan: Mapping[str, Any]
+    plan: PosePlan
     on_error: OnError
     readable: str | None
 
-    def start(self) -> Callable[[PoseTask], StoreFile]:
+    def start(self) -> Callable[[PoseTask], PoseFile]:
         """See `reidprep.executors.base.Job.start`."""
         check_readable(self.images, self.readable)
         estimator = self.estimator()
-        planned, made = (
-            json.loads(json.dumps(entry)) for entry in (self.plan["estimator"], estimator_entry(estimator))
-        )
+        planned, made = plain(self.plan.estimator), plain(estimator_plan(estimator))
         if planned != made:
             raise ReidError(
                 "the estimator is another one here than where the command was started "
                 f"({', '.join(differences(planned, made))}); give all machines the same model and device"
             )
 
-        def make(task: PoseTask) -> StoreFile:
-            [part] = self._make([task], estimator, 1, lambda images: None)
-            return part
+        def make(task: PoseTask) -> PoseFile:
+            [file] = self._make([task], estimator, 1, lambda images: None)
+            return file
 
         return make
 
-    def make_all(self, tasks: Sequence[PoseTask], workers: int, advance: Advance) -> Generator[StoreFile, None, None]:
+    def make_all(self, tasks: Sequence[PoseTask], workers: int, advance: Advance) -> Generator[PoseFile, None, None]:
         """See `reidprep.executors.base.Job.make_all`; threads call one estimator."""
         yield from self._make(tasks, self.estimator(), workers, advance)
 
     def _make(
         self, tasks: Sequence[PoseTask], estimator: PoseEstimator, workers: int, advance: Advance
-    ) -> Iterator[StoreFile]:
+    ) -> Iterator[PoseFile]:
         step = -(-_LEAST_IMAGES_PER_CALL // estimator.batch_size) * estimator.batch_size
         batches = (
             _Batch(task.name, task.records[start : start + step])
@@ -112,24 +123,24 @@ class PoseJob:
                     advance(len(result.records) + len(result.skipped))
                     yield result
 
-            for name, pieces in groupby(counted(), key=lambda result: result.part):
-                yield _write_part(self.out / name, list(pieces), self.plan)
+            for name, pieces in groupby(counted(), key=lambda result: result.file):
+                yield _write_file(self.out / name, list(pieces), self.plan)
 
 
-def estimator_entry(estimator: PoseEstimator) -> dict[str, Any]:
-    """What the plan of a pose directory says of an estimator: everything that shapes the joints."""
-    return {
-        "name": estimator.name,
-        "weights_sha256": estimator.weights_sha256,
-        "score_scale": estimator.score_scale,
-        "device": estimator.device,
-        **({"options": dict(estimator.options)} if estimator.options else {}),
-    }
+def estimator_plan(estimator: PoseEstimator) -> EstimatorPlan:
+    """What the plan of a pose directory says of an estimator."""
+    return EstimatorPlan(
+        name=estimator.name,
+        weights_sha256=estimator.weights_sha256,
+        score_scale=estimator.score_scale,
+        device=estimator.device,
+        options=dict(estimator.options) or UNSET,
+    )
 
 
 @dataclass(frozen=True)
 class _Batch:
-    part: str
+    file: str
     records: Sequence[Record]
 
 
@@ -137,11 +148,11 @@ class _Batch:
 class _Estimated:
     """What became of a batch: the rows of the readable images, and the reasons for the others."""
 
-    part: str
+    file: str
     records: Sequence[Record]
     joints: NDArray[np.float32]
     images: Sequence[tuple[int, int, float, float, float]]  # width, height, channel means
-    skipped: Sequence[dict[str, str]]
+    skipped: Sequence[Skipped]
 
 
 def _estimate(batch: _Batch, source: ImageSource, estimator: PoseEstimator, on_error: OnError) -> _Estimated:
@@ -176,15 +187,15 @@ def _estimate(batch: _Batch, source: ImageSource, estimator: PoseEstimator, on_e
     if waiting:
         estimate(*zip(*waiting, strict=True))
     return _Estimated(
-        batch.part,
+        batch.file,
         kept,
         np.array(joints, np.float32).reshape(-1, len(JOINTS), 3),
         measured,
-        [{"path": record.path, "reason": skipped[record.path]} for record in batch.records if record.path in skipped],
+        [Skipped(record.path, skipped[record.path]) for record in batch.records if record.path in skipped],
     )
 
 
-def _write_part(path: Path, pieces: Sequence[_Estimated], plan: Mapping[str, Any]) -> StoreFile:
+def _write_file(path: Path, pieces: Sequence[_Estimated], plan: PosePlan) -> PoseFile:
     records = [record for piece in pieces for record in piece.records]
     images = np.array([row for piece in pieces for row in piece.images], np.float64).reshape(-1, 5)
     joints = np.concatenate([piece.joints for piece in pieces]).astype(np.float32)
@@ -199,16 +210,16 @@ def _write_part(path: Path, pieces: Sequence[_Estimated], plan: Mapping[str, Any
         image_sizes=images[:, :2].astype(np.int32),
         channel_means=images[:, 2:].astype(np.float32),
     )
-    found = (joints[..., 2] >= plan["confidence"]) & np.isfinite(joints).all(axis=-1)
-    return StoreFile(
+    found = (joints[..., 2] >= plan.confidence) & np.isfinite(joints).all(axis=-1)
+    return PoseFile(
         name=path.name,
         rows=len(records),
         sha256=write_file(path, poses_bytes(poses, plan)),
         skipped=tuple(entry for piece in pieces for entry in piece.skipped),
-        statistics={
-            "images": {split: int((poses.splits == split).sum()) for split in SPLITS},
-            "joints_found": [int(count) for count in found.sum(axis=0)],
-        },
+        statistics=PoseStatistics(
+            images={split: int((poses.splits == split).sum()) for split in SPLITS},
+            joints_found=tuple(found.sum(axis=0).tolist()),
+        ),
     )
 
 
@@ -225,7 +236,7 @@ class ExtractOptions:
         splits: the splits to process.
         limit: at most so many images of each split, None for all.
         confidence: score from which a joint counts as found, None for the estimator's own.
-        rows_per_part: images per part file.
+        rows_per_part: images per file.
 
     Example:
         >>> from reidprep import ExtractOptions, create_estimator, extract_poses, open_dataset
@@ -252,7 +263,7 @@ def extract_poses(
     engine: Executor | None = None,
     worker_estimator: Callable[[], PoseEstimator] | None = None,
     progress: Progress = unseen,
-) -> Manifest:
+) -> PoseManifest:
     """Estimate the pose of every image and write a pose directory; resumes an interrupted one.
 
     Args:
@@ -283,7 +294,7 @@ def extract_poses(
     if isinstance(estimator, LooksUpPaths):
         estimator.check_paths([record.path for record in records])
     plan = _plan(dataset, estimator, engine.device or estimator.device, options, records)
-    with StoreWriter(out, SCHEMA, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory:
+    with StoreWriter(out, POSES, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory:
         size = options.rows_per_part
         tasks = [
             PoseTask(f"part-{number:05d}.h5", records[start : start + size])
@@ -306,9 +317,9 @@ def extract_poses(
             on_error=on_error,
             readable=_readable(dataset.images, records),
         )
-        with closing(engine.make(job, missing, advance)) as parts:
-            for part in parts:
-                directory.add(part)
+        with closing(engine.make(job, missing, advance)) as files:
+            for file in files:
+                directory.add(file)
 
         directory.finish(_summary(directory.manifest))
         return directory.manifest
@@ -326,21 +337,20 @@ def _selected(dataset: Dataset, options: ExtractOptions) -> list[Record]:
 
 def _plan(
     dataset: Dataset, estimator: PoseEstimator, device: str, options: ExtractOptions, records: Sequence[Record]
-) -> dict[str, Any]:
-    confidence = estimator.confidence if options.confidence is None else options.confidence
-    return {
-        "dataset": {
-            "name": dataset.name,
-            "options": dict(dataset.options),
-            "splits": [split for split in SPLITS if split in options.splits],
-            "limit": options.limit,
-            "images": len(records),
-            "records_sha256": fingerprint(records),
-        },
-        "estimator": {**estimator_entry(estimator), "device": device},
-        "confidence": confidence,
-        "rows_per_part": options.rows_per_part,
-    }
+) -> PosePlan:
+    return PosePlan(
+        dataset=DatasetPlan(
+            name=dataset.name,
+            options=dict(dataset.options),
+            splits=tuple(split for split in SPLITS if split in options.splits),
+            limit=options.limit,
+            images=len(records),
+            records_sha256=fingerprint(records),
+        ),
+        estimator=replace(estimator_plan(estimator), device=device),
+        confidence=estimator.confidence if options.confidence is None else options.confidence,
+        rows_per_part=options.rows_per_part,
+    )
 
 
 def fingerprint(records: Sequence[Record]) -> str:
@@ -365,11 +375,11 @@ def _readable(images: ImageSource, records: Sequence[Record]) -> str | None:
     return None
 
 
-def _summary(manifest: Manifest) -> dict[str, Any]:
-    statistics = [part.statistics for part in manifest.files]
-    found = np.sum([entry["joints_found"] for entry in statistics], axis=0)
-    return {
-        "images": {split: sum(entry["images"][split] for entry in statistics) for split in SPLITS},
-        "skipped": len(manifest.skipped),
-        "joints_found": [round(float(count) / max(1, manifest.rows), 4) for count in found],
-    }
+def _summary(manifest: PoseManifest) -> PoseSummary:
+    statistics = [file.statistics for file in manifest.files]
+    found = np.sum([entry.joints_found for entry in statistics], axis=0)
+    return PoseSummary(
+        images={split: sum(entry.images.get(split, 0) for entry in statistics) for split in SPLITS},
+        skipped=len(manifest.skipped),
+        joints_found=tuple(round(float(count) / max(1, manifest.rows), 4) for count in found),
+    )

@@ -8,13 +8,115 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.records import Split
+from reidprep.store.fields import Count, JointCounts, JointShares, Positive, Score
 from reidprep.store.hdf5 import DAMAGE, Schema, hdf5_bytes, open_hdf5, read_strings
+from reidprep.store.manifest import Format, Manifest, StoreFile
 from reidprep.text import counted
 
-SCHEMA = Schema("reidprep.poses", 1)
+EXCLUDE = "exclude.csv"
+"""A list of images to leave out, beside poses or shards, which no command but `inspect` touches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPlan:
+    """What was processed.
+
+    Attributes:
+        name: of the dataset's reader.
+        options: of the reader.
+        splits: those that were processed.
+        limit: at most so many images of each split, None for all.
+        images: how many there were.
+        records_sha256: hash of the list of them, hex.
+    """
+
+    name: str
+    options: Mapping[str, str]
+    splits: tuple[Split, ...]
+    limit: Count | None
+    images: Count
+    records_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorPlan:
+    """What joints were estimated with: everything that shapes them.
+
+    Attributes:
+        name: what `create_estimator` takes.
+        weights_sha256: hash of the weights, hex.
+        score_scale: what the scores mean, in words.
+        device: what it ran on.
+        options: what else shapes the joints.
+    """
+
+    name: str
+    weights_sha256: str
+    score_scale: str
+    device: str
+    options: Mapping[str, Any] | UnsetType = UNSET
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosePlan:
+    """Every parameter that shapes poses.
+
+    Attributes:
+        dataset: what was processed.
+        estimator: with what.
+        confidence: score from which a joint counts as found, on the estimator's scale.
+        rows_per_part: images per file.
+    """
+
+    dataset: DatasetPlan
+    estimator: EstimatorPlan
+    confidence: Score
+    rows_per_part: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseStatistics:
+    """What is counted in a file.
+
+    Attributes:
+        images: by split.
+        joints_found: by joint.
+    """
+
+    images: Mapping[Split, Count]
+    joints_found: JointCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseSummary:
+    """Totals.
+
+    Attributes:
+        images: by split.
+        skipped: images left out.
+        joints_found: share of the images, by joint.
+    """
+
+    images: Mapping[Split, Count]
+    skipped: Count
+    joints_found: JointShares
+
+
+POSES = Format(
+    Schema("reidprep.poses", 1),
+    PosePlan,
+    PoseSummary,
+    PoseStatistics,
+    most_rows=lambda plan: plan.rows_per_part,
+    beside=(EXCLUDE,),
+)
+PoseFile = StoreFile[PoseStatistics]
+PoseManifest = Manifest[PosePlan, PoseSummary, PoseStatistics]
 
 
 @dataclass(frozen=True)
@@ -63,24 +165,24 @@ COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
 }
 
 
-def poses_bytes(poses: Poses, plan: Mapping[str, Any]) -> bytes:
-    """The part file that holds `poses`."""
+def poses_bytes(poses: Poses, plan: PosePlan) -> bytes:
+    """The file that holds `poses`."""
     columns = {name: list(getattr(poses, name)) for name in STRINGS}
     arrays = {
         name: np.asarray(getattr(poses, name), dtype).reshape(len(poses), *shape)
         for name, (dtype, shape) in COLUMNS.items()
     }
-    return hdf5_bytes(SCHEMA, plan, {**columns, **arrays})
+    return hdf5_bytes(POSES.schema, plan, {**columns, **arrays})
 
 
 def read_poses(path: Path) -> Poses:
-    """Read one part file.
+    """Read one file.
 
     Raises:
         ReidError: missing, damaged, of another schema, or with columns of other shapes.
     """
     try:
-        with open_hdf5(path, SCHEMA) as file:
+        with open_hdf5(path, POSES.schema) as file:
             columns: dict[str, NDArray[Any]] = {name: read_strings(file[name]) for name in STRINGS}
             columns |= {name: file[name][:] for name in COLUMNS}
     except DAMAGE as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,30 +12,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
-from reidprep.poses.format import SCHEMA, Poses, concatenate, read_poses, take
-from reidprep.store.manifest import Manifest, StoreFile, checked_fields, read_manifest
+from reidprep.poses.format import POSES, PoseFile, Poses, concatenate, read_poses, take
+from reidprep.store.manifest import read_manifest
 from reidprep.text import counted
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of one part file.
+    """Some rows of one file.
 
     Attributes:
-        part: the file's name.
+        file: its name.
         sha256: its hash, hex.
-        rows_of_part: how many rows it has.
+        rows_of_file: how many rows it has.
         rows: (n,) those wanted, ascending.
     """
 
-    part: str
+    file: str
     sha256: str
-    rows_of_part: int
+    rows_of_file: int
     rows: NDArray[np.int64]
 
 
 class PoseSet:
-    """Reads a complete pose directory, a part at a time.
+    """Reads a complete pose directory, a file at a time.
 
     Example:
         >>> from reidprep import PoseSet
@@ -51,9 +50,7 @@ class PoseSet:
     Attributes:
         path: the directory.
         manifest: its manifest.
-        confidence: score from which a joint counts as found, on the estimator's scale.
-        estimator: what the poses were estimated with: name, weights_sha256, score_scale, device.
-        dataset: what was processed: name, options, splits, limit, images, records_sha256.
+        plan: what was processed, and how.
 
     Raises:
         ReidError: not a pose directory, or one whose extraction was not finished.
@@ -62,39 +59,31 @@ class PoseSet:
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         self.path = path
-        self.manifest: Manifest = read_manifest(path, SCHEMA)
+        self.manifest = read_manifest(path, POSES)
         if not self.manifest.complete:
             raise ReidError(f"{path}: the poses are not complete; run the same extract-poses command again to finish")
-        with checked_fields(path):
-            self.confidence = float(self.manifest.plan["confidence"])
-            self.estimator = dict(self.manifest.plan["estimator"])
-            self.dataset = dict(self.manifest.plan["dataset"])
-        self._starts = np.cumsum([0, *(part.rows for part in self.manifest.files)])
+        self.plan = self.manifest.plan
+        self._starts = np.cumsum([0, *(file.rows for file in self.manifest.files)])
 
     def __len__(self) -> int:
         return self.manifest.rows
 
     def __repr__(self) -> str:
         images = counted(len(self), "image", "images")
-        return f"PoseSet({self.path}, {images} of {self.dataset['name']}, {self.estimator['name']})"
-
-    @property
-    def sha256(self) -> str:
-        """Hash over the hashes of all parts: changes when any pose changes."""
-        return hashlib.sha256("".join(part.sha256 for part in self.manifest.files).encode()).hexdigest()
+        return f"PoseSet({self.path}, {images} of {self.plan.dataset.name}, {self.plan.estimator.name})"
 
     @property
     def source(self) -> Path:
         """Where the images were when the poses were estimated."""
         return (self.path / self.manifest.source).resolve()
 
-    def read_part(self, part: StoreFile) -> Poses:
-        """The poses of one part file.
+    def read_file(self, file: PoseFile) -> Poses:
+        """The poses of one file.
 
         Raises:
             ReidError: it is missing, or not the one that the manifest lists.
         """
-        return _read_part(self.path / part.name, part.sha256, part.rows)
+        return _read_file(self.path / file.name, file.sha256, file.rows)
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of `Poses` over all rows."""
@@ -102,14 +91,14 @@ class PoseSet:
         return values
 
     def columns(self, *names: str) -> list[NDArray[Any]]:
-        """Columns of `Poses` over all rows, reading every part once.
+        """Columns of `Poses` over all rows, reading every file once.
 
         Raises:
-            ReidError: a part is missing, or not the one that the manifest lists.
+            ReidError: a file is missing, or not the one that the manifest lists.
         """
         found: list[list[NDArray[Any]]] = [[] for _ in names]
-        for part in self.manifest.files:
-            poses = self.read_part(part)
+        for file in self.manifest.files:
+            poses = self.read_file(file)
             for values, name in zip(found, names, strict=True):
                 values.append(getattr(poses, name))
         return [np.concatenate(values) if values else np.zeros(0) for values in found]
@@ -123,19 +112,19 @@ class PoseSet:
         wanted = np.asarray(rows, dtype=np.int64)
         if ((wanted < 0) | (wanted >= len(self))).any():
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)}")
-        parts = np.searchsorted(self._starts, wanted, side="right") - 1
+        numbers = np.searchsorted(self._starts, wanted, side="right") - 1
         return tuple(
-            Piece(part.name, part.sha256, part.rows, wanted[parts == index] - self._starts[index])
-            for index in np.unique(parts).tolist()
-            for part in [self.manifest.files[index]]
+            Piece(file.name, file.sha256, file.rows, wanted[numbers == number] - self._starts[number])
+            for number in np.unique(numbers).tolist()
+            for file in [self.manifest.files[number]]
         )
 
     def read(self, rows: ArrayLike) -> Poses:
-        """The given rows (ascending), reading only the parts that hold them.
+        """The given rows (ascending), reading only the files that hold them.
 
         Raises:
             IndexError: a row that does not exist.
-            ReidError: a part is missing, or not the one that the manifest lists.
+            ReidError: a file is missing, or not the one that the manifest lists.
         """
         return read_pieces(self.path, self.pieces(rows))
 
@@ -144,14 +133,14 @@ def read_pieces(path: Path, pieces: Sequence[Piece]) -> Poses:
     """Rows of the pose directory `path`, one piece after the other; at least one piece.
 
     Raises:
-        ReidError: a part is missing, or not the one that the manifest lists.
+        ReidError: a file is missing, or not the one that the manifest lists.
     """
     return concatenate(
-        [take(_read_part(path / piece.part, piece.sha256, piece.rows_of_part), piece.rows) for piece in pieces]
+        [take(_read_file(path / piece.file, piece.sha256, piece.rows_of_file), piece.rows) for piece in pieces]
     )
 
 
-def _read_part(path: Path, sha256: str, rows: int) -> Poses:
+def _read_file(path: Path, sha256: str, rows: int) -> Poses:
     # Before HDF5 sees it: a damaged file may read as other numbers, or keep HDF5 in a loop.
     if path.exists() and file_sha256(path) != sha256:
         raise ReidError(

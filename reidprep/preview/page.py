@@ -44,9 +44,7 @@ def page(shards: ShardSet, what: str, cards: Sequence[str]) -> str:
         what: which samples are shown, in words.
         cards: what `card` gave for each.
     """
-    plan = shards.manifest.plan
-    dataset = plan["poses"]["dataset"]
-    title = f"{dataset['name']}: aligned crops"
+    title = f"{shards.plan.poses.dataset.name}: aligned crops"
     toggles = "".join(
         f'<label><input type="checkbox" id="show-{layer}" checked> {layer}</label>'
         for layer in ("boxes", "limbs", "joints")
@@ -56,8 +54,8 @@ def page(shards: ShardSet, what: str, cards: Sequence[str]) -> str:
 <p>{escape(what)}</p>
 <div class="facts">
 <section><h2>Samples</h2>{_counts(shards)}<h2>Flags</h2>{_flags(shards)}</section>
-<section><h2>Joints filled, share of all samples</h2>{_bars(shards.manifest.summary["joints_filled"])}</section>
-<section><h2>Parameters</h2>{_parameters(plan)}</section>
+<section><h2>Joints filled, share of all samples</h2>{_bars(shards.summary.joints_filled)}</section>
+<section><h2>Parameters</h2>{_parameters(shards.manifest.parameters)}</section>
 </div>
 </header>
 <div class="legend">{_legend()}<span class="toggles">{toggles}</span></div>
@@ -108,7 +106,7 @@ def _counts(shards: ShardSet) -> str:
 def _flags(shards: ShardSet) -> str:
     return _table(
         (name.lower().replace("_", " "), f"{count:,} ({count / max(1, len(shards)):.1%})")
-        for name, count in shards.manifest.summary["flags"].items()
+        for name, count in shards.summary.flags.items()
     )
 
 

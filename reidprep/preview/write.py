@@ -70,8 +70,8 @@ def write_preview(
     if per_sheet < 1:
         raise ReidError(f"{per_sheet} samples per sheet; give 1 or more")
     shards = ShardSet.open(shards_path)
-    rows = [part.rows for part in shards.files]
-    splits = np.repeat(np.array([part.statistics["split"] for part in shards.files], dtype=np.str_), rows)
+    rows = [file.rows for file in shards.files]
+    splits = np.repeat(np.array([file.statistics.split for file in shards.files], dtype=np.str_), rows)
     candidates = matching(shards.pids, splits, selection.split, selection.ids)
     doubts = doubt(*(shards.column(name) for name in ("flags", "filled", "residuals")))
     seed = 0 if selection.random is None else selection.random
@@ -82,7 +82,7 @@ def write_preview(
     names = [sheet_name(number + 1) for number in range(len(groups))]
     claim(out, [PAGE, *names])
     what = describe(selection, len(chosen), len(candidates), len(shards))
-    dataset = shards.manifest.plan["poses"]["dataset"]["name"]
+    dataset = shards.plan.poses.dataset.name
     cards: list[str] = []
     missing = 0
     for number, (name, group) in enumerate(zip(names, groups, strict=True), start=1):
@@ -116,10 +116,10 @@ def describe(selection: Selection, shown: int, matched: int, total: int) -> str:
 
 def _images(shards: ShardSet, source: Path | None) -> tuple[ImageSource | None, str]:
     """The source images; or None and why they cannot be opened where the manifest says they were."""
-    dataset = shards.manifest.plan["poses"]["dataset"]
+    dataset = shards.plan.poses.dataset
     try:
         root = source or (shards.path / shards.manifest.source).resolve()
-        return open_images(dataset["name"], root, dataset["options"]), ""
+        return open_images(dataset.name, root, dataset.options), ""
     except ReidError as error:
         if source is not None:
             raise

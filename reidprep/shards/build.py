@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -28,20 +28,35 @@ from reidprep.images import crop_box, encode_jpeg
 from reidprep.poses.format import Poses, take
 from reidprep.poses.reader import Piece, PoseSet, read_pieces
 from reidprep.progress import Progress, unseen
-from reidprep.records import SPLITS
+from reidprep.records import SPLITS, Split
 from reidprep.shards.exclusions import excluded_rows, fingerprint
-from reidprep.shards.format import SCHEMA, Size, View, full_sizes, image_shapes, shard_bytes
-from reidprep.shards.sizes import Scale, source_sizes
-from reidprep.store.manifest import Manifest, StoreFile
+from reidprep.shards.format import (
+    SHARDS,
+    PosesUsed,
+    Scale,
+    ShardFile,
+    ShardManifest,
+    ShardPlan,
+    ShardStatistics,
+    ShardSummary,
+    StoredMeans,
+    View,
+    full_sizes,
+    image_shapes,
+    shard_bytes,
+)
+from reidprep.shards.sizes import source_sizes
+from reidprep.store.fields import Size
+from reidprep.store.manifest import Skipped
 from reidprep.store.writer import StoreWriter, relative_source
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard: its file name, and the poses that it is to hold, all of one split."""
+    """One file: its name, and the poses that it is to hold, all of one split."""
 
     name: str
-    split: str
+    split: Split
     pieces: tuple[Piece, ...]
 
     @property
@@ -67,21 +82,21 @@ class ShardJob:
     poses: Path
     images: ImageSource
     canonical: CanonicalPoses
-    plan: Mapping[str, Any]
+    plan: ShardPlan
     readable: str
 
-    def start(self) -> Callable[[ShardTask], StoreFile]:
+    def start(self) -> Callable[[ShardTask], ShardFile]:
         """See `reidprep.executors.base.Job.start`."""
         check_readable(self.images, self.readable)
         return partial(_make, self)
 
-    def make_all(self, tasks: Sequence[ShardTask], workers: int, advance: Advance) -> Generator[StoreFile, None, None]:
+    def make_all(self, tasks: Sequence[ShardTask], workers: int, advance: Advance) -> Generator[ShardFile, None, None]:
         """See `reidprep.executors.base.Job.make_all`; workers are processes, one is this process."""
-        for part in self._made(tasks, workers):
-            advance(part.rows + len(part.skipped))
-            yield part
+        for file in self._made(tasks, workers):
+            advance(file.rows + len(file.skipped))
+            yield file
 
-    def _made(self, tasks: Sequence[ShardTask], workers: int) -> Generator[StoreFile, None, None]:
+    def _made(self, tasks: Sequence[ShardTask], workers: int) -> Generator[ShardFile, None, None]:
         make = partial(_make, self)
         if workers == 1:
             with single_threaded():
@@ -91,19 +106,25 @@ class ShardJob:
                 yield from ordered_map(pool, make, tasks, ahead=2 * workers)
 
 
-def aligned(poses: Poses, canonical: CanonicalPoses, plan: Mapping[str, Any]) -> Alignment:
+def aligned(poses: Poses, canonical: CanonicalPoses, plan: ShardPlan) -> Alignment:
     """Fill the gaps of poses and place their boxes, as a shard directory's plan has it."""
-    chosen = {name: plan[name] for name in ("alignment", "beta", "confidence")}
-    return align(poses.joints, poses.image_sizes, canonical, **chosen)
+    return align(
+        poses.joints,
+        poses.image_sizes,
+        canonical,
+        alignment=plan.alignment,
+        beta=plan.beta,
+        confidence=plan.confidence,
+    )
 
 
-def _make(job: ShardJob, task: ShardTask) -> StoreFile:
+def _make(job: ShardJob, task: ShardTask) -> ShardFile:
     plan = job.plan
     poses = read_pieces(job.poses, task.pieces)
     shapes = image_shapes(plan)
     sums = np.zeros((len(shapes), 3))
     kept: list[int] = []
-    skipped: list[dict[str, str]] = []
+    skipped: list[Skipped] = []
     encoded: list[list[bytes]] = []
     alignment = aligned(poses, job.canonical, plan)
     for row, path in enumerate(poses.paths):
@@ -115,29 +136,27 @@ def _make(job: ShardJob, task: ShardTask) -> StoreFile:
                     f"{poses.image_sizes[row][0]}x{poses.image_sizes[row][1]} when its pose was estimated"
                 )
         except ImageError as error:
-            skipped.append({"path": str(path), "reason": str(error)})
+            skipped.append(Skipped(str(path), str(error)))
             continue
-        crops = cut_crops(image, alignment.boxes[row], shapes, plan["border"])
+        crops = cut_crops(image, alignment.boxes[row], shapes, plan.border)
         sums += [cv2.sumElems(crop)[:3] for crop in crops]
-        encoded.append(
-            [encode_jpeg(crop, plan["quality"]) if plan["encoding"] == "jpeg" else crop.tobytes() for crop in crops]
-        )
+        encoded.append([crop.tobytes() if plan.quality is None else encode_jpeg(crop, plan.quality) for crop in crops])
         kept.append(row)
 
     rows = np.array(kept, dtype=np.int64)
     columns = _columns(take(poses, rows), alignment.take(rows))
-    return StoreFile(
+    return ShardFile(
         name=task.name,
         rows=len(kept),
         sha256=write_file(job.out / task.name, shard_bytes(columns, encoded, plan)),
         skipped=tuple(skipped),
-        statistics={
-            "split": task.split,
-            "pids": sorted({int(pid) for pid in columns["pids"]}),
-            "channel_sums": sums.astype(np.int64).tolist(),
-            "joints_filled": columns["filled"].sum(axis=0).tolist(),
-            "flags": {flag.name: int((columns["flags"] & flag > 0).sum()) for flag in Flag},
-        },
+        statistics=ShardStatistics(
+            split=task.split,
+            pids=tuple(sorted(set(columns["pids"].tolist()))),
+            channel_sums=tuple((red, green, blue) for red, green, blue in sums.astype(np.int64).tolist()),
+            joints_filled=tuple(columns["filled"].sum(axis=0).tolist()),
+            flags={str(flag.name): int((columns["flags"] & flag > 0).sum()) for flag in Flag},
+        ),
     )
 
 
@@ -239,7 +258,7 @@ def build_shards(
     workers: int = 1,
     engine: Executor | None = None,
     progress: Progress = unseen,
-) -> Manifest:
+) -> ShardManifest:
     """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
 
     Args:
@@ -273,19 +292,19 @@ def build_shards(
     if source is None and not poses.source.exists():
         raise ReidError(f"{poses.source}: the images are not there any more; say where they are by --source")
     source = Path(source) if source else poses.source
-    images = open_images(poses.dataset["name"], source, poses.dataset["options"])
+    images = open_images(poses.plan.dataset.name, source, poses.plan.dataset.options)
     splits, means, *paths = poses.columns("splits", "channel_means", *(["paths"] if exclude else []))
     excluded = excluded_rows(paths[0], exclude) if exclude else np.zeros(len(splits), np.bool_)
     kept = np.flatnonzero(~excluded)
     readable = _check_source(source, images, poses, kept)
     plan = _plan(options, poses, canonical, splits[kept], means[kept], kept)
     if excluded.any():
-        plan["excluded"] = fingerprint(paths[0][excluded])
-    with StoreWriter(out, SCHEMA, relative_source(source, out), plan, overwrite=overwrite) as directory:
+        plan = replace(plan, excluded=fingerprint(paths[0][excluded]))
+    with StoreWriter(out, SHARDS, relative_source(source, out), plan, overwrite=overwrite) as directory:
         tasks = [
             ShardTask(f"{split}-{number:05d}.h5", split, poses.pieces(rows))
             for split in SPLITS
-            for number, rows in enumerate(_chunks(kept[splits[kept] == split], plan["samples_per_shard"]))
+            for number, rows in enumerate(_chunks(kept[splits[kept] == split], plan.samples_per_shard))
         ]
         missing = [task for task in tasks if task.name not in directory.present]
         done = len(kept) - sum(task.rows for task in missing)
@@ -297,9 +316,9 @@ def build_shards(
             progress(done, len(kept))
 
         job = ShardJob(out.resolve(), poses_path.resolve(), images, canonical, plan, readable)
-        with closing((engine or LocalExecutor(workers)).make(job, missing, advance)) as parts:
-            for part in parts:
-                directory.add(part)
+        with closing((engine or LocalExecutor(workers)).make(job, missing, advance)) as files:
+            for file in files:
+                directory.add(file)
 
         directory.finish(_summary(directory.manifest, poses, splits[excluded]))
         return directory.manifest
@@ -336,40 +355,36 @@ def _plan(
     splits: NDArray[np.generic],
     means: NDArray[np.float32],
     kept: NDArray[np.int64],
-) -> dict[str, Any]:
+) -> ShardPlan:
     border = options.border
     if border is None:
         train = means[splits == "train"]
-        border = tuple(np.round((train if len(train) else means).mean(axis=0, dtype=np.float64), 2).tolist())
+        red, green, blue = np.round((train if len(train) else means).mean(axis=0, dtype=np.float64), 2).tolist()
+        border = (red, green, blue)
     quality = QUALITY[options.scale] if options.quality is None else options.quality
-    plan: dict[str, Any] = {
-        "poses": {
-            "tool": poses.manifest.tool,
-            "sha256": poses.sha256,
-            **poses.manifest.plan,
-        },
-        "canonical_sha256": hashlib.sha256(to_json(canonical)).hexdigest(),
-        "alignment": options.alignment,
-        "beta": options.beta,
-        "confidence": poses.confidence if options.confidence is None else options.confidence,
-        "whole_size": list(options.whole_size),
-        "part_size": list(options.part_size),
-        "image_size": list(options.image_size) if options.image_size else None,
-        "scale": options.scale,
-        "encoding": options.encoding,
-        "quality": quality if options.encoding == "jpeg" else None,
-        "border": list(border),
-        "samples_per_shard": options.samples_per_shard or SAMPLES_PER_SHARD[options.encoding],
-    }
-    plan["stored_sizes"] = _stored_sizes(plan, poses, canonical, kept)
-    return plan
+    plan = ShardPlan(
+        poses=PosesUsed(tool=poses.manifest.tool, sha256=poses.manifest.sha256, **vars(poses.plan)),
+        canonical_sha256=hashlib.sha256(to_json(canonical)).hexdigest(),
+        alignment=options.alignment,
+        beta=options.beta,
+        confidence=poses.plan.confidence if options.confidence is None else options.confidence,
+        whole_size=options.whole_size,
+        part_size=options.part_size,
+        image_size=options.image_size,
+        scale=options.scale,
+        encoding=options.encoding,
+        quality=quality if options.encoding == "jpeg" else None,
+        border=border,
+        samples_per_shard=options.samples_per_shard or SAMPLES_PER_SHARD[options.encoding],
+    )
+    return replace(plan, stored_sizes=_stored_sizes(plan, poses, canonical, kept))
 
 
 def _stored_sizes(
-    plan: Mapping[str, Any], poses: PoseSet, canonical: CanonicalPoses, kept: NDArray[np.int64]
+    plan: ShardPlan, poses: PoseSet, canonical: CanonicalPoses, kept: NDArray[np.int64]
 ) -> Mapping[View, Size]:
     full = full_sizes(plan)
-    if plan["scale"] == "full":
+    if plan.scale == "full":
         return full
     some = poses.read(_spread(kept, _SIZED))
     with single_threaded():
@@ -377,29 +392,34 @@ def _stored_sizes(
     return source_sizes(full, boxes, some.image_sizes)
 
 
-def _summary(manifest: Manifest, poses: PoseSet, excluded: NDArray[np.str_]) -> dict[str, Any]:
-    statistics = [(part.rows, part.statistics) for part in manifest.files]
-    of_split = {split: [entry for entry in statistics if entry[1]["split"] == split] for split in SPLITS}
-    images = {split: sum(rows for rows, _ in entries) for split, entries in of_split.items()}
-    pids = sorted({pid for _, entry in of_split["train"] for pid in entry["pids"] if pid >= 0})
-    filled = np.sum([entry["joints_filled"] for _, entry in statistics], axis=0)
-    return {
-        "images": images,
-        "skipped": len(manifest.skipped),
-        "skipped_in_poses": len(poses.manifest.skipped),
-        "excluded": {split: int((excluded == split).sum()) for split in SPLITS},
-        "train_labels": {str(pid): label for label, pid in enumerate(pids)},
-        "channel_means": _channel_means(of_split["train"] or statistics, image_shapes(manifest.plan)),
-        "joints_filled": [round(float(count) / max(1, manifest.rows), 4) for count in filled],
-        "flags": {flag.name: sum(entry["flags"][flag.name] for _, entry in statistics) for flag in Flag},
-    }
+def _summary(manifest: ShardManifest, poses: PoseSet, excluded: NDArray[np.str_]) -> ShardSummary:
+    of_split = {split: [file for file in manifest.files if file.statistics.split == split] for split in SPLITS}
+    pids = sorted({pid for file in of_split["train"] for pid in file.statistics.pids if pid >= 0})
+    filled = np.sum([file.statistics.joints_filled for file in manifest.files], axis=0)
+    return ShardSummary(
+        images={split: sum(file.rows for file in files) for split, files in of_split.items()},
+        skipped=len(manifest.skipped),
+        skipped_in_poses=len(poses.manifest.skipped),
+        excluded={split: int((excluded == split).sum()) for split in SPLITS},
+        train_labels={pid: label for label, pid in enumerate(pids)},
+        channel_means=_channel_means(of_split["train"] or manifest.files, image_shapes(manifest.plan)),
+        joints_filled=tuple(round(float(count) / max(1, manifest.rows), 4) for count in filled),
+        flags={
+            str(flag.name): sum(file.statistics.flags.get(str(flag.name), 0) for file in manifest.files)
+            for flag in Flag
+        },
+    )
 
 
-def _channel_means(
-    entries: Sequence[tuple[int, Mapping[str, Any]]], shapes: Sequence[tuple[int, int, int]]
-) -> dict[str, Any]:
+def _channel_means(files: Sequence[ShardFile], shapes: Sequence[tuple[int, int, int]]) -> StoredMeans:
     """Mean red, green and blue, 0 to 255, of the training crops, before encoding."""
-    rows = sum(rows for rows, _ in entries)
+    rows = sum(file.rows for file in files)
     pixels = np.array([[height * width] for height, width, _ in shapes], dtype=np.float64) * max(1, rows)
-    means = np.round(np.sum([entry["channel_sums"] for _, entry in entries], axis=0) / pixels, 3).tolist()
-    return {"whole": means[0], "parts": means[1:5], "image": means[5] if len(means) > 5 else None}
+    sums = np.sum([file.statistics.channel_sums for file in files], axis=0)
+    means = [(red, green, blue) for red, green, blue in np.round(sums / pixels, 3).tolist()]
+    head, upper_body, upper_leg, lower_leg = means[1:5]
+    return StoredMeans(
+        whole=means[0],
+        parts=(head, upper_body, upper_leg, lower_leg),
+        image=means[5] if len(means) > 5 else None,
+    )

@@ -7,17 +7,14 @@ import hashlib
 import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import write_file
+from reidprep.shards.format import Excluded
 from reidprep.text import csv_rows
-
-EXCLUDE = "exclude.csv"
-"""Its name beside the parts of a pose or shard directory, which no command but `inspect` touches."""
 
 COLUMNS = ("path", "reason")
 
@@ -104,7 +101,7 @@ def unknown_paths(paths: NDArray[np.str_], exclude: Collection[str]) -> list[str
     return sorted(set(exclude) - set(paths.tolist()))
 
 
-def fingerprint(excluded: NDArray[np.str_]) -> dict[str, Any]:
+def fingerprint(excluded: NDArray[np.str_]) -> Excluded:
     """Number and SHA-256 of the paths of images that were left out, whatever their order."""
     listed = "\n".join(sorted(excluded.tolist()))
-    return {"images": len(excluded), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+    return Excluded(images=len(excluded), sha256=hashlib.sha256(listed.encode()).hexdigest())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError
 from reidprep.images import decode_jpeg
-from reidprep.shards.format import COLUMNS, LATER_COLUMNS, SCHEMA, STRINGS
+from reidprep.shards.format import COLUMNS, LATER_COLUMNS, SHARDS, STRINGS
 from reidprep.store.hdf5 import DAMAGE, open_hdf5, read_strings
 
 
@@ -62,7 +62,7 @@ def open_shard(path: Path) -> OpenShard:
     Raises:
         ReidError: missing, damaged or of another schema.
     """
-    file = open_hdf5(path, SCHEMA)
+    file = open_hdf5(path, SHARDS.schema)
     try:
         return OpenShard(file, file["images"], file["offsets"][:], file["crc32"][:])
     except DAMAGE as error:

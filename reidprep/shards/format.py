@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
 from reidprep.alignment.align import Flag
+from reidprep.poses.format import EXCLUDE, PosePlan
+from reidprep.records import Split
 from reidprep.skeleton import PARTS
+from reidprep.store.fields import Colour, Count, Id, JointCounts, JointShares, Positive, Score, Share, Size
 from reidprep.store.hdf5 import Schema, hdf5_bytes
+from reidprep.store.manifest import Format, Manifest, Origin, StoreFile
 from reidprep.text import counted
 
 View = Literal["whole", "parts", "image"]
 """What a sample shows: the aligned whole body, its four parts, or the plain resized image."""
 VIEWS: tuple[View, ...] = get_args(View)
+
+Scale = Literal["source", "full"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +84,141 @@ class Sample:
         )
 
 
-Size = tuple[int, int]
-"""Height and width."""
+@dataclass(frozen=True, kw_only=True)
+class PosesUsed(PosePlan, Origin):
+    """The poses that shards were built from."""
 
-SCHEMA = Schema("reidprep.shards", 1)
-ENCODINGS = ("jpeg", "raw")
+
+@dataclass(frozen=True, kw_only=True)
+class Excluded:
+    """Images that were left out.
+
+    Attributes:
+        images: how many.
+        sha256: hash of their paths, hex.
+    """
+
+    images: Count
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPlan:
+    """Every parameter that shapes shards.
+
+    Attributes:
+        poses: what they were built from.
+        canonical_sha256: hash of the canonical poses, hex.
+        alignment: `pose` for Eq. 1-2 boxes, `strips` for the papers' baseline.
+        beta: overlap of neighbouring parts as a fraction of the body height.
+        confidence: score from which a joint counted as found.
+        whole_size: height and width of the whole-body crop, as asked for.
+        part_size: the same of a part crop.
+        image_size: the same of the plain image, None where there is none.
+        scale: whether views are stored as asked for, or no larger than the source images fill; not set in shards of
+            before there was a choice, which are as asked for.
+        encoding: `jpeg` or `raw`.
+        quality: JPEG quality, None for raw.
+        border: colour outside the image.
+        samples_per_shard: samples per file.
+        stored_sizes: height and width at which each view is stored; not set where `scale` is not.
+        excluded: images left out, not set if there were none.
+    """
+
+    poses: PosesUsed
+    canonical_sha256: str
+    alignment: Literal["pose", "strips"]
+    beta: Share
+    confidence: Score
+    whole_size: Size
+    part_size: Size
+    image_size: Size | None
+    scale: Scale | UnsetType = UNSET
+    encoding: Literal["jpeg", "raw"]
+    quality: Annotated[int, Meta(ge=1, le=100)] | None
+    border: Colour
+    samples_per_shard: Positive
+    stored_sizes: Mapping[View, Size] | UnsetType = UNSET
+    excluded: Excluded | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.stored_sizes is not UNSET and set(self.stored_sizes) != set(full_sizes(self)):
+            raise ValueError(f"stored_sizes: gives {', '.join(self.stored_sizes)}, not {', '.join(full_sizes(self))}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardStatistics:
+    """What is added up over files.
+
+    Attributes:
+        split: of all samples of the file.
+        pids: person ids that occur in it.
+        channel_sums: sum of red, green and blue over all pixels, for each image of a sample.
+        joints_filled: samples with an estimate, by joint.
+        flags: samples that have it, by flag.
+    """
+
+    split: Split
+    pids: tuple[Id, ...]
+    channel_sums: tuple[tuple[Count, Count, Count], ...]
+    joints_filled: JointCounts
+    flags: Mapping[str, Count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredMeans:
+    """Mean colour of the training crops as stored, before encoding.
+
+    Attributes:
+        whole: of the whole-body crops.
+        parts: of each of the four parts.
+        image: of the plain images, None where there are none.
+    """
+
+    whole: Colour
+    parts: tuple[Colour, Colour, Colour, Colour]
+    image: Colour | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardSummary:
+    """Totals.
+
+    Attributes:
+        images: by split.
+        skipped: images left out of the shards as they could not be read.
+        skipped_in_poses: images of which there were no poses.
+        excluded: images left out on demand, by split.
+        train_labels: class index of each training identity, 0 to classes - 1 in the order of the ids.
+        channel_means: mean colour of the training crops.
+        joints_filled: share of the samples with an estimate, by joint.
+        flags: samples that have it, by flag.
+    """
+
+    images: Mapping[Split, Count]
+    skipped: Count
+    skipped_in_poses: Count
+    excluded: Mapping[Split, Count] = field(default_factory=dict)
+    train_labels: Mapping[Id, Count]
+    channel_means: StoredMeans
+    joints_filled: JointShares
+    flags: Mapping[str, Count]
+
+    def __post_init__(self) -> None:
+        if list(self.train_labels.values()) != list(range(len(self.train_labels))):
+            raise ValueError("train_labels: are not numbered 0, 1, 2 and so on")
+
+
+SHARDS = Format(
+    Schema("reidprep.shards", 1),
+    ShardPlan,
+    ShardSummary,
+    ShardStatistics,
+    most_rows=lambda plan: plan.samples_per_shard,
+    beside=(EXCLUDE,),
+)
+ShardFile = StoreFile[ShardStatistics]
+ShardManifest = Manifest[ShardPlan, ShardSummary, ShardStatistics]
 
 STRINGS = ("paths",)
 # Columns that are not strings: dtype and shape of one row.
@@ -108,32 +245,24 @@ POSITIONS: dict[View, range] = {
 }
 
 
-def full_sizes(plan: Mapping[str, Any]) -> dict[View, Size]:
+def full_sizes(plan: ShardPlan) -> dict[View, Size]:
     """Size that each view was asked for at, which is the network's; without those that are not stored."""
-    sizes = {"whole": plan["whole_size"], "parts": plan["part_size"], "image": plan["image_size"]}
-    return {view: _size(sizes[view]) for view in VIEWS if sizes[view] is not None}
+    sizes: dict[View, Size] = {"whole": plan.whole_size, "parts": plan.part_size}
+    return sizes if plan.image_size is None else {**sizes, "image": plan.image_size}
 
 
-def stored_sizes(plan: Mapping[str, Any]) -> dict[View, Size]:
+def stored_sizes(plan: ShardPlan) -> dict[View, Size]:
     """Size at which each view is stored; without those that are not."""
-    full = full_sizes(plan)
-    stored = plan.get("stored_sizes")  # not there in shards of before there was a choice
-    return full if stored is None else {view: _size(stored[view]) for view in full}
+    stored, full = plan.stored_sizes, full_sizes(plan)
+    return full if stored is UNSET else {view: stored[view] for view in full}
 
 
-def _size(pair: Sequence[int]) -> Size:
-    height, width = pair
-    return int(height), int(width)
-
-
-def image_shapes(plan: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+def image_shapes(plan: ShardPlan) -> list[tuple[int, int, int]]:
     """Shapes of a sample's images, in the order they are stored."""
     return [(*size, 3) for view, size in stored_sizes(plan).items() for _ in POSITIONS[view]]
 
 
-def shard_bytes(
-    columns: Mapping[str, NDArray[Any]], samples: Sequence[Sequence[bytes]], plan: Mapping[str, Any]
-) -> bytes:
+def shard_bytes(columns: Mapping[str, NDArray[Any]], samples: Sequence[Sequence[bytes]], plan: ShardPlan) -> bytes:
     """A shard file.
 
     Args:
@@ -149,4 +278,4 @@ def shard_bytes(
     arrays["offsets"] = np.cumsum([0, *lengths]).astype(np.uint64)
     arrays["crc32"] = np.array([zlib.crc32(b"".join(images)) for images in samples], dtype=np.uint32)
     arrays["images"] = np.frombuffer(b"".join(image for images in samples for image in images), dtype=np.uint8)
-    return hdf5_bytes(SCHEMA, plan, arrays)
+    return hdf5_bytes(SHARDS.schema, plan, arrays)

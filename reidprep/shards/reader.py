@@ -22,17 +22,19 @@ from reidprep.shards.format import (
     COLUMNS,
     LATER_COLUMNS,
     POSITIONS,
-    SCHEMA,
+    SHARDS,
     STRINGS,
     VIEWS,
     Sample,
-    Size,
+    ShardFile,
+    ShardManifest,
     View,
     full_sizes,
     image_shapes,
     stored_sizes,
 )
-from reidprep.store.manifest import Manifest, StoreFile, checked_fields, read_manifest
+from reidprep.store.fields import Size
+from reidprep.store.manifest import read_manifest
 from reidprep.text import counted
 
 # Open files per process; least recently used ones are closed beyond that.
@@ -58,6 +60,8 @@ class ShardSet:
     Attributes:
         path: the directory.
         manifest: its manifest.
+        plan: how the shards were built.
+        summary: totals over all splits.
         files: the shard files of this set.
         full_sizes: height and width that each view was asked for at: what a network takes.
         stored_sizes: height and width at which each view is stored, and read: at most the full size, and less where
@@ -68,16 +72,15 @@ class ShardSet:
     full_sizes: dict[View, Size]
     stored_sizes: dict[View, Size]
 
-    def __init__(self, path: Path, manifest: Manifest, files: tuple[StoreFile, ...]) -> None:
+    def __init__(self, path: Path, manifest: ShardManifest, files: tuple[ShardFile, ...]) -> None:
         self.path = path
         self.manifest = manifest
+        self.plan, self.summary = manifest.plan, manifest.summary
         self.files = files
-        self._starts = np.cumsum([0, *(part.rows for part in files)]).tolist()
-        with checked_fields(path):
-            self._shapes = image_shapes(manifest.plan)
-            self.full_sizes, self.stored_sizes = full_sizes(manifest.plan), stored_sizes(manifest.plan)
-            self._encoding = str(manifest.plan["encoding"])
-            self.train_labels = {int(pid): int(label) for pid, label in manifest.summary["train_labels"].items()}
+        self._starts = np.cumsum([0, *(file.rows for file in files)]).tolist()
+        self._shapes = image_shapes(self.plan)
+        self.full_sizes, self.stored_sizes = full_sizes(self.plan), stored_sizes(self.plan)
+        self.train_labels = dict(self.summary.train_labels)
         self._opened: OrderedDict[str, OpenShard] = OrderedDict()
         self._lock = Lock()
         self._process = os.getpid()
@@ -94,15 +97,14 @@ class ShardSet:
             ReidError: not a complete shard directory of a known version, or an unknown split.
         """
         path = Path(path)
-        manifest = read_manifest(path, SCHEMA)
+        manifest = read_manifest(path, SHARDS)
         if not manifest.complete:
             raise ReidError(f"{path}: the shards are not complete; run the same build-shards command again to finish")
         if split is not None and split not in SPLITS:
             raise ReidError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
         wanted = SPLITS if split is None else (split,)
-        with checked_fields(path):
-            files = [part for name in wanted for part in manifest.files if part.statistics["split"] == name]
-        return cls(path, manifest, tuple(files))
+        files = tuple(file for name in wanted for file in manifest.files if file.statistics.split == name)
+        return cls(path, manifest, files)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -169,7 +171,9 @@ class ShardSet:
         shard, row = self._locate(index)
         wanted = [position for view in views for position in POSITIONS[view]]
         try:
-            images = read_images(shard.images, shard.offsets, shard.crc32, row, self._shapes, self._encoding, wanted)
+            images = read_images(
+                shard.images, shard.offsets, shard.crc32, row, self._shapes, self.plan.encoding, wanted
+            )
         except (ImageError, OSError) as error:
             raise ReidError(f"{shard.file.filename}: row {row}: {error}; run 'reidprep verify'") from None
         decoded = iter(images)
@@ -208,18 +212,18 @@ class ShardSet:
         shard, row = self._locate(index)
         return {name: values[row] for name, values in shard.columns.items()}
 
-    def part_columns(self, part: StoreFile) -> dict[str, NDArray[Any]]:
-        """The columns of one of `parts`; they are not kept.
+    def file_columns(self, file: ShardFile) -> dict[str, NDArray[Any]]:
+        """The columns of one of `files`; they are not kept.
 
         Raises:
             ReidError: the file is missing or damaged, or has not as many rows as the manifest says.
         """
-        shard = open_shard(self.path / part.name)
+        shard = open_shard(self.path / file.name)
         with shard.file:
             columns = shard.columns
-        if len(columns["paths"]) != part.rows:
+        if len(columns["paths"]) != file.rows:
             raise ReidError(
-                f"{self.path / part.name}: holds {len(columns['paths'])} rows, the manifest says {part.rows}; "
+                f"{self.path / file.name}: holds {len(columns['paths'])} rows, the manifest says {file.rows}; "
                 "run 'reidprep verify'"
             )
         return columns
@@ -247,7 +251,7 @@ class ShardSet:
         known = (*STRINGS, *COLUMNS, *LATER_COLUMNS)
         if name not in known:
             raise ReidError(f"no column {name!r}; there are {', '.join(known)}")
-        shards = [self._shard(part.name).columns for part in self.files]
+        shards = [self._shard(file.name).columns for file in self.files]
         if not all(name in columns for columns in shards):
             raise ReidError(f"{self.path}: was built before shards had the column {name!r}; build it again")
         columns = [columns[name] for columns in shards]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.shards.format import POSITIONS, Size, View
-
-Scale = Literal["source", "full"]
+from reidprep.shards.format import POSITIONS, View
+from reidprep.store.fields import Size
 
 STEPS = 8
 """Stored sizes are multiples of this fraction of the full size, so that small changes to the poses change nothing."""

@@ -15,25 +15,27 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import TOOL
+from reidprep.store.fields import plain
 
 
 @dataclass(frozen=True)
 class Schema:
-    """Name and version of a kind of part directory."""
+    """Name and version of a kind of directory."""
 
     name: str
     version: int
 
 
-def hdf5_bytes(schema: Schema, plan: Mapping[str, Any], columns: Mapping[str, Any]) -> bytes:
-    """A whole HDF5 part file: one contiguous dataset per column, schema and plan as attributes.
+def hdf5_bytes(schema: Schema, plan: object, columns: Mapping[str, Any]) -> bytes:
+    """A whole HDF5 file: one contiguous dataset per column, schema and plan as attributes.
 
     All strings are fixed-length UTF-8. The file is made in memory: HDF5 itself does not survive a full
     disk, a plain write does.
     """
     with h5py.File("part.h5", "w", driver="core", backing_store=False) as file:
         file.attrs["version"] = schema.version
-        for name, text in (("schema", schema.name), ("tool", TOOL), ("plan", json.dumps(plan, ensure_ascii=False))):
+        parameters = json.dumps(plain(plan), ensure_ascii=False)
+        for name, text in (("schema", schema.name), ("tool", TOOL), ("plan", parameters)):
             # Fixed length: a flipped bit in the heap that holds others can keep HDF5 in a loop for ever.
             data = text.encode()
             file.attrs.create(name, data, dtype=h5py.string_dtype("utf-8", len(data)))
@@ -53,7 +55,7 @@ DAMAGE = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def open_hdf5(path: Path, schema: Schema) -> h5py.File:
-    """Open a part file for reading.
+    """Open a file for reading.
 
     Raises:
         ReidError: missing, damaged, of another schema, or with datasets that lie in other files.

@@ -1,105 +1,153 @@
-"""The manifest of a directory of part files."""
+"""The manifest of a directory of files."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
+
+import msgspec
 
 from reidprep.errors import ReidError
 from reidprep.files import TOOL
+from reidprep.store.fields import Count, checked, plain
 from reidprep.store.hdf5 import Schema
 
 MANIFEST = "manifest.json"
 JOURNAL = "manifest.jsonl"
-"""Beside the manifest of a directory that is being filled: the parts it does not list yet, a line of JSON each."""
+"""Beside the manifest of a directory that is being filled: the files it does not list yet, a line of JSON each."""
+
+_DEEPEST = 32
+"""Levels of a plan; what shows or compares one need not fear for the stack."""
+
+Plan = TypeVar("Plan")
+Summary = TypeVar("Summary")
+Statistics = TypeVar("Statistics")
 
 
 @dataclass(frozen=True)
-class StoreFile:
-    """One whole part file, as the manifest lists it.
+class Format(Generic[Plan, Summary, Statistics]):
+    """A kind of directory, and what its manifest may hold, said as types (`reidprep.store.fields`).
+
+    Attributes:
+        schema: name and version.
+        plan: type of every parameter that shapes the bytes of the files.
+        summary: type of the totals.
+        statistics: type of what is added up over files.
+        most_rows: a plan -> the rows that a file may have, those left out included.
+        beside: names of somebody else's files that may lie in such a directory; they stay as they are.
+    """
+
+    schema: Schema
+    plan: type[Plan]
+    summary: type[Summary]
+    statistics: type[Statistics]
+    most_rows: Callable[[Plan], int]
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that should have been in a file.
+
+    Attributes:
+        path: of the image.
+        reason: why it is not there.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StoreFile(Generic[Statistics]):
+    """One whole file, as the manifest lists it.
 
     Attributes:
         name: file name within the directory.
         rows: rows it holds.
         sha256: hash of the file, hex.
-        skipped: `{"path", "reason"}` of the images that should have been in it.
-        statistics: what later stages add up over parts.
+        skipped: the images that should have been in it.
+        statistics: what later stages add up over files.
     """
 
     name: str
-    rows: int
+    rows: Count
     sha256: str
-    skipped: tuple[Mapping[str, str], ...] = ()
-    statistics: Mapping[str, Any] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...]
+    statistics: Statistics
 
-    def content(self) -> dict[str, Any]:
-        """What manifest and journal hold of it."""
-        return {
-            "name": self.name,
-            "rows": self.rows,
-            "sha256": self.sha256,
-            "skipped": list(self.skipped),
-            "statistics": self.statistics,
-        }
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> StoreFile:
-        """The part that `content` is of.
-
-        Raises:
-            KeyError, TypeError, ValueError: something is missing or wrong.
-        """
-        return cls(
-            name=_plain_name(content["name"]),
-            rows=int(content["rows"]),
-            sha256=str(content["sha256"]),
-            skipped=tuple(content["skipped"]),
-            statistics=content["statistics"],
-        )
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^/\\\0]{1,200}", self.name) or self.name in (".", ".."):
+            raise ValueError(f"name {self.name[:200]!r} is no name of a file here")
 
     @property
     def order(self) -> tuple[str, int, str]:
-        """What parts are sorted by: name, but numbers as numbers, for there may be more than five digits hold."""
+        """What files are sorted by: name, but numbers as numbers, for there may be more than five digits hold."""
         kind, _, number = self.name.partition("-")
         digits = number.partition(".")[0]
         return kind, int(digits) if digits.isdecimal() else 0, self.name
 
 
+AnyFile = StoreFile[Any]
+
+
 @dataclass(frozen=True)
-class Manifest:
-    """What a part directory holds and how it came to be.
+class Manifest(Generic[Plan, Summary, Statistics]):
+    """What a directory holds and how it came to be.
 
     Attributes:
         schema: kind and version of the directory.
-        tool: name and version of what wrote it.
         source: where the images are, relative to the directory (POSIX), absolute on another drive.
-        plan: every parameter that shaped the bytes of the parts.
+        plan: every parameter that shaped the bytes of the files.
+        parameters: the plan as JSON values, with what later programs have in theirs besides.
         files: the whole files, by name.
-        complete: whether all parts of the plan are there.
-        summary: totals, once complete.
+        totals: the summary, None until all files of the plan are there.
+        tool: name and version of what wrote it.
     """
 
     schema: Schema
     source: str
-    plan: Mapping[str, Any]
-    files: tuple[StoreFile, ...] = ()
-    complete: bool = False
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    plan: Plan
+    parameters: Mapping[str, Any]
+    files: tuple[StoreFile[Statistics], ...] = ()
+    totals: Summary | None = None
     tool: str = TOOL
 
     @property
-    def rows(self) -> int:
-        """Rows in all parts."""
-        return sum(part.rows for part in self.files)
+    def complete(self) -> bool:
+        """Whether all files of the plan are there."""
+        return self.totals is not None
 
     @property
-    def skipped(self) -> list[Mapping[str, str]]:
-        """The images left out, with reasons, in order."""
-        return [entry for part in self.files for entry in part.skipped]
+    def summary(self) -> Summary:
+        """Totals of a complete directory.
+
+        Raises:
+            ValueError: it is not complete.
+        """
+        if self.totals is None:
+            raise ValueError("there is no summary of a directory that is not complete")
+        return self.totals
+
+    @property
+    def rows(self) -> int:
+        """Rows in all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """The images left out, in order."""
+        return [entry for file in self.files for entry in file.skipped]
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the hashes of all files: changes when any of them does."""
+        return hashlib.sha256("".join(file.sha256 for file in self.files).encode()).hexdigest()
 
     def to_json(self) -> str:
         """Deterministic text: the same manifest gives the same bytes."""
@@ -109,87 +157,129 @@ class Manifest:
             "tool": self.tool,
             "complete": self.complete,
             "source": self.source,
-            "plan": self.plan,
-            "summary": self.summary,
-            "parts": [part.content() for part in self.files],
+            "plan": self.parameters,
+            "summary": plain(self.totals) if self.complete else {},
+            "parts": [plain(file) for file in self.files],
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def read_manifest(directory: Path, *schemas: Schema) -> Manifest:
-    """Read the manifest of a part directory, and the journal of one that is being filled.
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A directory that another was made from.
+
+    Attributes:
+        tool: name and version of what wrote it.
+        sha256: `Manifest.sha256`.
+    """
+
+    tool: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Head:
+    schema: str
+    version: int
+    tool: str
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the manifests of all formats hold; the rest is for the types of one format."""
+
+    source: str
+    complete: bool
+    plan: dict[str, Any]
+    summary: dict[str, Any]
+    parts: list[dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        if "\0" in self.source:
+            raise ValueError(f"source {self.source[:80]!r} is no path")
+        if _deeper_than(_DEEPEST, self.plan):
+            raise ValueError(f"plan is nested more than {_DEEPEST} levels deep")
+
+
+@overload
+def read_manifest(
+    directory: Path, format: Format[Plan, Summary, Statistics], /
+) -> Manifest[Plan, Summary, Statistics]: ...
+
+
+@overload
+def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[Any, Any, Any]: ...
+
+
+def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[Any, Any, Any]:
+    """Read the manifest of a directory, and the journal of one that is being filled.
 
     Args:
         directory: the directory.
-        schemas: the kinds the caller understands.
+        formats: the kinds the caller understands.
 
     Raises:
-        ReidError: missing, damaged, of another kind or of a version this program does not know.
+        ReidError: missing, damaged, of another kind or of a version this program does not know, or with a field that
+            its format does not allow; names the field.
     """
     path = directory / MANIFEST
-    expected = " or ".join(schema.name.removeprefix("reidprep.") for schema in schemas)
+    expected = " or ".join(format.schema.name.removeprefix("reidprep.") for format in formats)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        values = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise ReidError(f"{directory}: no {MANIFEST} here; expected a directory of {expected}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReidError(f"{path}: cannot be read ({error}); make the directory again") from None
-    with checked_fields(directory):
-        schema = Schema(str(content["schema"]), int(content["version"]))
-        if schema.name not in {known.name for known in schemas}:
-            raise ReidError(f"{path}: holds {schema.name!r}, expected {expected}")
-        if schema not in schemas:
-            known = ", ".join(str(s.version) for s in schemas if s.name == schema.name)
-            raise ReidError(
-                f"{path}: {schema.name} version {schema.version} (written by {content.get('tool')}) is not known "
-                f"to {TOOL}, which reads version {known}; update the tool or make the directory again"
-            )
-        complete = bool(content["complete"])
-        parts = {part.name: part for part in map(StoreFile.of, content["parts"])}
-        if not complete:
-            parts |= {part.name: part for part in _journal(directory / JOURNAL)}
-        return Manifest(
-            schema=schema,
-            source=str(content["source"]),
-            plan=dict(content["plan"]),
-            files=tuple(sorted(parts.values(), key=lambda part: part.order)),
-            complete=complete,
-            summary=dict(content["summary"]),
-            tool=str(content["tool"]),
+    head = checked(values, _Head, path)
+    versions = {format.schema.version: format for format in formats if format.schema.name == head.schema}
+    if not versions:
+        raise ReidError(f"{path}: holds {head.schema!r}, expected {expected}")
+    if head.version not in versions:
+        raise ReidError(
+            f"{path}: {head.schema} version {head.version} (written by {head.tool}) is not known to {TOOL}, "
+            f"which reads version {', '.join(map(str, versions))}; update the tool or make the directory again"
         )
+    format = versions[head.version]
+    content = checked(values, _Content, path)
+    plan = checked(content.plan, format.plan, path, "plan")
+    kind: Any = StoreFile[format.statistics]  # type: ignore[name-defined]
+    listed = [checked(entry, kind, path, f"parts[{index}]") for index, entry in enumerate(content.parts)]
+    files = {file.name: file for file in listed}
+    if len(files) < len(listed):
+        raise ReidError(f"{path}: parts: a name is listed twice; make the directory again")
+    if not content.complete:
+        files |= {file.name: file for file in _journal(directory / JOURNAL, kind)}
+    for file in files.values():
+        if file.rows + len(file.skipped) > format.most_rows(plan):
+            raise ReidError(
+                f"{path}: parts: {file.name} has {file.rows} rows, more than the plan allows; make the directory again"
+            )
+    return Manifest(
+        schema=format.schema,
+        source=content.source,
+        plan=plan,
+        parameters=content.plan,
+        files=tuple(sorted(files.values(), key=lambda file: file.order)),
+        totals=checked(content.summary, format.summary, path, "summary") if content.complete else None,
+        tool=head.tool,
+    )
 
 
-def _journal(path: Path) -> Iterator[StoreFile]:
-    """The parts of a journal, up to the line that a kill or a full disk may have cut off."""
+def _journal(path: Path, kind: Any) -> Iterator[AnyFile]:
+    """The files of a journal, up to the line that a kill or a full disk may have cut off."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError:
         return
-    for line in lines:
+    for number, line in enumerate(lines, start=1):
         try:
-            content = json.loads(line)
-        except ValueError:
+            values = msgspec.json.decode(line)
+        except (ValueError, RecursionError):
             return
         if line.endswith(b"\n"):
-            yield StoreFile.of(content)
+            yield checked(values, kind, path, f"line {number}")
 
 
-@contextmanager
-def checked_fields(directory: Path) -> Iterator[None]:
-    """Turn what goes wrong while a manifest's fields are looked up into a plain error.
-
-    Raises:
-        ReidError: a field is missing or holds something else than it should.
-    """
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReidError(
-            f"{directory / MANIFEST}: a field is missing or wrong ({error!r}); make the directory again"
-        ) from None
-
-
-def _plain_name(name: object) -> str:
-    if not isinstance(name, str) or not name or Path(name).name != name:
-        raise ValueError(f"part name {name!r}")
-    return name
+def _deeper_than(levels: int, value: object) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (not levels or any(_deeper_than(levels - 1, entry) for entry in inner))

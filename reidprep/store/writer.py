@@ -1,9 +1,9 @@
-"""Directories of part files with a manifest: written so that a kill at any moment loses no whole part.
+"""Directories of files with a manifest: written so that a kill at any moment loses no whole file.
 
-A part is put together in memory, written under a temporary name, flushed, synced and renamed; only then is it named,
+A file is put together in memory, written under a temporary name, flushed, synced and renamed; only then is it named,
 with its SHA-256 and row count, by a line in a journal, and once the run ends, in whatever way but a kill, by the
-manifest. (A manifest written anew for every part would take time in proportion to the square of their number.) A later
-run with the same plan keeps the parts that are whole and makes the others again, with the same bytes.
+manifest. (A manifest written anew for every file would take time in proportion to the square of their number.) A later
+run with the same plan keeps the files that are whole and makes the others again, with the same bytes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Generic
+
+import msgspec
 
 from reidprep.errors import ReidError
 from reidprep.files import (
@@ -27,38 +28,62 @@ from reidprep.files import (
     unlock_directory,
     write_file,
 )
-from reidprep.shards.exclusions import EXCLUDE
-from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import JOURNAL, MANIFEST, Manifest, StoreFile, read_manifest
+from reidprep.store.fields import checked, plain
+from reidprep.store.manifest import (
+    JOURNAL,
+    MANIFEST,
+    Format,
+    Manifest,
+    Plan,
+    Statistics,
+    StoreFile,
+    Summary,
+    read_manifest,
+)
 from reidprep.text import differences
 
-_PART = re.compile(r"(part|train|query|gallery)-[0-9]{5,}\.(h5|tar)")
+
+@dataclass(frozen=True)
+class _Named:
+    schema: str
 
 
-class StoreWriter:
-    """Fills a part directory, or goes on filling one that was interrupted. Use it in a `with` block.
+_FILE = re.compile(r"(part|train|query|gallery)-[0-9]{5,}\.(h5|tar)")
 
-    Parts from which images had to be left out are made again on the next run: the images may be there by then.
+
+class StoreWriter(Generic[Plan, Summary, Statistics]):
+    """Fills a directory, or goes on filling one that was interrupted. Use it in a `with` block.
+
+    Files from which images had to be left out are made again on the next run: the images may be there by then.
 
     Args:
         path: the directory; made if missing.
-        schema: kind of directory.
+        format: kind of directory.
         source: see `Manifest.source`.
-        plan: every parameter that shapes the parts; JSON values only.
-        overwrite: discard the parts that are there.
+        plan: every parameter that shapes the files.
+        overwrite: discard the files that are there.
 
     Raises:
-        ReidError: the directory holds something else, or parts made with another plan, or another run is filling it.
+        ReidError: a plan that the format does not allow; the directory holds something else, or files made with another
+            plan, or another run is filling it.
     """
 
     def __init__(
-        self, path: Path, schema: Schema, source: str, plan: Mapping[str, Any], *, overwrite: bool = False
+        self,
+        path: Path,
+        format: Format[Plan, Summary, Statistics],
+        source: str,
+        plan: Plan,
+        *,
+        overwrite: bool = False,
     ) -> None:
         self.path = path
+        self._format = format
         # What comes back from the file must compare equal to what was put in.
-        plan = json.loads(json.dumps(plan))
-        self._head = Manifest(schema=schema, source=source, plan=plan)
-        self._parts: dict[str, StoreFile] = {}
+        values = plain(plan)
+        plan = checked(values, format.plan, path / MANIFEST, "plan")
+        self._head: Manifest[Plan, Summary, Statistics] = Manifest(format.schema, source, plan, values)
+        self._files: dict[str, StoreFile[Statistics]] = {}
         self._journal: IO[bytes] | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -67,13 +92,13 @@ class StoreWriter:
             raise ReidError(f"{path}: cannot be used as the output folder ({error.strerror})") from None
         try:
             self._head = self._found(self._head, overwrite)
-            self._parts = {part.name: part for part in self._head.files}
+            self._files = {file.name: file for file in self._head.files}
             self._save()
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> StoreWriter:
+    def __enter__(self) -> StoreWriter[Plan, Summary, Statistics]:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -87,67 +112,76 @@ class StoreWriter:
         unlock_directory(self._lock)
         self._lock = None
 
-    def _found(self, fresh: Manifest, overwrite: bool) -> Manifest:
-        """What to start from: nothing, or the whole parts of an earlier run."""
+    def _found(
+        self, fresh: Manifest[Plan, Summary, Statistics], overwrite: bool
+    ) -> Manifest[Plan, Summary, Statistics]:
+        """What to start from: nothing, or the whole files of an earlier run."""
         present = sorted(entry.name for entry in self.path.iterdir())
         leftovers = [name for name in present if is_temporary(name)]
-        parts = [name for name in present if _PART.fullmatch(name)]
-        foreign = [name for name in present if name not in {MANIFEST, JOURNAL, EXCLUDE, *leftovers, *parts}]
-        if MANIFEST not in present and (foreign or parts):
+        files = [name for name in present if _FILE.fullmatch(name)]
+        known = {MANIFEST, JOURNAL, *self._format.beside, *leftovers, *files}
+        foreign = [name for name in present if name not in known]
+        if MANIFEST not in present and (foreign or files):
             raise ReidError(
-                f"{self.path}: the folder is not empty and holds no {MANIFEST} (found {(foreign or parts)[0]!r}); "
+                f"{self.path}: the folder is not empty and holds no {MANIFEST} (found {(foreign or files)[0]!r}); "
                 "choose an empty folder"
             )
         if MANIFEST in present and not overwrite:
             fresh = self._resumed(fresh)
         elif MANIFEST in present:
-            self._check_replaceable(fresh.schema, foreign)
-            leftovers += [JOURNAL, *parts]
+            self._check_replaceable(foreign)
+            leftovers += [JOURNAL, *files]
         for name in leftovers:
             (self.path / name).unlink(missing_ok=True)
         return fresh
 
-    def _resumed(self, fresh: Manifest) -> Manifest:
-        old = read_manifest(self.path, fresh.schema)
-        if old.plan != fresh.plan:
-            changed = ", ".join(differences(old.plan, fresh.plan))
+    def _resumed(self, fresh: Manifest[Plan, Summary, Statistics]) -> Manifest[Plan, Summary, Statistics]:
+        old = read_manifest(self.path, self._format)
+        if old.parameters != fresh.parameters:
+            changed = ", ".join(differences(old.parameters, fresh.parameters))
             raise ReidError(
                 f"{self.path}: was made with other parameters ({changed}); "
                 "choose another folder, or --overwrite to make it again"
             )
         whole = tuple(
-            part for part in old.files if not part.skipped and file_sha256(self.path / part.name) == part.sha256
+            file for file in old.files if not file.skipped and file_sha256(self.path / file.name) == file.sha256
         )
         if old.complete and len(whole) == len(old.files):
             return replace(old, source=fresh.source)
         return replace(fresh, files=whole)
 
-    def _check_replaceable(self, schema: Schema, foreign: list[str]) -> None:
+    def _check_replaceable(self, foreign: list[str]) -> None:
         """Raise unless what is here is ours, of whatever version, or the ruin of it."""
+        name = self._format.schema.name
         try:
-            name = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))["schema"]
-        except (OSError, ValueError, KeyError, TypeError):
+            found = msgspec.json.decode((self.path / MANIFEST).read_bytes(), type=_Named).schema
+        except (OSError, ValueError, RecursionError):
             if foreign:
                 raise ReidError(
                     f"{self.path}: {MANIFEST} cannot be read and there are other files (found {foreign[0]!r}); "
                     "choose an empty folder"
                 ) from None
             return
-        if name != schema.name:
-            raise ReidError(f"{self.path}: holds {name!r}, not {schema.name!r}; choose another folder")
+        if found != name:
+            raise ReidError(f"{self.path}: holds {found!r}, not {name!r}; choose another folder")
 
     @property
-    def manifest(self) -> Manifest:
+    def plan(self) -> Plan:
+        """The plan."""
+        return self._head.plan
+
+    @property
+    def manifest(self) -> Manifest[Plan, Summary, Statistics]:
         """The manifest as it is to be."""
-        return replace(self._head, files=tuple(sorted(self._parts.values(), key=lambda part: part.order)))
+        return replace(self._head, files=tuple(sorted(self._files.values(), key=lambda file: file.order)))
 
     @property
     def present(self) -> set[str]:
-        """Names of the parts that are whole."""
-        return set(self._parts)
+        """Names of the files that are whole."""
+        return set(self._files)
 
-    def add(self, part: StoreFile) -> None:
-        """Enter a part whose file is in place.
+    def add(self, file: StoreFile[Statistics]) -> None:
+        """Enter a file that is in place.
 
         Raises:
             ReidError: the disk is full or the folder cannot be written to.
@@ -157,16 +191,16 @@ class StoreWriter:
             if self._journal is None:
                 self._journal = path.open("wb")
                 sync_directory(self.path)
-            self._journal.write(json.dumps(part.content(), ensure_ascii=False).encode() + b"\n")
+            self._journal.write(json.dumps(plain(file), ensure_ascii=False).encode() + b"\n")
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
             raise not_written(path, error) from None
-        self._parts[part.name] = part
+        self._files[file.name] = file
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Summary) -> None:
         """Mark the directory complete, and remove what killed workers left behind."""
-        self._head = replace(self._head, summary=summary, complete=True)
+        self._head = replace(self._head, totals=summary)
         self._save()
         for entry in self.path.iterdir():
             if is_temporary(entry.name):

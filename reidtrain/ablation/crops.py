@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from msgspec import UNSET, UnsetType
 
 from reidprep.errors import ReidError
+from reidprep.poses.format import DatasetPlan
 from reidprep.poses.reader import PoseSet
 from reidprep.progress import Progress
 from reidprep.shards.build import BuildOptions, build_shards
-from reidprep.shards.format import SCHEMA
+from reidprep.shards.format import SHARDS, Excluded, ShardPlan
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST, read_manifest
 from reidtrain.papers.tables import PAPER_BETA
@@ -55,13 +57,13 @@ class Crops:
             return "the plain image (--with-image)"
         return f"--alignment {self.alignment}" + ("" if self.beta is None else f" --beta {self.beta / 48:.4f}")
 
-    def served_by(self, plan: Mapping[str, Any]) -> bool:
+    def served_by(self, plan: ShardPlan) -> bool:
         """Whether shards of a plan hold it."""
-        if self.image and plan["image_size"] is None:
+        if self.image and plan.image_size is None:
             return False
         if self.alignment is None:
             return True
-        return plan["alignment"] == self.alignment and (self.beta is None or beta_in_48ths(plan) == self.beta)
+        return plan.alignment == self.alignment and (self.beta is None or beta_in_48ths(plan) == self.beta)
 
     def options(self) -> BuildOptions:
         """To build them with."""
@@ -113,23 +115,24 @@ def find(crops: Crops, given: Sequence[Path], folder: Path, poses: Path | None) 
     return Source(crops, own, _sha256(own) if _is_complete(own) else None)
 
 
-def dataset_plan(given: Sequence[Path], poses: Path | None) -> dict[str, Any]:
-    """The dataset that all shards and poses show, as their manifests describe it, with the images left out of shards.
+def dataset_plan(given: Sequence[Path], poses: Path | None) -> DatasetPlan:
+    """The dataset that all shards and poses show, as their manifests describe it; no others left out of shards.
 
     Raises:
-        ReidError: several datasets, or nothing to tell one by.
+        ReidError: several datasets, or several choices of images left out; or nothing to tell a dataset by.
     """
     plans = {str(path): _plan(path) for path in given}
-    found = {path: {**plan["poses"]["dataset"], "excluded": plan.get("excluded")} for path, plan in plans.items()}
+    found: dict[str, tuple[DatasetPlan, Excluded | UnsetType]]
+    found = {path: (plan.poses.dataset, plan.excluded) for path, plan in plans.items()}
     if poses is not None:
-        found[str(poses)] = {**PoseSet(poses).dataset, "excluded": None}
+        found[str(poses)] = (PoseSet(poses).plan.dataset, UNSET)
     if not found:
         raise ReidError("nothing to train on: give --poses, --shards or both")
-    (first, plan), *others = found.items()
+    (first, shown), *others = found.items()
     for path, other in others:
-        if other != plan:
+        if other != shown:
             raise ReidError(f"{first} and {path} show different datasets, or different images of one; use one of them")
-    return dict(plan)
+    return shown[0]
 
 
 def build(source: Source, poses: Path, images: Path | None, workers: int, progress: Progress) -> Source:
@@ -149,8 +152,8 @@ def build(source: Source, poses: Path, images: Path | None, workers: int, progre
     return replace(source, manifest_sha256=_sha256(source.path))
 
 
-def _plan(path: Path) -> Mapping[str, Any]:
-    return ShardSet.open(path).manifest.plan
+def _plan(path: Path) -> ShardPlan:
+    return ShardSet.open(path).plan
 
 
 def _sha256(path: Path) -> str:
@@ -158,4 +161,4 @@ def _sha256(path: Path) -> str:
 
 
 def _is_complete(path: Path) -> bool:
-    return (path / MANIFEST).exists() and read_manifest(path, SCHEMA).complete
+    return (path / MANIFEST).exists() and read_manifest(path, SHARDS).complete

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
+from reidprep.poses.format import DatasetPlan
 from reidtrain.ablation.crops import Crops, Source, dataset_plan, find
 from reidtrain.checkpoints import checkpoint_path
 from reidtrain.papers.rows import dataset_column
@@ -107,7 +106,7 @@ def plan_runs(ablation: Ablation) -> Plan:
     """
     check_overrides(ablation.overrides)
     data = dataset_plan(ablation.shards, ablation.poses)
-    dataset = ablation.dataset or dataset_column(data["name"], data["options"])
+    dataset = ablation.dataset or dataset_column(data.name, data.options)
     recipe_name = ablation.recipe or _recipe_name(ablation.table, data)
     base = load_recipe(recipe_name, ablation.overrides)
     init_sha256 = None
@@ -126,6 +125,6 @@ def plan_runs(ablation: Ablation) -> Plan:
     return Plan(tuple(runs.values()), dataset, recipe_name)
 
 
-def _recipe_name(table: Table, dataset: Mapping[str, Any]) -> str:
-    name = str(dataset["name"])
+def _recipe_name(table: Table, dataset: DatasetPlan) -> str:
+    name = dataset.name
     return f"{table.paper}-{name if name in ('dukemtmc', 'cuhk03') else 'market1501'}"

@@ -77,13 +77,7 @@ class ChannelMeans:
     @classmethod
     def of(cls, shards: ShardSet) -> ChannelMeans:
         """As measured when the shards were built."""
-        means = shards.manifest.summary["channel_means"]
-        image = means["image"]
-        return cls(
-            whole=tuple(means["whole"]),
-            parts=tuple(tuple(part) for part in means["parts"]),
-            image=None if image is None else tuple(image),
-        )
+        return cls(**vars(shards.summary.channel_means))
 
 
 class Preprocessor(nn.Module):

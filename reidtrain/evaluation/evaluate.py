@@ -184,10 +184,9 @@ def _features(
 
 def _place_in_papers(checkpoint: Checkpoint, shards: ShardSet) -> tuple[Variant, str] | None:
     """The variant that the network is, and the column of the dataset it is scored on; None where there is none."""
-    plan = shards.manifest.plan
-    dataset = plan["poses"]["dataset"]
-    variant = recipe_variant(checkpoint.recipe, plan)
-    column = dataset_column(dataset["name"], dataset["options"])
+    dataset = shards.plan.poses.dataset
+    variant = recipe_variant(checkpoint.recipe, shards.plan)
+    column = dataset_column(dataset.name, dataset.options)
     return None if variant is None or column is None else (variant, column)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +83,9 @@ def query_gallery_images(shards: Path, *, junk: bool = False) -> RankedImages:
     rows = np.arange(len(everything))
     if not junk:
         rows = rows[everything.pids != JUNK]
+    dataset = everything.plan.poses.dataset
     _, query, gallery = np.split(rows, np.searchsorted(rows, np.cumsum(sizes)[:-1]))
-    return RankedImages("test", everything, query, gallery, protocol_of(everything.manifest.plan))
+    return RankedImages("test", everything, query, gallery, protocol_of(dataset.name, dataset.options))
 
 
 def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] | None = None) -> RankedImages:
@@ -115,13 +116,8 @@ def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] |
     return RankedImages("held-out", train, query, gallery, "market1501")
 
 
-def protocol_of(plan: Mapping[str, Any]) -> Protocol:
-    """How a dataset is scored.
-
-    Args:
-        plan: of the manifest of its shards.
-    """
-    dataset = plan["poses"]["dataset"]
-    if dataset["name"] != "cuhk03":
+def protocol_of(name: str, options: Mapping[str, str]) -> Protocol:
+    """How a dataset is scored, given the name and the options of its reader."""
+    if name != "cuhk03":
         return "market1501"
-    return "cuhk03-np" if dataset["options"]["protocol"] == "np" else "cuhk03-classic"
+    return "cuhk03-np" if options.get("protocol") == "np" else "cuhk03-classic"

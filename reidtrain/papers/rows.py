@@ -36,7 +36,7 @@ def dataset_column(name: str, options: Mapping[str, str]) -> str | None:
     """
     if name == "cuhk03":
         first_classic_split = options.get("protocol") == "classic" and options.get("split") == "1"
-        return f"cuhk03-{options['boxes']}" if first_classic_split else None
+        return f"cuhk03-{options.get('boxes')}" if first_classic_split else None
     if name == MARKET:
         return MARKET if options.get("distractors") != "yes" else None
     return DUKE if name == DUKE else None

@@ -72,4 +72,4 @@ def write_pictures(
 
 def dataset_name(shards: ShardSet) -> str:
     """Name of the dataset the shards were built from."""
-    return str(shards.manifest.plan["poses"]["dataset"]["name"])
+    return shards.plan.poses.dataset.name

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from reidprep.errors import ReidError
+from reidprep.shards.format import ShardPlan
 from reidtrain.models.attention_driven import AttentionDrivenConfig
 from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.papers.networks import ATTENTION_DRIVEN, SELF_ATTENTION
@@ -111,7 +112,7 @@ def _switches(network: Network, model: object) -> dict[str, Any]:
     return {name: getattr(model, name) for name in SWITCHES[network]}
 
 
-def recipe_variant(recipe: Recipe, plan: Mapping[str, Any]) -> Variant | None:
+def recipe_variant(recipe: Recipe, plan: ShardPlan) -> Variant | None:
     """The variant that a recipe and the plan of its shards train; None for a network in none of the tables.
 
     Args:
@@ -124,13 +125,13 @@ def recipe_variant(recipe: Recipe, plan: Mapping[str, Any]) -> Variant | None:
     if name is None:
         return None
     if recipe.network == "attention-driven":
-        return resolve(AttentionDrivenVariant(name, None, plan["alignment"]), recipe, beta_in_48ths(plan))
+        return resolve(AttentionDrivenVariant(name, None, plan.alignment), recipe, beta_in_48ths(plan))
     losses = [stage.loss for stage in recipe.stages]
     rankings: list[Ranking] = ["none", *(loss.ranking for loss in losses if loss.ranking != "none")]
     softmax, sac = any(loss.softmax for loss in losses), any(loss.sac for loss in losses)
     return SelfAttentionVariant(name, softmax, rankings[-1], sac)
 
 
-def beta_in_48ths(plan: Mapping[str, Any]) -> int:
+def beta_in_48ths(plan: ShardPlan) -> int:
     """Overlap of the parts in shards, in the steps of Table 11: the H/10 of the text is 5."""
-    return round(48 * float(plan["beta"]))
+    return round(48 * plan.beta)

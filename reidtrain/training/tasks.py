@@ -92,7 +92,7 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
             "path": str(shards),
             "manifest_sha256": hashlib.sha256((shards / MANIFEST).read_bytes()).hexdigest(),
             "schema": [train.manifest.schema.name, train.manifest.schema.version],
-            "alignment": train.manifest.plan.get("alignment"),
+            "alignment": train.plan.alignment,
             "images": len(indices),
             "validation": "none" if not recipe.validation.every else "held-out identities" if held_out else "test",
         },

@@ -9,10 +9,9 @@ import pytest
 from reidprep.alignment.align import Flag, align
 from reidprep.alignment.canonical import load
 from reidprep.images import encode_jpeg
-from reidprep.shards.format import SCHEMA, Sample, image_shapes, shard_bytes
+from reidprep.shards.format import SHARDS, Sample, ShardFile, ShardPlan, ShardSummary, image_shapes, shard_bytes
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS
-from reidprep.store.manifest import StoreFile
 from reidprep.store.writer import StoreWriter
 
 SIZE = (64, 128)
@@ -34,21 +33,19 @@ def standing(missing: tuple[str, ...] = ()) -> np.ndarray:
 
 
 @pytest.fixture
-def make_shards(tmp_path: Path) -> MakeShards:
+def make_shards(
+    tmp_path: Path,
+    shard_plan: Callable[..., ShardPlan],
+    shard_summary: Callable[..., ShardSummary],
+    shard_file: Callable[..., ShardFile],
+) -> MakeShards:
     """Writes a shard directory with one split, from joints and paths; there are no source images."""
 
     def make(paths: list[str], joints: list[np.ndarray] | None = None, name: str = "made") -> Path:
         joints = joints or [standing()] * len(paths)
         sizes = np.tile(np.array(SIZE, dtype=np.int32), (len(paths), 1))
         aligned = align(np.stack(joints), sizes, load(), alignment="pose", beta=0.0625, confidence=0.3)
-        plan = {
-            "poses": {"dataset": {"name": "csv", "options": {}}, "estimator": {"name": "hand"}},
-            "alignment": "pose",
-            "whole_size": [384, 192],
-            "part_size": [96, 192],
-            "image_size": None,
-            "encoding": "jpeg",
-        }
+        plan = shard_plan()
         crops = [np.full(shape, 90, dtype=np.uint8) for shape in image_shapes(plan)]
         columns = {
             "paths": np.array(paths),
@@ -65,11 +62,11 @@ def make_shards(tmp_path: Path) -> MakeShards:
         }
         data = shard_bytes(columns, [[encode_jpeg(crop, 90) for crop in crops]] * len(paths), plan)
         flags = {flag.name: int((aligned.flags & flag > 0).sum()) for flag in Flag}
-        filled = aligned.filled.mean(axis=0).tolist()
-        with StoreWriter(tmp_path / name, SCHEMA, "gone", plan) as directory:
+        filled = tuple(aligned.filled.mean(axis=0).tolist())
+        with StoreWriter(tmp_path / name, SHARDS, "gone", plan) as directory:
             (tmp_path / name / "query-00000.h5").write_bytes(data)
-            directory.add(StoreFile("query-00000.h5", len(paths), "0" * 64, statistics={"split": "query"}))
-            directory.finish({"joints_filled": filled, "flags": flags, "train_labels": {}})
+            directory.add(shard_file("query-00000.h5", len(paths), "0" * 64, "query"))
+            directory.finish(shard_summary(joints_filled=filled, flags=flags))
         return tmp_path / name
 
     return make

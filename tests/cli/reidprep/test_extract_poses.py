@@ -80,7 +80,7 @@ def test_keypoint_files_with_an_image_missing(drawn: Path, drawn_poses: Path, tm
     result = invoke(*arguments, "--json")
     assert result.exit_code == 3, result.output
     assert [entry["path"] for entry in json.loads(result.stdout)["skipped_files"]] == [path]
-    assert PoseSet(tmp_path / "poses").confidence == 0.3
+    assert PoseSet(tmp_path / "poses").plan.confidence == 0.3
 
     result = invoke(drawn, tmp_path / "other", "--estimator", "files", "--keypoints", exported, "--batch-size", 4)
     assert result.exit_code == 1 and "leave out --batch-size" in result.output

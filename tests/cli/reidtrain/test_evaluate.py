@@ -260,4 +260,4 @@ def test_images_without_a_match(drawn_shards) -> None:
     ],
 )
 def test_protocol_of_a_dataset(name, options, protocol) -> None:
-    assert protocol_of({"poses": {"dataset": {"name": name, "options": options}}}) == protocol
+    assert protocol_of(name, options) == protocol

@@ -17,6 +17,7 @@ from reidprep.poses.reader import PoseSet
 from reidprep.preview.write import write_preview
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
+from reidprep.store.manifest import Skipped
 from reidprep.verify import verify
 
 PER_FRAME = 5
@@ -96,5 +97,5 @@ def test_a_box_outside_its_frame_is_left_out_and_listed(
     manifest = extract_poses(open_dataset(file), tmp_path / "poses", estimator)
     assert manifest.rows == 1
     assert manifest.skipped == [
-        {"path": "frames/000000.png#xywh=400,0,64,128", "reason": "the box lies outside the frame, which is 400x200"}
+        Skipped("frames/000000.png#xywh=400,0,64,128", "the box lies outside the frame, which is 400x200")
     ]

@@ -470,5 +470,5 @@ def test_the_command_stores_what_shaped_the_joints(make_model: MakeModel, drawn:
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     poses = PoseSet(tmp_path / "poses")
-    assert poses.confidence == 0.4 and "SimCC" in poses.estimator["score_scale"]
-    assert {"config": "tiny", "flip_test": True}.items() <= poses.estimator["options"].items()
+    assert poses.plan.confidence == 0.4 and "SimCC" in poses.plan.estimator.score_scale
+    assert {"config": "tiny", "flip_test": True}.items() <= poses.plan.estimator.options.items()

@@ -168,7 +168,7 @@ def test_an_error_of_a_worker_is_that_of_the_local_engine(
     assert messages[0] == messages[1] and "the file is empty" in messages[0]
     for name, engine in (("local", None), ("ray", ENGINE)):
         manifest = extract_poses(dataset, tmp_path / name, estimator, SMALL, engine=engine, worker_estimator=CREATE)
-        assert [entry["path"] for entry in manifest.skipped] == [dataset.records[7].path]
+        assert [entry.path for entry in manifest.skipped] == [dataset.records[7].path]
     assert (tmp_path / "local" / "manifest.json").read_bytes() == (tmp_path / "ray" / "manifest.json").read_bytes()
 
 

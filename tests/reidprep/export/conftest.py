@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from reidprep.files import write_file
-from reidprep.poses.format import SCHEMA, Poses, poses_bytes, take
+from reidprep.poses.format import POSES, PoseFile, Poses, poses_bytes, take
 from reidprep.poses.reader import PoseSet
-from reidprep.store.manifest import StoreFile, read_manifest
+from reidprep.store.manifest import read_manifest
 from reidprep.store.writer import StoreWriter
 
 MakePoses = Callable[[Poses], Path]
@@ -27,12 +27,13 @@ def make_poses(drawn_poses: Path, tmp_path: Path) -> MakePoses:
 
     def make(poses: Poses) -> Path:
         out = tmp_path / "made"
-        plan = dict(read_manifest(drawn_poses, SCHEMA).plan)
-        with StoreWriter(out, SCHEMA, "../source", plan) as directory:
+        manifest = read_manifest(drawn_poses, POSES)
+        with StoreWriter(out, POSES, "../source", manifest.plan) as directory:
             for number, rows in enumerate(np.array_split(np.arange(len(poses)), 2)):
                 name = f"part-{number:05d}.h5"
-                directory.add(StoreFile(name, len(rows), write_file(out / name, poses_bytes(take(poses, rows), plan))))
-            directory.finish({})
+                sha256 = write_file(out / name, poses_bytes(take(poses, rows), manifest.plan))
+                directory.add(PoseFile(name, len(rows), sha256, (), manifest.files[0].statistics))
+            directory.finish(manifest.summary)
         return out
 
     return make

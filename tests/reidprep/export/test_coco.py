@@ -33,7 +33,7 @@ def test_images_and_joints(drawn_poses: Path, some_poses: Poses, tmp_path: Path)
     steps: list[tuple[int, int]] = []
     result = export_coco(drawn_poses, tmp_path / "new" / "a.json", progress=lambda *step: steps.append(step))
     content = read(result.out)
-    confidence = PoseSet(drawn_poses).confidence
+    confidence = PoseSet(drawn_poses).plan.confidence
     assert [image["file_name"] for image in content["images"]] == some_poses.paths.tolist()
     assert result.bytes == result.out.stat().st_size and sum(result.images.values()) == len(some_poses)
     assert steps[-1] == (len(some_poses), len(some_poses)) and steps == sorted(steps)

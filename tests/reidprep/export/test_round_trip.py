@@ -32,13 +32,13 @@ def test_poses_come_back_bit_for_bit(format: str, drawn: Path, drawn_poses: Path
     EXPORTS[format](drawn_poses, tmp_path / "out")
     back = create_estimator("files", keypoints=tmp_path / "out")
     manifest = extract_poses(open_dataset(drawn), tmp_path / "poses", back)
-    assert not manifest.skipped and manifest.plan["estimator"]["options"]["format"] == format
+    assert not manifest.skipped and manifest.plan.estimator.options["format"] == format
     before, after = poses_of(drawn_poses), poses_of(tmp_path / "poses")
     for field in fields(Poses):
         np.testing.assert_array_equal(getattr(after, field.name), getattr(before, field.name))
     if format == "coco":
-        assert PoseSet(tmp_path / "poses").confidence == PoseSet(drawn_poses).confidence
-        assert manifest.plan["estimator"]["score_scale"] == PoseSet(drawn_poses).estimator["score_scale"]
+        assert PoseSet(tmp_path / "poses").plan.confidence == PoseSet(drawn_poses).plan.confidence
+        assert manifest.plan.estimator.score_scale == PoseSet(drawn_poses).plan.estimator.score_scale
 
 
 @pytest.mark.parametrize("format", EXPORTS)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reidprep.alignment.align import Flag
 from reidprep.errors import ReidError
-from reidprep.export.webdataset import SCHEMA, export_webdataset, sample_keys
+from reidprep.export.webdataset import TARS, export_webdataset, sample_keys
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS, PARTS
@@ -97,19 +97,19 @@ def test_webdataset_reads_it(drawn_shards: Path, exported: Path) -> None:
 
 
 def test_the_manifest_tells_what_is_there(drawn_shards: Path, exported: Path) -> None:
-    manifest = read_manifest(exported, SCHEMA)
-    shards = read_manifest(drawn_shards, ShardSet.open(drawn_shards).manifest.schema)
+    manifest = read_manifest(exported, TARS)
+    shards = ShardSet.open(drawn_shards).manifest
     assert manifest.complete and (exported / manifest.source).resolve() == drawn_shards.resolve()
     assert {part.name for part in manifest.files} == {file.name for file in exported.glob("*.tar")}
     for part in manifest.files:
         data = (exported / part.name).read_bytes()
         assert part.sha256 == hashlib.sha256(data).hexdigest()
         assert part.rows == len(samples(exported / part.name)) <= PER_TAR
-    assert manifest.rows == shards.rows and manifest.plan["members"] == [*(f"{view}.jpg" for view in VIEWS), "json"]
-    assert manifest.summary["images"] == shards.summary["images"]
-    assert manifest.summary["train_labels"] == shards.summary["train_labels"]
-    assert manifest.summary["joints"] == list(JOINTS)
-    assert manifest.plan["shards"]["stored_sizes"] == shards.plan["stored_sizes"]
+    assert manifest.rows == shards.rows and manifest.plan.members == (*(f"{view}.jpg" for view in VIEWS), "json")
+    assert manifest.summary.images == shards.summary.images
+    assert manifest.summary.train_labels == shards.summary.train_labels
+    assert manifest.summary.joints == JOINTS
+    assert manifest.plan.shards.stored_sizes == shards.plan.stored_sizes
 
 
 def test_verify_checks_the_tar_files(exported: Path, tmp_path: Path) -> None:

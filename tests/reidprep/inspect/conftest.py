@@ -13,9 +13,8 @@ from reidprep.inspect.app import create_app, open_samples
 from reidprep.inspect.exclusions import Exclusions
 from reidprep.inspect.runs import find_run_pictures
 from reidprep.inspect.security import Hosts
-from reidprep.shards.exclusions import EXCLUDE
-from reidprep.shards.format import SCHEMA, image_shapes, shard_bytes
-from reidprep.store.manifest import StoreFile
+from reidprep.poses.format import EXCLUDE
+from reidprep.shards.format import SHARDS, ShardFile, ShardPlan, ShardSummary, image_shapes, shard_bytes
 from reidprep.store.writer import StoreWriter
 
 BASE = "http://127.0.0.1:8765"
@@ -36,17 +35,6 @@ def browse() -> Open:
         return TestClient(app, base_url=BASE, follow_redirects=False, **client)
 
     return make
-
-
-def plan(encoding: str) -> dict:
-    return {
-        "poses": {"dataset": {"name": "csv", "options": {}}, "estimator": {"name": "hand"}},
-        "alignment": "pose",
-        "whole_size": [32, 16],
-        "part_size": [8, 16],
-        "image_size": None,
-        "encoding": encoding,
-    }
 
 
 def random_columns(paths: list[str], pids: list[int] | None, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -71,7 +59,12 @@ def random_columns(paths: list[str], pids: list[int] | None, rng: np.random.Gene
 
 
 @pytest.fixture
-def by_hand(tmp_path: Path) -> Callable[..., Path]:
+def by_hand(
+    tmp_path: Path,
+    shard_plan: Callable[..., ShardPlan],
+    shard_summary: Callable[..., ShardSummary],
+    shard_file: Callable[..., ShardFile],
+) -> Callable[..., Path]:
     """Writes a shard directory: split -> paths, a file for each; there are no source images."""
 
     def make(
@@ -79,8 +72,8 @@ def by_hand(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         rng = np.random.default_rng(0)
         path = tmp_path / "by hand"
-        settings = plan(encoding)
-        with StoreWriter(path, SCHEMA, "gone", settings) as directory:
+        settings = shard_plan(whole_size=(32, 16), part_size=(8, 16), encoding=encoding)
+        with StoreWriter(path, SHARDS, "gone", settings) as directory:
             for split, paths in content.items():
                 columns = random_columns(paths, pids, rng)
                 columns.pop(without, None)
@@ -88,8 +81,8 @@ def by_hand(tmp_path: Path) -> Callable[..., Path]:
                 stored = [crop.tobytes() if encoding == "raw" else encode_jpeg(crop, 90) for crop in crops]
                 name = f"{split}-00000.h5"
                 (path / name).write_bytes(shard_bytes(columns, [stored] * len(paths), settings))
-                directory.add(StoreFile(name, len(paths), "0" * 64, statistics={"split": split}))
-            directory.finish({"train_labels": {}})
+                directory.add(shard_file(name, len(paths), "0" * 64, split))
+            directory.finish(shard_summary())
         return path
 
     return make

@@ -44,7 +44,7 @@ def measures(shards: ShardSet, index: int) -> dict[str, float]:
 def fits(shards: ShardSet, index: int, chosen: Filter, excluded: bool) -> bool:
     """Whether a filter leaves a sample in."""
     row = shards.row(index)
-    split = next(part.statistics["split"] for part in shards.files if index_in(shards, part.name, index))
+    split = next(part.statistics.split for part in shards.files if index_in(shards, part.name, index))
     flags = int(row["flags"])
     known = {flag.name.lower(): bool(flags & flag) for flag in Flag}
     known |= {"any": flags != 0, "none": flags == 0, "excluded": excluded, "damaged": False}

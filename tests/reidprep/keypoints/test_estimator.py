@@ -20,6 +20,7 @@ from reidprep.poses.extract import NO_JOINTS, extract_poses
 from reidprep.poses.reader import PoseSet
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
+from reidprep.store.manifest import Skipped
 from reidprep.verify import verify
 
 
@@ -79,8 +80,9 @@ def test_what_was_exported_is_read_back(drawn: Path, drawn_poses: Path, tmp_path
     for column in ("paths", "joints", "image_sizes", "channel_means"):
         np.testing.assert_array_equal(new.column(column), old.column(column))
     if export is export_coco:
-        assert new.confidence == old.confidence and new.estimator["score_scale"] == old.estimator["score_scale"]
-    assert new.estimator["options"]["format"] == export.__name__.removeprefix("export_")
+        assert new.plan.confidence == old.plan.confidence
+        assert new.plan.estimator.score_scale == old.plan.estimator.score_scale
+    assert new.plan.estimator.options["format"] == export.__name__.removeprefix("export_")
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_images_without_keypoints_are_left_out_and_those_without_people_kept(lis
     folder = write_openpose(tmp_path / "k", a=[standing()], b=[], c=[outside])
     estimator = create_estimator("files", keypoints=folder)
     manifest = extract_poses(open_dataset(listed), tmp_path / "poses", estimator)
-    assert [dict(entry) for entry in manifest.skipped] == [{"path": "d.png", "reason": NO_JOINTS}]
+    assert manifest.skipped == [Skipped("d.png", NO_JOINTS)]
     joints = PoseSet(tmp_path / "poses").column("joints")
     np.testing.assert_array_equal(joints, [standing(), np.zeros((18, 3)), outside])
     with pytest.raises(ReidError, match=r"d\.png"):

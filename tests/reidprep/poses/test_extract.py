@@ -117,7 +117,7 @@ def test_progress_counts_every_image_once(dataset: Dataset, tmp_path: Path) -> N
 
 def test_limit_is_per_split(dataset: Dataset, tmp_path: Path) -> None:
     manifest = extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(limit=2))
-    assert manifest.summary["images"] == {"train": 2, "query": 2, "gallery": 2}
+    assert manifest.summary.images == {"train": 2, "query": 2, "gallery": 2}
 
 
 def test_splits_can_be_chosen(dataset: Dataset, tmp_path: Path) -> None:
@@ -187,9 +187,9 @@ def test_damaged_images_are_left_out_and_listed(damaged: Path, tmp_path: Path) -
     dataset = open_dataset(damaged)
     manifest = extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4))
     assert manifest.complete and manifest.rows == len(dataset.records) - 3
-    reasons = [entry["reason"] for entry in manifest.skipped]
+    reasons = [entry.reason for entry in manifest.skipped]
     assert "empty" in reasons[0] and "truncated" in reasons[1] and "not an image" in reasons[2]
-    assert [entry["path"] for entry in manifest.skipped] == [record.path for record in dataset.records[:3]]
+    assert [entry.path for entry in manifest.skipped] == [record.path for record in dataset.records[:3]]
 
 
 def test_on_error_fail_names_the_file(damaged: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_part_in_which_nothing_is_readable(damaged: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("value", [0.0, np.inf])
 def test_useless_joints_are_stored_as_they_are(dataset: Dataset, tmp_path: Path, value: float) -> None:
     manifest = extract_poses(dataset, tmp_path / "p", Centre(value))
-    assert manifest.summary["joints_found"] == [0.0] * 18
+    assert manifest.summary.joints_found == (0.0,) * 18
     np.testing.assert_array_equal(PoseSet(tmp_path / "p").column("joints"), np.float32(value))
 
 
@@ -259,8 +259,8 @@ def test_images_without_joints_are_left_out_and_listed(drawn: Path, tmp_path: Pa
     estimator = Partial()
     estimator.batch_size = batch_size
     manifest = extract_poses(dataset, tmp_path / "p", estimator)
-    assert [entry["path"] for entry in manifest.skipped] == [r.path for r in dataset.records if r.path in missing]
-    assert manifest.skipped[0]["reason"] == "the estimator has no joints for it"
+    assert [entry.path for entry in manifest.skipped] == [r.path for r in dataset.records if r.path in missing]
+    assert manifest.skipped[0].reason == "the estimator has no joints for it"
     poses = PoseSet(tmp_path / "p")
     assert set(poses.column("paths")) == {record.path for record in dataset.records} - missing
     with pytest.raises(ReidError, match=r"has no joints for it; .* --on-error skip"):

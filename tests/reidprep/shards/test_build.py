@@ -14,13 +14,12 @@ from reidprep.estimators.registry import create_estimator
 from reidprep.files import write_file
 from reidprep.images import crop_box
 from reidprep.poses.extract import ExtractOptions, extract_poses
-from reidprep.poses.format import SCHEMA, Poses, poses_bytes
+from reidprep.poses.format import EXCLUDE, POSES, Poses, poses_bytes
 from reidprep.poses.reader import PoseSet
 from reidprep.shards.build import BuildOptions, build_shards, cut_crops
-from reidprep.shards.exclusions import EXCLUDE, write_exclusions
+from reidprep.shards.exclusions import write_exclusions
 from reidprep.shards.format import full_sizes, image_shapes, stored_sizes
 from reidprep.shards.reader import ShardSet
-from reidprep.store.manifest import read_manifest
 from reidprep.store.writer import StoreWriter
 from reidprep.synth.dataset import generate
 from reidprep.verify import verify
@@ -36,11 +35,11 @@ def with_joints(poses_path: Path, out: Path, change: object) -> Path:
     """A pose directory whose joints went through `change`."""
     poses = PoseSet(poses_path)
     manifest = poses.manifest
-    with StoreWriter(out, SCHEMA, str(poses.source), manifest.plan) as directory:
+    with StoreWriter(out, POSES, str(poses.source), manifest.plan) as directory:
         for part in manifest.files:
             content: Poses = poses.read(np.arange(len(poses)))
             content = dataclasses.replace(content, joints=change(content.joints.copy()))  # type: ignore[operator]
-            data = poses_bytes(content, dict(manifest.plan))
+            data = poses_bytes(content, manifest.plan)
             directory.add(dataclasses.replace(part, sha256=write_file(out / part.name, data)))
         directory.finish(manifest.summary)
     return out
@@ -50,7 +49,7 @@ def with_joints(poses_path: Path, out: Path, change: object) -> Path:
 def test_a_sample_is_what_the_pure_functions_give(scale: str, drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
     manifest = build_shards(drawn_poses, tmp_path / "s", dataclasses.replace(RAW, scale=scale))
     shards, poses, source = ShardSet.open(tmp_path / "s"), PoseSet(drawn_poses), open_dataset(drawn).images
-    border, sizes = manifest.plan["border"], shards.stored_sizes
+    border, sizes = manifest.plan.border, shards.stored_sizes
     for row in (0, 7, len(shards) - 1):
         sample = shards[row]
         one = poses.read([row])
@@ -80,17 +79,17 @@ def test_border_is_the_mean_of_the_training_images(drawn: Path, drawn_poses: Pat
     dataset = open_dataset(drawn)
     train = [record.path for record in dataset.records if record.split == "train"]
     expected = np.mean([dataset.images.read(path).reshape(-1, 3).mean(axis=0) for path in train], axis=0)
-    np.testing.assert_allclose(manifest.plan["border"], expected, atol=0.01)
+    np.testing.assert_allclose(manifest.plan.border, expected, atol=0.01)
 
 
 def test_channel_means_are_those_of_the_training_crops(drawn_poses: Path, tmp_path: Path) -> None:
     manifest = build_shards(drawn_poses, tmp_path / "s", RAW)
     train = ShardSet.open(tmp_path / "s", "train")
     samples = [train[i] for i in range(len(train))]
-    means = manifest.summary["channel_means"]
-    np.testing.assert_allclose(means["whole"], np.mean([s.whole.mean(axis=(0, 1)) for s in samples], 0), atol=2e-3)
-    np.testing.assert_allclose(means["parts"], np.mean([s.parts.mean(axis=(1, 2)) for s in samples], 0), atol=2e-3)
-    np.testing.assert_allclose(means["image"], np.mean([s.image.mean(axis=(0, 1)) for s in samples], 0), atol=2e-3)
+    means = manifest.summary.channel_means
+    np.testing.assert_allclose(means.whole, np.mean([s.whole.mean(axis=(0, 1)) for s in samples], 0), atol=2e-3)
+    np.testing.assert_allclose(means.parts, np.mean([s.parts.mean(axis=(1, 2)) for s in samples], 0), atol=2e-3)
+    np.testing.assert_allclose(means.image, np.mean([s.image.mean(axis=(0, 1)) for s in samples], 0), atol=2e-3)
 
 
 @pytest.mark.parametrize("options", [RAW, BuildOptions(samples_per_shard=7)], ids=["raw", "jpeg"])
@@ -134,7 +133,7 @@ def test_stored_sizes_follow_the_source_images(drawn_poses: Path, tmp_path: Path
     assert shards.stored_sizes["whole"] == (64, 32)  # the source has more than was asked for
     assert shards.stored_sizes["image"] == (128, 64)  # and here just as much as that
     assert shards.stored_sizes["parts"] < (96, 192)
-    assert manifest.plan["scale"] == "source"
+    assert manifest.plan.scale == "source"
     sample = shards[0]
     for view, size in shards.stored_sizes.items():
         assert getattr(sample, view).shape[-3:-1] == size
@@ -143,7 +142,7 @@ def test_stored_sizes_follow_the_source_images(drawn_poses: Path, tmp_path: Path
 @pytest.mark.parametrize(("scale", "quality"), [("source", 95), ("full", 90)])
 def test_quality_suits_the_scale(scale: str, quality: int, drawn_poses: Path, tmp_path: Path) -> None:
     plan = build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale=scale)).plan
-    assert plan["quality"] == quality
+    assert plan.quality == quality
     assert (stored_sizes(plan) == full_sizes(plan)) == (scale == "full")
 
 
@@ -188,8 +187,8 @@ def test_images_that_vanish_or_change_are_left_out_and_listed(drawn: Path, drawn
 
     Image.new("RGB", (10, 20)).save(moved / records[1].path)
     manifest = build_shards(drawn_poses, tmp_path / "s", source=moved)
-    assert [entry["path"] for entry in manifest.skipped] == [records[0].path, records[1].path]
-    assert "10x20 now" in manifest.skipped[1]["reason"]
+    assert [entry.path for entry in manifest.skipped] == [records[0].path, records[1].path]
+    assert "10x20 now" in manifest.skipped[1].reason
     assert len(ShardSet.open(tmp_path / "s")) == len(records) - 2
 
 
@@ -223,7 +222,7 @@ def test_changed_parameters_are_refused(drawn_poses: Path, tmp_path: Path) -> No
     with pytest.raises(ReidError, match=r"scale source -> full.*stored_sizes"):
         build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale="full"))
     build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1), overwrite=True)
-    assert read_manifest(tmp_path / "s", ShardSet.open(tmp_path / "s").manifest.schema).plan["beta"] == 0.1
+    assert ShardSet.open(tmp_path / "s").plan.beta == 0.1
 
 
 def test_excluded_images_are_left_out_of_everything(drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
@@ -240,13 +239,13 @@ def test_excluded_images_are_left_out_of_everything(drawn: Path, drawn_poses: Pa
     assert sorted(shards.train_labels) == sorted({record.pid for record in kept if record.pid >= 0})
     assert sorted(shards.train_labels.values()) == list(range(len(shards.train_labels)))
     expected = np.mean([open_dataset(drawn).images.read(r.path).reshape(-1, 3).mean(axis=0) for r in kept], axis=0)
-    np.testing.assert_allclose(manifest.plan["border"], expected, atol=0.01)
+    np.testing.assert_allclose(manifest.plan.border, expected, atol=0.01)
     train = ShardSet.open(tmp_path / "s", "train")
     whole = np.mean([train[i].whole.mean(axis=(0, 1)) for i in range(len(train))], axis=0)
-    np.testing.assert_allclose(manifest.summary["channel_means"]["whole"], whole, atol=2e-3)
-    assert manifest.plan["excluded"]["images"] == len(gone)
-    assert manifest.summary["excluded"] == {"train": len(gone) - 1, "query": 1, "gallery": 0}
-    assert sum(manifest.summary["images"].values()) == len(records) - len(gone) == manifest.rows
+    np.testing.assert_allclose(manifest.summary.channel_means.whole, whole, atol=2e-3)
+    assert manifest.plan.excluded.images == len(gone)
+    assert manifest.summary.excluded == {"train": len(gone) - 1, "query": 1, "gallery": 0}
+    assert sum(manifest.summary.images.values()) == len(records) - len(gone) == manifest.rows
 
 
 def test_the_order_of_a_list_and_what_is_unknown_in_it_change_no_byte(drawn_poses: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_row_and_the_columns_of_a_part(drawn_shards: Path) -> None:
     shards = ShardSet.open(drawn_shards)
     start = 0
     for part in shards.files:
-        columns = shards.part_columns(part)
+        columns = shards.file_columns(part)
         for name in ("paths", "joints", "flags", "image_sizes"):
             np.testing.assert_array_equal(columns[name], shards.column(name)[start : start + part.rows])
             np.testing.assert_array_equal(shards.row(start)[name], columns[name][0])
@@ -62,7 +62,7 @@ def test_a_part_of_another_length_than_the_manifest_says(copied: Path) -> None:
     if first.rows == second.rows:
         pytest.skip("the parts have equal lengths")
     with pytest.raises(ReidError, match=f"holds {second.rows} rows, the manifest says {first.rows}"):
-        shards.part_columns(first)
+        shards.file_columns(first)
 
 
 def test_image_sizes_are_those_of_the_poses(drawn_shards: Path, drawn_poses: Path) -> None:

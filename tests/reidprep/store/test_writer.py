@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,20 +9,24 @@ import pytest
 from reidprep.errors import ReidError
 from reidprep.files import lock_directory, unlock_directory, write_file
 from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import JOURNAL, MANIFEST, StoreFile, read_manifest
+from reidprep.store.manifest import JOURNAL, MANIFEST, Format, Skipped, StoreFile, read_manifest
 from reidprep.store.writer import StoreWriter, relative_source
 
-SCHEMA = Schema("reidprep.test", 2)
+FORMAT = Format(Schema("reidprep.test", 2), dict, dict, dict, most_rows=lambda plan: 10)
 ESCAPING = {"name": "../../etc/passwd", "rows": 1, "sha256": "", "skipped": [], "statistics": {}}
+PLAIN = ESCAPING | {"name": "a.h5"}
+NESTED: dict = {}
+for _ in range(40):
+    NESTED = {"deeper": NESTED}
 PLAN = {"size": [1, 2], "nested": {"beta": 0.5}}
 
 
 def add(directory: StoreWriter, name: str, data: bytes = b"data") -> None:
-    directory.add(StoreFile(name, 1, write_file(directory.path / name, data)))
+    directory.add(StoreFile(name, 1, write_file(directory.path / name, data), (), {}))
 
 
 def filled(path: Path, names: tuple[str, ...] = ("part-00000.h5", "part-00001.h5")) -> StoreWriter:
-    with StoreWriter(path, SCHEMA, "../source", PLAN) as directory:
+    with StoreWriter(path, FORMAT, "../source", PLAN) as directory:
         for name in names:
             add(directory, name)
     return directory
@@ -29,7 +34,7 @@ def filled(path: Path, names: tuple[str, ...] = ("part-00000.h5", "part-00001.h5
 
 def test_a_finished_directory_reads_back(tmp_path: Path) -> None:
     filled(tmp_path / "out").finish({"rows": 2})
-    manifest = read_manifest(tmp_path / "out", SCHEMA)
+    manifest = read_manifest(tmp_path / "out", FORMAT)
     assert manifest.complete and manifest.rows == 2 and manifest.plan == PLAN and manifest.summary == {"rows": 2}
 
 
@@ -43,7 +48,7 @@ def test_resume_keeps_whole_parts_and_drops_damaged_ones(tmp_path: Path) -> None
     filled(tmp_path)
     (tmp_path / "part-00001.h5").write_bytes(b"half")
     (tmp_path / ".part-00002.h5.77.tmp").write_bytes(b"leftover of a kill")
-    with StoreWriter(tmp_path, SCHEMA, "../source", PLAN) as again:
+    with StoreWriter(tmp_path, FORMAT, "../source", PLAN) as again:
         pass
     assert again.present == {"part-00000.h5"}
     assert not (tmp_path / ".part-00002.h5.77.tmp").exists()
@@ -52,8 +57,8 @@ def test_resume_keeps_whole_parts_and_drops_damaged_ones(tmp_path: Path) -> None
 def test_other_parameters_are_refused_and_named(tmp_path: Path) -> None:
     filled(tmp_path)
     with pytest.raises(ReidError, match=r"nested\.beta 0\.5 -> 0\.25"):
-        StoreWriter(tmp_path, SCHEMA, "../source", {"size": [1, 2], "nested": {"beta": 0.25}})
-    with StoreWriter(tmp_path, SCHEMA, "../source", {"size": [3]}, overwrite=True) as replaced:
+        StoreWriter(tmp_path, FORMAT, "../source", {"size": [1, 2], "nested": {"beta": 0.25}})
+    with StoreWriter(tmp_path, FORMAT, "../source", {"size": [3]}, overwrite=True) as replaced:
         pass
     assert replaced.present == set() and not (tmp_path / "part-00000.h5").exists()
 
@@ -62,7 +67,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     for overwrite in (False, True):
         with pytest.raises(ReidError, match=r"not empty.*thesis\.tex"):
-            StoreWriter(tmp_path, SCHEMA, "../source", PLAN, overwrite=overwrite)
+            StoreWriter(tmp_path, FORMAT, "../source", PLAN, overwrite=overwrite)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -70,7 +75,7 @@ def test_files_of_others_that_look_temporary_are_kept(tmp_path: Path) -> None:
     (tmp_path / "letter").write_text("")
     (tmp_path / ".letter.12.tmp").write_text("unsaved changes of some editor")
     with pytest.raises(ReidError, match="not empty"):
-        StoreWriter(tmp_path, SCHEMA, "../source", PLAN)
+        StoreWriter(tmp_path, FORMAT, "../source", PLAN)
     assert (tmp_path / ".letter.12.tmp").exists()
 
 
@@ -83,7 +88,7 @@ def test_what_a_kill_before_the_first_manifest_leaves_is_no_obstacle(tmp_path: P
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(ReidError, match="cannot be used as the output folder"):
-        StoreWriter(tmp_path / "out", SCHEMA, "", PLAN)
+        StoreWriter(tmp_path / "out", FORMAT, "", PLAN)
 
 
 @pytest.mark.parametrize(
@@ -91,39 +96,63 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     [
         ({"version": 99}, "version 99 .* is not known"),
         ({"schema": "reidprep.shards"}, "holds 'reidprep.shards', expected test"),
-        ({"parts": [ESCAPING]}, "a field is missing or wrong"),
-        ({"parts": None}, "a field is missing or wrong"),
-        ({"plan": 7}, "a field is missing or wrong"),
+        ({"parts": [ESCAPING]}, r"parts\[0\]: name '../../etc/passwd' is no name of a file here"),
+        ({"parts": [PLAIN | {"skipped": [{"path": 3}]}]}, r"parts\[0\].skipped\[0\].path: expected str, got int"),
+        ({"parts": [PLAIN | {"rows": 11}]}, "a.h5 has 11 rows, more than the plan allows"),
+        ({"parts": [PLAIN] * 2}, "parts: a name is listed twice"),
+        ({"parts": None}, "parts: expected array, got null"),
+        ({"plan": 7}, "plan: expected object, got int"),
+        ({"plan": NESTED}, "plan is nested more than 32 levels deep"),
+        ({"source": "a\0b"}, r"source 'a\\x00b' is no path"),
     ],
-    ids=["version", "schema", "escaping name", "no parts", "plan"],
+    ids=[
+        "version", "schema", "escaping name", "skipped", "rows", "twice", "no parts", "plan", "nested", "source"
+    ],
 )  # fmt: skip
 def test_manifests_that_are_not_understood(tmp_path: Path, change: dict, message: str) -> None:
     filled(tmp_path)
     content = json.loads((tmp_path / MANIFEST).read_text())
     (tmp_path / MANIFEST).write_text(json.dumps({**content, **change}))
     with pytest.raises(ReidError, match=message):
-        read_manifest(tmp_path, SCHEMA)
+        read_manifest(tmp_path, FORMAT)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\udce9"], ids=["empty", "cut", "list", "null", "not UTF-8"])
 def test_damaged_manifests(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ReidError, match=r"manifest\.json: (cannot be read|a field is missing or wrong)"):
-        read_manifest(tmp_path, SCHEMA)
+    with pytest.raises(ReidError, match=r"manifest\.json: (cannot be read|expected object)"):
+        read_manifest(tmp_path, FORMAT)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"plan": 1e999}', '{"plan": NaN}'], ids=["deep", "huge", "no JSON"])
+def test_what_python_would_read_but_is_no_sensible_json(tmp_path: Path, text: str) -> None:
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(ReidError, match=r"manifest\.json: cannot be read"):
+        read_manifest(tmp_path, FORMAT)
+
+
+def test_what_a_later_program_adds_is_read_and_compared(tmp_path: Path) -> None:
+    filled(tmp_path).finish({})
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    content["plan"]["sharpen"] = True
+    (tmp_path / MANIFEST).write_text(json.dumps({**content, "since": 2}))
+    assert read_manifest(tmp_path, FORMAT).parameters["sharpen"]
+    with pytest.raises(ReidError, match="made with other parameters .sharpen True -> None"):
+        StoreWriter(tmp_path, FORMAT, "../source", PLAN)
 
 
 def test_a_missing_manifest_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(ReidError, match="no manifest.json here; expected a directory of test"):
-        read_manifest(tmp_path, SCHEMA)
+        read_manifest(tmp_path, FORMAT)
 
 
 def test_an_older_version_can_be_overwritten(tmp_path: Path) -> None:
     filled(tmp_path)
-    newer = Schema(SCHEMA.name, SCHEMA.version + 1)
+    newer = replace(FORMAT, schema=Schema("reidprep.test", 3))
     with pytest.raises(ReidError, match="version 2"):
         StoreWriter(tmp_path, newer, "../source", PLAN)
     with StoreWriter(tmp_path, newer, "../source", PLAN, overwrite=True) as replaced:
-        assert replaced.manifest.schema == newer
+        assert replaced.manifest.schema == newer.schema
 
 
 def test_source_is_relative(tmp_path: Path) -> None:
@@ -137,18 +166,18 @@ def test_a_source_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_run_is_kept_out_until_the_first_ends(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path, SCHEMA, "", PLAN), pytest.raises(ReidError, match="another run is writing here"):
-        StoreWriter(tmp_path, SCHEMA, "", PLAN, overwrite=True)
-    StoreWriter(tmp_path, SCHEMA, "", PLAN).close()
+    with StoreWriter(tmp_path, FORMAT, "", PLAN), pytest.raises(ReidError, match="another run is writing here"):
+        StoreWriter(tmp_path, FORMAT, "", PLAN, overwrite=True)
+    StoreWriter(tmp_path, FORMAT, "", PLAN).close()
 
 
 def test_parts_with_skipped_images_are_made_again(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path, SCHEMA, "", PLAN) as directory:
+    with StoreWriter(tmp_path, FORMAT, "", PLAN) as directory:
         add(directory, "part-00000.h5")
         sha256 = write_file(tmp_path / "part-00001.h5", b"data")
-        directory.add(StoreFile("part-00001.h5", 1, sha256, skipped=({"path": "x.jpg", "reason": "gone"},)))
+        directory.add(StoreFile("part-00001.h5", 1, sha256, (Skipped("x.jpg", "gone"),), {}))
         directory.finish({})
-    with StoreWriter(tmp_path, SCHEMA, "", PLAN) as again:
+    with StoreWriter(tmp_path, FORMAT, "", PLAN) as again:
         assert again.present == {"part-00000.h5"} and not again.manifest.complete
 
 
@@ -156,7 +185,7 @@ def test_overwriting_removes_parts_that_no_manifest_names(tmp_path: Path) -> Non
     filled(tmp_path)
     (tmp_path / "part-00007.h5").write_bytes(b"renamed just before a kill")
     (tmp_path / "notes.txt").write_text("mine")
-    StoreWriter(tmp_path, SCHEMA, "", PLAN, overwrite=True).close()
+    StoreWriter(tmp_path, FORMAT, "", PLAN, overwrite=True).close()
     assert {entry.name for entry in tmp_path.iterdir()} == {MANIFEST, "notes.txt"}
 
 
@@ -164,26 +193,26 @@ def test_a_ruined_manifest_can_be_overwritten_if_nothing_else_is_there(tmp_path:
     filled(tmp_path)
     (tmp_path / MANIFEST).write_text("{")
     with pytest.raises(ReidError, match="cannot be read"):
-        StoreWriter(tmp_path, SCHEMA, "", PLAN)
+        StoreWriter(tmp_path, FORMAT, "", PLAN)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ReidError, match=r"other files \(found 'notes\.txt'\)"):
-        StoreWriter(tmp_path, SCHEMA, "", PLAN, overwrite=True)
+        StoreWriter(tmp_path, FORMAT, "", PLAN, overwrite=True)
     (tmp_path / "notes.txt").unlink()
-    with StoreWriter(tmp_path, SCHEMA, "", PLAN, overwrite=True) as directory:
+    with StoreWriter(tmp_path, FORMAT, "", PLAN, overwrite=True) as directory:
         assert directory.present == set()
 
 
 def test_another_kind_of_directory_is_not_overwritten(tmp_path: Path) -> None:
     filled(tmp_path)
     with pytest.raises(ReidError, match=r"holds 'reidprep\.test', not 'reidprep\.other'"):
-        StoreWriter(tmp_path, Schema("reidprep.other", 1), "", PLAN, overwrite=True)
+        StoreWriter(tmp_path, replace(FORMAT, schema=Schema("reidprep.other", 1)), "", PLAN, overwrite=True)
     assert (tmp_path / "part-00000.h5").exists()
 
 
 def test_a_moved_source_is_taken_up(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path, SCHEMA, "../old", PLAN) as directory:
+    with StoreWriter(tmp_path, FORMAT, "../old", PLAN) as directory:
         directory.finish({"rows": 0})
-    with StoreWriter(tmp_path, SCHEMA, "../new", PLAN) as again:
+    with StoreWriter(tmp_path, FORMAT, "../new", PLAN) as again:
         assert again.manifest.source == "../new" and again.manifest.complete
 
 
@@ -211,7 +240,7 @@ def test_a_lock_is_not_kept_by_processes_forked_meanwhile(tmp_path):
 
 def killed(path: Path, *names: str) -> None:
     """Fill a directory and leave it as a kill would: without the manifest that lists the parts."""
-    directory = StoreWriter(path, SCHEMA, "../source", PLAN)
+    directory = StoreWriter(path, FORMAT, "../source", PLAN)
     for name in names:
         add(directory, name)
     listed = {file.name: file.read_bytes() for file in path.iterdir()}
@@ -223,13 +252,13 @@ def killed(path: Path, *names: str) -> None:
 def test_a_kill_loses_no_part_that_was_added(tmp_path: Path) -> None:
     killed(tmp_path, "part-00001.h5", "part-00000.h5")
     assert json.loads((tmp_path / MANIFEST).read_text())["parts"] == []
-    assert [part.name for part in read_manifest(tmp_path, SCHEMA).files] == ["part-00000.h5", "part-00001.h5"]
-    with StoreWriter(tmp_path, SCHEMA, "../source", PLAN) as again:
+    assert [part.name for part in read_manifest(tmp_path, FORMAT).files] == ["part-00000.h5", "part-00001.h5"]
+    with StoreWriter(tmp_path, FORMAT, "../source", PLAN) as again:
         assert again.present == {"part-00000.h5", "part-00001.h5"}
         assert not (tmp_path / JOURNAL).exists()
         add(again, "part-00002.h5")
         again.finish({"rows": 3})
-    undisturbed = StoreWriter(tmp_path / "undisturbed", SCHEMA, "../source", PLAN)
+    undisturbed = StoreWriter(tmp_path / "undisturbed", FORMAT, "../source", PLAN)
     for number in range(3):
         add(undisturbed, f"part-0000{number}.h5")
     undisturbed.finish({"rows": 3})
@@ -242,11 +271,11 @@ def test_a_journal_that_was_cut_off_counts_up_to_there(tmp_path: Path, cut: int)
     killed(tmp_path, "part-00000.h5", "part-00001.h5")
     journal = tmp_path / JOURNAL
     journal.write_bytes(journal.read_bytes()[:-cut])
-    assert [part.name for part in read_manifest(tmp_path, SCHEMA).files] == ["part-00000.h5"]
+    assert [part.name for part in read_manifest(tmp_path, FORMAT).files] == ["part-00000.h5"]
 
 
 def test_an_error_in_the_middle_leaves_a_manifest_and_no_journal(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), StoreWriter(tmp_path, SCHEMA, "../source", PLAN) as directory:
+    with pytest.raises(ZeroDivisionError), StoreWriter(tmp_path, FORMAT, "../source", PLAN) as directory:
         add(directory, "part-00000.h5")
         assert (tmp_path / JOURNAL).exists()
         raise ZeroDivisionError
@@ -256,13 +285,13 @@ def test_an_error_in_the_middle_leaves_a_manifest_and_no_journal(tmp_path: Path)
 
 def test_the_journal_of_other_parameters_is_discarded(tmp_path: Path) -> None:
     killed(tmp_path, "part-00000.h5")
-    with StoreWriter(tmp_path, SCHEMA, "../source", {"size": [3]}, overwrite=True) as replaced:
+    with StoreWriter(tmp_path, FORMAT, "../source", {"size": [3]}, overwrite=True) as replaced:
         assert replaced.present == set()
     assert {entry.name for entry in tmp_path.iterdir()} == {MANIFEST}
 
 
 def test_what_killed_workers_left_goes_when_all_is_done(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path, SCHEMA, "", PLAN) as directory:
+    with StoreWriter(tmp_path, FORMAT, "", PLAN) as directory:
         add(directory, "part-00000.h5")
         (tmp_path / ".part-00000.h5.77.tmp").write_bytes(b"half")
         directory.finish({})
@@ -271,10 +300,10 @@ def test_what_killed_workers_left_goes_when_all_is_done(tmp_path: Path) -> None:
 
 def test_more_parts_than_five_digits_hold_are_in_order(tmp_path: Path) -> None:
     names = [f"{kind}-{number:05d}.h5" for kind in ("query", "train") for number in (7, 99999, 100000, 100001)]
-    with StoreWriter(tmp_path, SCHEMA, "../source", PLAN) as directory:
+    with StoreWriter(tmp_path, FORMAT, "../source", PLAN) as directory:
         for name in reversed(names):
             add(directory, name)
         directory.finish({})
-    assert [part.name for part in read_manifest(tmp_path, SCHEMA).files] == names
-    with StoreWriter(tmp_path, SCHEMA, "../source", PLAN) as again:
+    assert [part.name for part in read_manifest(tmp_path, FORMAT).files] == names
+    with StoreWriter(tmp_path, FORMAT, "../source", PLAN) as again:
         assert again.present == set(names)

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from msgspec import UNSET
 from torch.utils.data import DataLoader
 
 from reidprep.errors import ReidError
@@ -114,7 +115,9 @@ def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
 
 
 def test_views_the_shards_lack(shards):
-    manifest = dataclasses.replace(shards.manifest, plan={**shards.manifest.plan, "image_size": None})
+    manifest = dataclasses.replace(
+        shards.manifest, plan=dataclasses.replace(shards.plan, image_size=None, stored_sizes=UNSET)
+    )
     without = ShardSet(shards.path, manifest, shards.files)
     ShardDataset(without, ("whole",))
     with pytest.raises(ReidError, match="--with-image"):

@@ -329,10 +329,8 @@ def test_erased_and_padded_pixels_hold_the_mean():
 def test_means_come_from_the_shards_and_travel_in_the_state(drawn_shards):
     shards = ShardSet.open(drawn_shards)
     means = ChannelMeans.of(shards)
-    stored = shards.manifest.summary["channel_means"]
-    assert [list(means.whole), list(map(list, means.parts)), list(means.image)] == [
-        stored[view] for view in ("whole", "parts", "image")
-    ]
+    stored = shards.manifest.summary.channel_means
+    assert (means.whole, means.parts, means.image) == (stored.whole, stored.parts, stored.image)
     other = Preprocessor(MEANS)
     other.load_state_dict(Preprocessor(means).state_dict())
     assert other.parts_mean[:, :, 0, 0].tolist() == [pytest.approx(part) for part in means.parts]

@@ -99,8 +99,10 @@ def row_of(recipe, overrides, plan, dataset, options):
         ),
     ],
 )
-def test_the_row_of_a_network(recipe, overrides, plan, dataset, options, source, rank1, differences) -> None:
-    row = row_of(recipe, overrides, plan, dataset, options)
+def test_the_row_of_a_network(
+    recipe, overrides, plan, dataset, options, source, rank1, differences, shard_plan
+) -> None:
+    row = row_of(recipe, overrides, shard_plan(**plan), dataset, options)
     assert row is not None
     assert (row.source, row.scores["rank1"], row.differences) == (source, rank1, differences)
 
@@ -115,8 +117,8 @@ def test_the_row_of_a_network(recipe, overrides, plan, dataset, options, source,
         (SELF, ["stages.1.loss.ranking=triplet-hard"], "market1501", {}),
     ],
 )
-def test_what_the_papers_did_not_measure(recipe, overrides, dataset, options) -> None:
-    assert row_of(recipe, overrides, shards(), dataset, options) is None
+def test_what_the_papers_did_not_measure(recipe, overrides, dataset, options, shard_plan) -> None:
+    assert row_of(recipe, overrides, shard_plan(), dataset, options) is None
 
 
 @pytest.mark.parametrize(

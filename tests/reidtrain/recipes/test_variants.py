@@ -26,10 +26,10 @@ def shards_of(variant) -> dict[str, object]:
 
 @pytest.mark.parametrize(("paper", "variant"), ROWS)
 @pytest.mark.parametrize("dataset", ["market1501", "cuhk03"])
-def test_the_recipe_of_a_row_trains_its_variant(paper, variant, dataset) -> None:
+def test_the_recipe_of_a_row_trains_its_variant(paper, variant, dataset, shard_plan) -> None:
     base = load_recipe(f"{paper}-{dataset}")
     resolved = resolve(variant, base, PAPER_BETA)
-    assert recipe_variant(variant_recipe(resolved, base), shards_of(resolved)) == resolved
+    assert recipe_variant(variant_recipe(resolved, base), shard_plan(**shards_of(resolved))) == resolved
 
 
 def test_a_row_changes_nothing_else() -> None:
@@ -139,5 +139,5 @@ def test_all_else_can_be_set(override) -> None:
 
 
 @pytest.mark.parametrize("override", ["model.branches=[whole, head]", "model.fusion=fc"])
-def test_networks_that_are_in_no_table(override) -> None:
-    assert recipe_variant(load_recipe("attention-driven-market1501", [override]), shards_of(None)) is None
+def test_networks_that_are_in_no_table(override, shard_plan) -> None:
+    assert recipe_variant(load_recipe("attention-driven-market1501", [override]), shard_plan()) is None

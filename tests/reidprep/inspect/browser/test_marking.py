@@ -58,7 +58,7 @@ def test_exclude_undo_and_rebuild(
         assert result["rows"] == len(paths) - 1 and result["unknown_excluded"] == []
         rebuilt = ShardSet.open(out)
         assert rebuilt.column("paths").tolist() == [path for path in paths if path != paths[4]]
-        assert rebuilt.manifest.plan["excluded"]["images"] == 1
+        assert rebuilt.plan.excluded.images == 1
 
     # The list stays beside the new shards, which do not have the image any more.
     again = open_page(serve(shards, "--source", drawn).url)
