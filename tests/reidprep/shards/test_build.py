@@ -18,7 +18,7 @@ from reidprep.poses.format import EXCLUDE, POSES, Poses, poses_bytes
 from reidprep.poses.reader import PoseSet
 from reidprep.shards.build import BuildOptions, build_shards, cut_crops
 from reidprep.shards.exclusions import write_exclusions
-from reidprep.shards.format import full_sizes, image_shapes, stored_sizes
+from reidprep.shards.format import full_sizes, stored_sizes
 from reidprep.shards.reader import ShardSet
 from reidprep.store.writer import StoreWriter
 from reidprep.synth.dataset import generate
@@ -167,9 +167,9 @@ def test_useless_joints_still_give_crops_and_are_flagged(drawn_poses: Path, tmp_
         assert np.isfinite(sample.boxes).all() and np.isfinite(sample.joints_filled).all()
 
 
-def test_a_person_cut_at_the_border_is_padded_not_squeezed(drawn: Path, drawn_poses: Path) -> None:
+def test_a_person_cut_at_the_border_is_padded_not_squeezed(drawn: Path) -> None:
     image = open_dataset(drawn).images.read(open_dataset(drawn).records[0].path)
-    shapes = image_shapes({"whole_size": (384, 192), "part_size": (96, 192), "image_size": None})
+    shapes = [(384, 192, 3), *[(96, 192, 3)] * 4]
     height = image.shape[0]
     box = np.array([0, 0, 64, 2 * height], np.float32)  # the lower half is outside
     whole = cut_crops(image, np.stack([box] * 5), shapes, (1, 2, 3))[0]

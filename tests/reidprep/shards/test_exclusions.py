@@ -90,5 +90,5 @@ def test_excluding_nothing_or_everything_is_refused() -> None:
 
 def test_fingerprint_does_not_depend_on_the_order() -> None:
     assert fingerprint(PATHS) == fingerprint(PATHS[::-1])
-    assert fingerprint(PATHS)["images"] == 3
+    assert fingerprint(PATHS).images == 3
     assert fingerprint(PATHS) != fingerprint(PATHS[:2])

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import pickle
+import re
 import shutil
 import zlib
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -247,11 +248,15 @@ def test_unfinished_shards_are_refused(drawn_shards: Path, tmp_path: Path) -> No
         ShardSet.open(path)
 
 
-@pytest.mark.parametrize("field", ["whole_size", "parts", "encoding", "train_labels", "split"])
+@pytest.mark.parametrize(
+    "field",
+    ["plan.whole_size", "parts", "plan.encoding", "summary.train_labels", "parts[0].statistics.split"],
+)
 def test_a_manifest_without_a_field_is_a_plain_error(drawn_shards: Path, tmp_path: Path, field: str) -> None:
     path = tmp_path / "shards"
     shutil.copytree(drawn_shards, path)
     text = (path / MANIFEST).read_text()
-    (path / MANIFEST).write_text(text.replace(f'"{field}"', f'"{field}_"'))
-    with pytest.raises(ReidError, match="a field is missing or wrong"):
+    name = field.rpartition(".")[2]
+    (path / MANIFEST).write_text(text.replace(f'"{name}"', f'"{name}_"'))
+    with pytest.raises(ReidError, match=rf"manifest\.json: {re.escape(field)}: is missing; make the directory again"):
         ShardSet.open(path)
