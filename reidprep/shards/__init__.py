@@ -1,6 +1,6 @@
 """Shards of pose-aligned crops: the file format and its reader (docs/shards-format.md).
 
-Reading needs only h5py, NumPy and OpenCV:
+Reading needs only h5py, msgspec, NumPy and OpenCV:
 
     shards = ShardSet.open("shards", split="train")
     sample = shards[0]

@@ -280,7 +280,7 @@ def build_shards(
     Example:
         >>> from reidprep import build_shards
         >>> manifest = build_shards("poses", "new-shards")
-        >>> manifest.summary["images"]
+        >>> manifest.summary.images
         {'train': 8, 'query': 4, 'gallery': 10}
     """
     poses_path, out = Path(poses_path), Path(out)

@@ -113,7 +113,7 @@ class ShardSet:
         return map(self.__getitem__, range(len(self)))
 
     def __repr__(self) -> str:
-        splits = [split for split in SPLITS if any(file.statistics["split"] == split for file in self.files)]
+        splits = [split for split in SPLITS if any(file.statistics.split == split for file in self.files)]
         sizes = ", ".join(f"{view} {height}x{width}" for view, (height, width) in self.stored_sizes.items())
         return f"ShardSet({self.path}, {', '.join(splits)}: {counted(len(self), 'sample', 'samples')}, {sizes})"
 
