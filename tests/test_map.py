@@ -72,7 +72,7 @@ LAYERS = {
 NOT_FOR_TRAINING = {"demo", "fit_canonical", "info", "inspect", "preview", "synth", "verify"}
 # Folders of tests that mirror no package: across packages, and what drives a browser.
 OTHER_TESTS = {"end_to_end", "reidprep/inspect/browser"}
-PENDING = {("store", "shards"), ("inspect", "preview"), ("plots", "preview")}
+PENDING = {("inspect", "preview"), ("plots", "preview")}
 HEAVY = {
     "PIL", "cv2", "h5py", "jinja2", "lightning", "mmpose", "numpy", "onnxruntime", "pydantic", "ray", "rich", "scipy",
     "starlette", "torch", "yaml",
