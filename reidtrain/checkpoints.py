@@ -17,6 +17,7 @@ from reidprep.files import TOOL
 from reidprep.shards.format import VIEWS
 from reidprep.shards.reader import ShardSet
 from reidprep.store.hdf5 import Schema
+from reidprep.text import counted
 from reidtrain.data.preprocessing import Augmentation, ChannelMeans, Preprocessor
 from reidtrain.models.factory import Model, build_model
 from reidtrain.models.weights import CHECKPOINT_KEY
@@ -52,6 +53,10 @@ class Checkpoint:
     epoch: int
     history: Sequence[Mapping[str, Any]]
     state: Mapping[str, Tensor]
+
+    def __repr__(self) -> str:
+        classes = counted(len(self.class_names), "class", "classes")
+        return f"Checkpoint({self.path}, {self.recipe.network} network, {classes}, epoch {self.epoch})"
 
     def model(self) -> Model:
         """The network with these weights, in evaluation mode, on the CPU."""
@@ -185,6 +190,13 @@ def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
 
     Raises:
         ReidError: as `read_checkpoint`; or fields are missing or wrong.
+
+    Example:
+        >>> from reidtrain import load_checkpoint
+        >>> checkpoint = load_checkpoint("run")
+        >>> checkpoint
+        Checkpoint(run/checkpoints/last.ckpt, attention-driven network, 3 classes, epoch 0)
+        >>> model, preprocess = checkpoint.model(), checkpoint.preprocessor()
     """
     path = checkpoint_path(Path(path), which)
     content = read_checkpoint(path)
@@ -203,6 +215,11 @@ def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ReidError(f"{path}: a field of the checkpoint is missing or wrong ({error!r})") from None
+
+
+def as_checkpoint(checkpoint: Checkpoint | str | Path) -> Checkpoint:
+    """A checkpoint itself, or the one that `load_checkpoint` finds."""
+    return checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
 
 
 def _colour(mean: Tensor) -> tuple[float, float, float]:

@@ -8,14 +8,21 @@ import inspect
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 import reidprep
+import reidtrain
 from reidprep.synth.dataset import generate
 
-PACKAGES = {"reidprep": reidprep}
+if TYPE_CHECKING:
+    from reidtrain.checkpoints import Checkpoint
+
+PACKAGES = {"reidprep": reidprep, "reidtrain": reidtrain}
 NAMES = [(package, name) for package in PACKAGES.values() for name in package.__all__]
 
 
@@ -31,17 +38,28 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def trained(made: Path, make_checkpoint: Callable[..., Checkpoint]) -> None:
+    """A network, not trained at all, in the place of that of a run. Read only."""
+    (made / "run/checkpoints").mkdir(parents=True)
+    shutil.copy(make_checkpoint("attention-driven").path, made / "run/checkpoints/last.ckpt")
+
+
 @pytest.fixture
-def workplace(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(
+    package: ModuleType, made: Path, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The working directory of an example; what it writes is gone afterwards."""
+    if package is reidtrain:
+        request.getfixturevalue("trained")
     for entry in made.iterdir():
         (tmp_path / entry.name).symlink_to(entry)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
+@pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize(("package", "name"), NAMES, ids=lambda value: getattr(value, "__name__", value))
-def test_every_public_name_has_an_example_that_runs(package: object, name: str, workplace: Path) -> None:
+def test_every_public_name_has_an_example_that_runs(package: ModuleType, name: str) -> None:
     value = getattr(package, name)
     tests = [test for test in doctest.DocTestFinder().find(value, name) if test.examples]
     assert any(test.name == name for test in tests), f"the docstring of {name} shows no example"
@@ -53,7 +71,7 @@ def test_every_public_name_has_an_example_that_runs(package: object, name: str, 
 
 
 @pytest.mark.parametrize("package", PACKAGES.values(), ids=list(PACKAGES))
-def test_type_checkers_see_the_public_names_where_they_are_loaded_from(package: object) -> None:
+def test_type_checkers_see_the_public_names_where_they_are_loaded_from(package: ModuleType) -> None:
     tree = ast.parse(inspect.getsource(package))
     seen = {
         alias.asname: node.module

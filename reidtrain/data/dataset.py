@@ -96,6 +96,16 @@ class ShardDataset(Dataset[Item]):
 
     Raises:
         ReidError: no sample, an unknown view, or one the shards were built without.
+
+    Example:
+        >>> from torch.utils.data import DataLoader
+        >>> from reidprep import ShardSet
+        >>> from reidtrain import ShardDataset
+        >>> from reidtrain.data.dataset import collate
+        >>> dataset = ShardDataset(ShardSet.open("shards", "train"), views=["whole"])
+        >>> batch = next(iter(DataLoader(dataset, batch_size=4, collate_fn=collate)))
+        >>> batch.whole.dtype, batch.labels.tolist()
+        (torch.uint8, [0, 0, 0, 0])
     """
 
     def __init__(self, shards: ShardSet, views: Sequence[View] = ("whole", "parts")) -> None:

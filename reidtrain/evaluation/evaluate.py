@@ -12,7 +12,7 @@ from reidprep.device import torch_device
 from reidprep.errors import ReidError
 from reidprep.progress import Steps, unseen_steps
 from reidprep.shards.reader import ShardSet
-from reidtrain.checkpoints import Checkpoint
+from reidtrain.checkpoints import Checkpoint, as_checkpoint
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_features
 from reidtrain.features.extract import about_features
@@ -70,8 +70,8 @@ class Evaluation:
 
 
 def evaluate(
-    checkpoint: Checkpoint,
-    shards: Path,
+    checkpoint: Checkpoint | str | Path,
+    shards: str | Path,
     *,
     held_out: bool = False,
     protocol: Protocol | None = None,
@@ -85,7 +85,7 @@ def evaluate(
     """Score the embedding, each branch and the fused parts of a network, each alone.
 
     Args:
-        checkpoint: the network.
+        checkpoint: the network, or the file or run folder it is in.
         shards: the directory.
         held_out: score on the training identities its recipe holds out, instead of the query and gallery splits.
         protocol: which gallery images count; None is that of the dataset.
@@ -99,7 +99,14 @@ def evaluate(
     Raises:
         ReidError: as `query_gallery_images` or `held_out_images`, `Extractor`, and `evaluate_features`; or a file of
             features of another model or of other images.
+
+    Example:
+        >>> from reidtrain import evaluate
+        >>> evaluation = evaluate("run", "shards")
+        >>> {row.feature: f"{row.metrics.mAP:.0%}" for row in evaluation.rows}
+        {'whole': '...%', 'head': ..., 'fused': '...%', 'embedding': '...%'}
     """
+    checkpoint, shards = as_checkpoint(checkpoint), Path(shards)
     computing = computing or Computing()
     if held_out:
         images = held_out_images(shards, checkpoint.recipe, checkpoint.class_names)

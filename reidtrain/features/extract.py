@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, file_sha256
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST
-from reidtrain.checkpoints import Checkpoint
-from reidtrain.features.extractor import Computing, Extractor
+from reidtrain.checkpoints import Checkpoint, as_checkpoint
+from reidtrain.features.extractor import Computing, Extractor, Features
 from reidtrain.features.files import GALLERY, QUERY, SCHEMA, open_output
 
 Images = Literal["test", "train", "query", "gallery", "all"]
@@ -75,6 +76,37 @@ def extract_to_file(
         about |= {"samples": total, "dimensions": dimensions}
         output.finish(about)
     return about
+
+
+def extract_features(
+    checkpoint: Checkpoint | str | Path,
+    shards: ShardSet | str | Path,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    computing: Computing | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Features:
+    """Compute the features of samples, and keep them in memory; `extract_to_file` is for more than it holds.
+
+    Args:
+        checkpoint: the network, or the file or run folder it is in.
+        shards: the samples, or a shard directory, all of whose samples are taken.
+        rows: which of the samples, in this order; None is all.
+        computing: how the network computes.
+        progress: called with samples done and in total.
+
+    Raises:
+        ReidError: as `load_checkpoint` and `Extractor`.
+
+    Example:
+        >>> from reidprep import ShardSet
+        >>> from reidtrain import extract_features
+        >>> features = extract_features("run", ShardSet.open("shards", "query"))
+        >>> features.arrays["embedding"].shape, features.pids.tolist()
+        ((4, 768), [1, 1, 3, 3])
+    """
+    samples = shards if isinstance(shards, ShardSet) else ShardSet.open(shards)
+    return Extractor(as_checkpoint(checkpoint), computing or Computing())(samples, rows, progress)
 
 
 def about_features(checkpoint: Checkpoint, shards: Path, images: str, computing: Computing) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidtrain.metrics import numpy_arrays
 from reidtrain.metrics.arrays import Operations
-from reidtrain.metrics.distances import FeatureDistances
+from reidtrain.metrics.distances import FeatureDistances, Metric
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,36 @@ class Reranking:
     def __post_init__(self) -> None:
         if self.k1 < 1 or self.k2 < 1 or not 0 <= self.weight <= 1:
             raise ReidError(f"{self}: k1 and k2 must be at least 1, and weight from 0 to 1")
+
+
+def rerank(
+    query_features: Any, gallery_features: Any, parameters: Reranking | None = None, *, metric: Metric = "euclidean"
+) -> NDArray[Any]:
+    """Distances of queries to the gallery, re-ranked.
+
+    Args:
+        query_features: (queries, dimension) real numbers, as an array or a tensor.
+        gallery_features: (gallery, dimension) real numbers, without junk: it would be a neighbour like any other.
+        parameters: those of the method, the paper's by default.
+        metric: `euclidean` or `cosine`.
+
+    Returns:
+        (queries, gallery) distances, 0 to 1; `evaluate_ranking` scores them, a row's `argsort` is its ranked list.
+
+    Raises:
+        ReidError: as `FeatureDistances.checked`.
+
+    Example:
+        >>> import numpy as np
+        >>> from reidtrain import rerank
+        >>> query, gallery = np.eye(3)[:1], np.eye(3)[[1, 0, 2]]
+        >>> rerank(query, gallery).argmin(axis=1).tolist()
+        [1]
+    """
+    features = FeatureDistances.checked(query_features, gallery_features, metric)
+    reranked = KReciprocal.encode(features, parameters or Reranking())
+    queries, rows = len(features.query), features.rows_per_block()
+    return np.concatenate([reranked.block(start, min(start + rows, queries)) for start in range(0, queries, rows)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,12 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
     Raises:
         ReidError: no such recipe, no valid YAML, a key or value that is not known; the nearest right one is named.
+
+    Example:
+        >>> from reidtrain import load_recipe
+        >>> recipe = load_recipe("attention-driven-market1501", ["stages.0.epochs=60"])
+        >>> recipe.network, recipe.stages[0].epochs
+        ('attention-driven', 60)
     """
     values = _read(source)
     for override in overrides:

@@ -25,6 +25,7 @@ from reidtrain.failures import explained
 from reidtrain.models.attention_driven import AttentionDrivenNet
 from reidtrain.models.factory import Model, build_model
 from reidtrain.models.weights import load_matching, read_weights
+from reidtrain.recipes.loading import load_recipe
 from reidtrain.recipes.schema import Execution, Recipe
 from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles
 from reidtrain.training.module import StageModule
@@ -67,11 +68,11 @@ class RunResult:
 
 
 def fit(
-    shards: Path,
-    out: Path,
-    recipe: Recipe,
+    shards: str | Path,
+    out: str | Path,
+    recipe: Recipe | str | Path,
     *,
-    init: Path | None = None,
+    init: str | Path | None = None,
     machine: Machine | None = None,
     overwrite: bool = False,
     progress: Progress = unseen,
@@ -85,7 +86,7 @@ def fit(
     Args:
         shards: the directory.
         out: the run folder.
-        recipe: network and training.
+        recipe: network and training; or what `load_recipe` takes, such as the name of a shipped recipe.
         init: weights to start from: a checkpoint or run of this toolkit, or a state dict.
         machine: what to compute on; one device by default.
         overwrite: start anew where a run is.
@@ -95,10 +96,27 @@ def fit(
     Raises:
         ReidError: the shards do not serve the network, the folder holds another run, the loss is no longer finite,
             out of memory, a damaged sample, or a full disk.
+
+    Example:
+        >>> from reidtrain import fit, load_recipe
+        >>> recipe = load_recipe("demo", ["stages.0.epochs=1", "stages.0.batch.identities=2"])
+        >>> result = fit("shards", "new-run", recipe)
+        >>> result.last["epoch"], (result.out / "checkpoints" / "last.ckpt").is_file()
+        (1, True)
     """
-    task = identities_task(shards, recipe, recipe.model.views)
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    task = identities_task(Path(shards), recipe, recipe.model.views)
+    init = Path(init) if init else None
     return train(
-        task, out, recipe, init=init, machine=machine or Machine(), overwrite=overwrite, progress=progress, log=log
+        task,
+        Path(out),
+        recipe,
+        init=init,
+        machine=machine or Machine(),
+        overwrite=overwrite,
+        progress=progress,
+        log=log,
     )
 
 
