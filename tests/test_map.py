@@ -42,8 +42,8 @@ LAYERS = {
         executors
         store
         synth
-        alignment files images text
-        errors records skeleton
+        alignment device files images text
+        errors lazy progress records skeleton
     """,
     # Training draws its own curves, so plots are below it. A network runs on a batch of `data`, and a recipe says how
     # `data` prepares images, so that is below them.

@@ -1,4 +1,4 @@
-"""What a pose estimator must offer, and the images it takes."""
+"""What a pose estimator must offer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from reidprep.images import Images
 
 
 class PoseEstimator(Protocol):
@@ -40,44 +42,9 @@ class PoseEstimator(Protocol):
         and give an image the same joints whatever else is in its batch.
 
         Raises:
-            ValueError: as `image_list`.
+            ValueError: as `reidprep.images.image_list`.
         """
         ...
-
-
-Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-"""A list of images, each (h, w, 3) uint8 RGB of its own size; (n, h, w, 3), or one image."""
-
-
-def image_list(images: Images) -> Sequence[NDArray[np.uint8]]:
-    """The images that an estimator was called with: a single one is a list of one.
-
-    Raises:
-        ValueError: something else than images; says which, and what makes it one.
-    """
-    listed = [images] if isinstance(images, np.ndarray) and images.ndim < 4 else list(images)
-    for number, image in enumerate(listed):
-        if problem := _problem(image):
-            raise ValueError(f"image {number} {problem}; an image is a NumPy array (height, width, 3) of uint8, RGB")
-    return listed
-
-
-def _problem(image: object) -> str | None:
-    if not isinstance(image, np.ndarray):
-        return f"is a {type(image).__name__}: read files by reidprep.read_image"
-    if image.ndim == 2:
-        return f"has shape {image.shape}, it is grey: make it RGB by np.stack([image] * 3, axis=-1)"
-    if image.ndim == 3 and image.shape[2] == 4:
-        return f"has shape {image.shape}: leave out the fourth channel by image[..., :3]"
-    if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
-        return f"has shape {image.shape}, channels first: put them last by image.transpose(1, 2, 0)"
-    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        return f"has shape {image.shape}"
-    if np.issubdtype(image.dtype, np.floating):
-        return f"is {image.dtype}: if it is 0 to 1, take (image * 255).round().astype(np.uint8)"
-    if image.dtype != np.uint8:
-        return f"is {image.dtype}: if it is 0 to 255, take image.astype(np.uint8)"
-    return None
 
 
 @runtime_checkable

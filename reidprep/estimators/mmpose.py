@@ -17,9 +17,9 @@ from threadpoolctl import ThreadpoolController
 
 from reidprep.device import torch_device
 from reidprep.errors import ReidError, first_line
-from reidprep.estimators.base import Images, image_list
 from reidprep.estimators.openmmlab import import_openmmlab, load_checkpoint, load_weights
 from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES
+from reidprep.images import Images, image_list
 from reidprep.skeleton import COCO17_JOINTS, INDEX, from_coco17
 
 ALIASES = {

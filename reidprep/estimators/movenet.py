@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.estimators.base import Images, image_list
 from reidprep.estimators.runtime import onnxruntime_device, session_device, start_session
-from reidprep.images import crop_box
+from reidprep.images import Images, crop_box, image_list
 from reidprep.skeleton import COCO17_JOINTS, from_coco17
 
 INPUT_SIZE = 256

@@ -12,7 +12,6 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError, first_line
-from reidprep.estimators.base import Images, image_list
 from reidprep.estimators.onnx_graph import (
     HEAT_MAPS,
     SIMCC,
@@ -23,6 +22,7 @@ from reidprep.estimators.onnx_graph import (
 )
 from reidprep.estimators.runtime import onnxruntime_device, session_device, start_session
 from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES, decode_heat_maps, decode_simcc, to_image, warp
+from reidprep.images import Images, image_list
 from reidprep.skeleton import to_18_joints
 
 _SCORES = {SIMCC: SIMCC_SCORES, HEAT_MAPS: HEAT_MAP_SCORES}

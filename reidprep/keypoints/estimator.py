@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.estimators.base import Images, image_list
+from reidprep.images import Images, image_list
 from reidprep.keypoints.matching import Names, best_person, person_in_box
 from reidprep.keypoints.reading import read_keypoints
 from reidprep.skeleton import JOINTS

@@ -84,7 +84,7 @@ def extract_features(
     *,
     rows: NDArray[np.int64] | None = None,
     computing: Computing | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
 ) -> Features:
     """Compute the features of samples, and keep them in memory; `extract_to_file` is for more than it holds.
 

@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from reidprep.estimators.base import PoseEstimator, image_list
+from reidprep.estimators.base import PoseEstimator
+from reidprep.images import image_list
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8)
 
