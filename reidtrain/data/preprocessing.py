@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Annotated
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reidprep.errors import ReidError
 from reidprep.shards.format import VIEWS
 from reidprep.shards.reader import ShardSet
 from reidtrain.data.dataset import Batch
@@ -22,8 +24,11 @@ from reidtrain.data.dataset import Batch
 _ERASED_AREA = (0.02, 0.4)
 _ERASED_ASPECT = 0.3
 
+Strength = Annotated[float, Field(ge=0, le=1, strict=True)]
+"""From 0, off, to 1."""
 
-@dataclass(frozen=True)
+
+@checked_dataclass(frozen=True, config={"extra": "forbid"})
 class Augmentation:
     """Switches of the random changes to training images; 0 is off.
 
@@ -41,18 +46,12 @@ class Augmentation:
             sample, for all its views; each step is cut to 0 to 255.
     """
 
-    horizontal_flip: float = 0.0
-    pad_and_crop: float = 0.0
-    random_erasing: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value <= 1:
-                raise ReidError(f"{field.name} is {value}; it must be from 0 (off) to 1")
+    horizontal_flip: Strength = 0.0
+    pad_and_crop: Strength = 0.0
+    random_erasing: Strength = 0.0
+    brightness: Strength = 0.0
+    contrast: Strength = 0.0
+    saturation: Strength = 0.0
 
     @property
     def active(self) -> bool:

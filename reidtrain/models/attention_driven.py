@@ -5,8 +5,9 @@ Fusion of the features: section 3.4, Table 9.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,8 @@ class AttentionDrivenConfig:
         ReidError: a value that is not among the choices, which the message names, or `global-fc` without the whole
             body or without a part.
     """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     branches: tuple[str, ...] = BRANCHES
     attention: Attention = "decomposed"

@@ -6,8 +6,9 @@ in torchvision, `conv1` and `layer1` to `layer4`. The stride of a unit is in its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +103,8 @@ class SelfAttentionConfig:
     Raises:
         ReidError: multi-level features without dilation, a dilation below 1, or another depth.
     """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     dilation: bool = True
     stage6: bool = True

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from reidprep.errors import ReidError
 from reidtrain.recipes.schema import NETWORKS, Recipe
 
 _SHIPPED = resources.files(__package__) / "shipped"
+
+_LONGEST = 100_000
+"""Characters of a recipe."""
+_DEEPEST = 20
+"""Mappings and lists within each other."""
+_MOST = 10_000
+"""Values in a recipe, those that aliases repeat counted each time."""
+_KEY = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 
 def recipe_names() -> list[str]:
@@ -40,10 +51,10 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         >>> recipe.network, recipe.stages[0].epochs
         ('attention-driven', 60)
     """
-    values = _read(source)
+    config = _read(source)
     for override in overrides:
-        _override(values, override)
-    return recipe_from_dict(values, str(source))
+        _override(config, override)
+    return recipe_from_dict(_plain(OmegaConf.to_container(config)), str(source))
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
@@ -55,12 +66,10 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
     values = dict(values)
     network = values.pop("network", None)
     try:
-        if network not in NETWORKS:
+        if not (isinstance(network, str) and network in NETWORKS):
             raise ReidError(f"network: {_unknown(network, NETWORKS)}")
-        _check_keys(values, Recipe, "")
-        model = values.get("model") or {}
-        _check_keys(model, NETWORKS[network], "model")
-        recipe: Recipe = _validated(Recipe, {**values, "model": _validated(NETWORKS[network], model, "model.")}, "")
+        model = _validated(NETWORKS[network], values.get("model") or {}, ("model",))
+        recipe: Recipe = _validated(Recipe, {**values, "model": model})
         return recipe
     except ReidError as error:
         raise ReidError(f"{source}: {error}") from None
@@ -69,12 +78,13 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
 def stored_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values that a checkpoint or run folder holds, complete with those of switches that came after it was written.
 
-    Before `model.stage6_dilation`, stage 6 had the dilation of stage 5.
+    Before `model.stage6_dilation`, stage 6 had the dilation of stage 5; before `model.depth` there was ResNet-50 alone.
     """
     model = values.get("model")
-    if values.get("network") != "self-attention" or not isinstance(model, Mapping) or "stage6_dilation" in model:
+    if values.get("network") != "self-attention" or not isinstance(model, Mapping):
         return values
-    return {**values, "model": {**model, "stage6_dilation": 4 if model.get("dilation", True) else 1}}
+    as_trained = {"stage6_dilation": 4 if model.get("dilation", True) else 1, "depth": 50}
+    return {**values, "model": {**as_trained, **model}}
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -97,110 +107,151 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     ]
 
 
-def _read(source: str | Path) -> dict[str, Any]:
+def _read(source: str | Path) -> DictConfig:
     name = str(source)
-    shipped = _SHIPPED / f"{name}.yaml"
     if name in recipe_names():
-        text = shipped.read_text(encoding="utf-8")
+        text = (_SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
     elif Path(source).suffix in (".yaml", ".yml") or Path(source).is_file():
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            with Path(source).open(encoding="utf-8") as file:
+                text = file.read(_LONGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise ReidError(f"{source}: the recipe cannot be read ({error})") from None
     else:
         raise ReidError(f"recipe {_unknown(name, recipe_names())}; or give a .yaml file")
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ReidError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
+    values = _parsed(text, name)
+    if not isinstance(values, DictConfig):
         raise ReidError(f"{source}: a recipe is a mapping of keys to values; see docs/recipes.md")
     base = values.pop("base", None)
     # A file of that name in the recipe's own folder would be ambiguous, so bases are shipped recipes alone.
     if base is not None and base not in recipe_names():
         raise ReidError(f"{source}: base {_unknown(base, recipe_names())}")
-    return _merged(_read(base), values) if base is not None else values
+    return values if base is None else _merged(_read(base), values)
 
 
-def _merged(base: Any, values: Any) -> Any:
-    """`values` over `base`: mappings key by key, all else as a whole."""
-    if not (isinstance(base, dict) and isinstance(values, dict)):
-        return values
-    return {**base, **{key: _merged(base.get(key), value) for key, value in values.items()}}
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ReidError(f"--set {override}: expected key=value, such as stages.0.epochs=10")
+def _parsed(text: str, source: str) -> Any:
+    """The values of a text as OmegaConf has them, which reads neither environment nor files here."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ReidError(f"--set {override}: the value is not valid YAML") from None
-    *parents, last = path.split(".")
-    target: Any = values
-    for depth, key in enumerate(parents):
-        if isinstance(target, dict):
-            # Left at its default so far; whether there is such a key is checked with the rest.
-            target = target.setdefault(key, {})
-        else:
-            target = target[_position(target, key, override, parents[:depth])]
-    if isinstance(target, dict):
-        target[last] = value
-    else:
-        target[_position(target, last, override, parents)] = value
+        _check_text(text)
+        return OmegaConf.from_dotlist([f"value={text}"])["value"]
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise ReidError(f"{source}: not valid YAML: {' '.join(str(error).split())[:300]}") from None
+    except ReidError as error:
+        raise ReidError(f"{source}: {error}") from None
 
 
-def _position(target: Any, key: str, override: str, parents: Sequence[str]) -> int:
-    where = ".".join(parents)
-    if not isinstance(target, list):
-        raise ReidError(f"--set {override}: {where} is {target!r}, which has no {key!r}")
-    if not key.isdecimal() or int(key) >= len(target):
-        raise ReidError(f"--set {override}: {where} has entries 0 to {len(target) - 1}, not {key!r}")
-    return int(key)
+def _check_text(text: str) -> None:
+    """Refuse what would take a parser forever, and all that is not plain values."""
+    if len(text) > _LONGEST:
+        raise ReidError(f"more than {_LONGEST} characters are no recipe")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ReidError(f"values lie more than {_DEEPEST} deep in each other")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ReidError(f"the tag {tag!r} is not taken; write the value alone")
+    node = yaml.compose(text, yaml.SafeLoader)
+    if node is not None:
+        size, depth = _extent(node, {})
+        if size > _MOST or depth > _DEEPEST:
+            raise ReidError(f"aliases make it more than {_MOST} values, or more than {_DEEPEST} deep; write values out")
 
 
-def _check_keys(values: Any, kind: Any, path: str) -> None:
-    """Refuse keys that dataclass `kind` lacks, all the way down; values are left to pydantic."""
-    if get_origin(kind) is tuple and isinstance(values, list):
-        for index, entry in enumerate(values):
-            _check_keys(entry, get_args(kind)[0], f"{path}.{index}")
-    if isinstance(kind, UnionType) or not dataclasses.is_dataclass(kind):
-        return
-    if not isinstance(values, dict):
-        raise ReidError(f"{path} is {values!r}; it must be a mapping of keys to values")
-    hints = get_type_hints(kind)
+def _extent(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]]) -> tuple[int, int]:
+    """Values and depth of a node once its aliases are written out; infinite for one that contains itself."""
+    if node not in known:
+        known[node] = (_MOST + 1, _DEEPEST + 1)
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            children = [child for pair in children for child in pair]
+        elif isinstance(node, yaml.ScalarNode) and ("${" in node.value or node.value == "???"):
+            raise ReidError(f"{node.value!r}: recipes take values as they are; write out what it stands for")
+        extents = [_extent(child, known) for child in children]
+        known[node] = (1 + sum(size for size, _ in extents), 1 + max((depth for _, depth in extents), default=0))
+    return known[node]
+
+
+def _merged(base: DictConfig, values: DictConfig) -> DictConfig:
+    """`values` over `base`: mappings key by key, lists as a whole."""
     for key, value in values.items():
-        inner = f"{path}.{key}" if path else str(key)
-        if key not in hints:
-            choices = {**dict.fromkeys(hints), **({} if path else {"network": None, "base": None})}
-            raise ReidError(f"{inner}: {_unknown(key, choices)}")
-        _check_keys(value, hints[key], inner)
+        try:
+            base.merge_with({key: value})
+        except TypeError:
+            # A list where the base has a mapping, or the other way round: for the checks, which say where.
+            base[key] = value
+    return base
 
 
-def _validated(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
+def _override(config: DictConfig, override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not _KEY.fullmatch(path):
+        raise ReidError(f"--set {override}: expected key=value, such as stages.0.epochs=10")
+    value = _parsed(text, f"--set {override}")
+    keys = path.split(".")
+    if len(keys) > _DEEPEST:
+        raise ReidError(f"--set {override}: there is no key of so many parts")
+    for depth, key in enumerate(keys):
+        entries = OmegaConf.select(config, ".".join(keys[:depth])) if depth else config
+        if isinstance(entries, ListConfig) and not (key.isdecimal() and int(key) < len(entries)):
+            where = ".".join(keys[:depth])
+            raise ReidError(f"--set {override}: {where} has entries 0 to {len(entries) - 1}, not {key!r}")
+    OmegaConf.update(config, path, value, merge=False)
+
+
+def _validated(kind: Any, values: Any, path: tuple[str, ...] = ()) -> Any:
     try:
-        return TypeAdapter(kind).validate_python(dict(values))
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        raise ReidError("; ".join(_explained(entry, prefix) for entry in error.errors())) from None
+        # Hundreds of wrong keys are no better told one by one.
+        raise ReidError("; ".join(_explained(entry, kind, path) for entry in error.errors()[:5])) from None
+    except ReidError as error:
+        # The network's own checks.
+        raise ReidError(".".join([*path, str(error)])) from None
 
 
-def _explained(error: Any, prefix: str) -> str:
-    path = prefix + ".".join(str(key) for key in error["loc"])
+def _explained(error: Any, kind: Any, path: tuple[str, ...]) -> str:
+    """A mistake that pydantic found in values of a kind of dataclass, which stand under a path of the recipe."""
+    where = ".".join(map(str, [*path, *error["loc"]]))
+    value = error["input"]
     if error["type"] == "missing":
-        return f"{path} is missing"
+        return f"{where} is missing"
     if error["type"] == "literal_error":
         choices = [choice.strip(" '") for choice in error["ctx"]["expected"].replace(" or ", ",").split(",")]
-        return f"{path}: {_unknown(error['input'], choices)}"
-    message = error["msg"]
-    return f"{path} is {error['input']!r}: {message[0].lower()}{message[1:]}"
+        return f"{where}: {_unknown(value, choices)}"
+    if error["type"] == "unexpected_keyword_argument":
+        *parents, key = error["loc"]
+        return f"{where}: {_unknown(key, _keys(kind, parents))}"
+    if error["type"] == "dataclass_type":
+        return f"{where} is {_shown(value)}; it must be a mapping of keys to values"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{where}: {message}" if where else message
+    return f"{where} is {_shown(value)}: {message[0].lower()}{message[1:]}"
+
+
+def _keys(kind: Any, parents: Iterable[str | int]) -> list[str]:
+    """Keys of the dataclass that stands under a path within values of a kind."""
+    root = kind
+    for key in parents:
+        kind = get_args(kind)[0] if isinstance(key, int) else get_type_hints(kind)[key]
+    return [
+        *(entry.name for entry in dataclasses.fields(kind)),
+        *(["network", "base"] if kind is root is Recipe else []),
+    ]
 
 
 def _unknown(value: object, choices: Iterable[str]) -> str:
     choices = list(choices)
-    near = difflib.get_close_matches(str(value), choices, n=1)
+    near = difflib.get_close_matches(str(value), choices, n=1) if isinstance(value, str) else []
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{value!r} is not known; {hint}There are {', '.join(choices)}"
+    return f"{_shown(value)} is not known; {hint}There are {', '.join(choices)}"
+
+
+def _shown(value: object) -> str:
+    """A value, shortened; of numbers without end not even Python would print the digits."""
+    return "a very large number" if isinstance(value, int) and value.bit_length() > 64 else reprlib.repr(value)
 
 
 def _plain(value: Any) -> Any:

@@ -1,12 +1,16 @@
-"""What a recipe holds: the network, what is done to its input, and how it is trained (docs/recipes.md)."""
+"""What a recipe holds: the network, what is done to its input, and how it is trained (docs/recipes.md).
+
+Values are checked by pydantic, whoever makes them; `reidtrain.recipes.loading` turns what it finds into plain errors.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import field
+from typing import Annotated, Literal
 
-from reidprep.errors import ReidError
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
 from reidtrain.data.preprocessing import Augmentation
 from reidtrain.models.attention_driven import AttentionDrivenConfig
 from reidtrain.models.self_attention import SelfAttentionConfig
@@ -18,8 +22,19 @@ NETWORKS: dict[Network, type[AttentionDrivenConfig] | type[SelfAttentionConfig]]
     "self-attention": SelfAttentionConfig,
 }
 
+CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-@dataclass(frozen=True)
+# Strict: true is no number, and "3" is none either. Lists are taken for tuples.
+Side = Annotated[int, Field(ge=16, lt=2**16, strict=True)]
+Whole = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Count = Annotated[int, Field(ge=1, lt=2**63, strict=True)]
+Number = Annotated[float, Field(ge=0, strict=True)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+Below1 = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+@dataclass(frozen=True, config=CHECKED)
 class Input:
     """What the network is given.
 
@@ -31,15 +46,10 @@ class Input:
             ImageNet weights trained with torchvision's normalisation.
     """
 
-    whole_size: tuple[int, int] = (384, 192)
-    part_size: tuple[int, int] = (96, 192)
-    image_size: tuple[int, int] = (256, 128)
-    divisor: float = 255.0
-
-    def __post_init__(self) -> None:
-        for name, size in self.sizes.items():
-            _require(min(size) >= 16, f"input.{name}_size", size, "height and width of at least 16")
-        _require(self.divisor > 0, "input.divisor", self.divisor, "a number above 0")
+    whole_size: tuple[Side, Side] = (384, 192)
+    part_size: tuple[Side, Side] = (96, 192)
+    image_size: tuple[Side, Side] = (256, 128)
+    divisor: Positive = 255.0
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -47,22 +57,20 @@ class Input:
         return {"whole": self.whole_size, "parts": self.part_size, "image": self.image_size}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class BatchShape:
     """Images of a step, in one process: `size` shuffled ones, or P `identities` with K `images` each."""
 
-    size: int | None = None
-    identities: int | None = None
-    images: int | None = None
+    size: Count | None = None
+    identities: Count | None = None
+    images: Count | None = None
 
-    def __post_init__(self) -> None:
-        shuffled = self.size is not None and self.identities is None and self.images is None
-        by_identity = self.size is None and self.identities is not None and self.images is not None
-        if not (shuffled or by_identity):
-            raise ReidError("batch: give either size (shuffled images), or identities and images (P x K), not both")
-        for name in ("size", "identities", "images"):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, f"batch.{name}", value, "a whole number of at least 1")
+    @model_validator(mode="after")
+    def _one_of_both(self) -> BatchShape:
+        given = (self.size is not None, self.identities is not None, self.images is not None)
+        if given not in ((True, False, False), (False, True, True)):
+            raise ValueError("give either size (shuffled images), or identities and images (P x K), not both")
+        return self
 
     @property
     def total(self) -> int:
@@ -70,24 +78,28 @@ class BatchShape:
         return self.size if self.size is not None else (self.identities or 0) * (self.images or 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Optimizer:
-    """PyTorch's optimiser of that name; `momentum` and `nesterov` are those of sgd."""
+    """PyTorch's optimiser of that name; `momentum` and `nesterov` are those of sgd.
+
+    `adamw` decays weights apart from the gradient; with `adam`, as with `sgd`, the decay is part of it, and Adam scales
+    it up where the gradient is small.
+    """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 5e-4
+    lr: Positive = 0.01
+    momentum: Below1 = 0.9
+    nesterov: Switch = False
+    weight_decay: Number = 5e-4
 
-    def __post_init__(self) -> None:
-        _require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "a finite number above 0")
-        _require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "0 to 1, 1 excluded")
-        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
-        _require(self.momentum > 0 or not self.nesterov, "optimizer.nesterov", self.nesterov, "false without momentum")
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Optimizer:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0; set nesterov=false")
+        return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Schedule:
     """Learning rate over the epochs of a stage.
 
@@ -99,17 +111,12 @@ class Schedule:
     """
 
     name: Literal["constant", "step", "cosine"] = "step"
-    every: int = 40
-    factor: float = 0.1
-    warmup: float = 0.0
-
-    def __post_init__(self) -> None:
-        _require(self.every >= 1, "schedule.every", self.every, "a whole number of at least 1")
-        _require(0 < self.factor <= 1, "schedule.factor", self.factor, "above 0, at most 1")
-        _require(self.warmup >= 0, "schedule.warmup", self.warmup, "0 or more epochs")
+    every: Count = 40
+    factor: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
+    warmup: Number = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Loss:
     """Weights of the loss terms; what a network has no such output for must stay at its default.
 
@@ -124,44 +131,44 @@ class Loss:
         wide_margin: epsilon_2 of quadruplet-hard.
     """
 
-    softmax: float = 1.0
-    branch_weight: float = 0.1
-    label_smoothing: float = 0.0
-    sac: float = 0.0
+    softmax: Number = 1.0
+    branch_weight: Number = 0.1
+    label_smoothing: Below1 = 0.0
+    sac: Number = 0.0
     ranking: Literal["none", "triplet-hard", "quadruplet-hard"] = "none"
-    ranking_weight: float = 1.0
-    margin: float = 0.5
-    wide_margin: float = 0.2
+    ranking_weight: Number = 1.0
+    margin: Number = 0.5
+    wide_margin: Number = 0.2
 
-    def __post_init__(self) -> None:
-        for name in ("softmax", "branch_weight", "sac", "ranking_weight", "margin", "wide_margin"):
-            _require(getattr(self, name) >= 0, f"loss.{name}", getattr(self, name), "0 or more")
-        _require(0 <= self.label_smoothing < 1, "loss.label_smoothing", self.label_smoothing, "0 to 1, 1 excluded")
+    @model_validator(mode="after")
+    def _has_a_term(self) -> Loss:
         if self.softmax == 0 and self.sac == 0 and (self.ranking == "none" or self.ranking_weight == 0):
-            raise ReidError("loss: every term has weight 0, there is nothing to learn; set loss.softmax=1")
+            raise ValueError("every term has weight 0, there is nothing to learn; set softmax=1")
+        return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Stage:
     """Epochs with the same batches, optimiser and loss; the next stage starts from its weights with a new optimiser."""
 
-    epochs: int
+    epochs: Count
     batch: BatchShape
     name: str = "train"
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     loss: Loss = field(default_factory=Loss)
 
-    def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "epochs", self.epochs, "a whole number of at least 1")
+    @model_validator(mode="after")
+    def _ranking_has_pairs(self) -> Stage:
         if self.loss.ranking != "none" and not (self.batch.identities and (self.batch.images or 0) >= 2):
-            raise ReidError(
+            raise ValueError(
                 f"loss.ranking is {self.loss.ranking}, which compares images of the same identity: "
                 "give the batch as identities and at least 2 images each, such as batch: {identities: 18, images: 4}"
             )
+        return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Validation:
     """When and on what the model is scored during training.
 
@@ -172,17 +179,12 @@ class Validation:
         batch_size: images at once.
     """
 
-    every: int = 10
-    identities: int = 0
-    batch_size: int = 64
-
-    def __post_init__(self) -> None:
-        _require(self.every >= 0, "validation.every", self.every, "0 (never) or more epochs")
-        _require(self.identities >= 0, "validation.identities", self.identities, "0 or more")
-        _require(self.batch_size >= 1, "validation.batch_size", self.batch_size, "at least 1")
+    every: Whole = 10
+    identities: Whole = 0
+    batch_size: Count = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Execution:
     """How steps are computed.
 
@@ -196,18 +198,14 @@ class Execution:
     """
 
     precision: Literal["float32", "bf16"] = "float32"
-    compile: bool = False
-    channels_last: bool = True
-    accumulate: int = 1
-    gradient_clip: float = 0.0
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        _require(self.accumulate >= 1, "execution.accumulate", self.accumulate, "at least 1")
-        _require(self.gradient_clip >= 0, "execution.gradient_clip", self.gradient_clip, "0 (off) or more")
+    compile: Switch = False
+    channels_last: Switch = True
+    accumulate: Count = 1
+    gradient_clip: Number = 0.0
+    deterministic: Switch = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Recipe:
     """Everything that shapes a trained model, but for the data.
 
@@ -222,7 +220,7 @@ class Recipe:
         seed: of the weights, the order of images, augmentation and dropout.
 
     Raises:
-        ReidError: values that contradict each other.
+        pydantic.ValidationError: values out of range or that contradict each other.
     """
 
     model: AttentionDrivenConfig | SelfAttentionConfig
@@ -231,21 +229,21 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Validation = field(default_factory=Validation)
     execution: Execution = field(default_factory=Execution)
-    identities: int | None = None
-    seed: int = 0
+    identities: Annotated[int, Field(ge=2, lt=2**63, strict=True)] | None = None
+    seed: Whole = 0
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _stages_fit_the_network(self) -> Recipe:
         if not self.stages:
-            raise ReidError("stages: at least one is needed")
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
-        _require(self.identities is None or self.identities >= 2, "identities", self.identities, "2 or more, or null")
+            raise ValueError("stages: at least one is needed")
         has_stage6 = isinstance(self.model, SelfAttentionConfig) and self.model.dilation and self.model.stage6
         for index, stage in enumerate(self.stages):
             if stage.loss.sac and not has_stage6:
-                raise ReidError(
+                raise ValueError(
                     f"stages.{index}.loss.sac is {stage.loss.sac}: the constraint compares stages 4, 5 and 6 of a "
                     "self-attention network with dilation and stage6; switch these on or set it to 0"
                 )
+        return self
 
     @property
     def network(self) -> Network:
@@ -256,8 +254,3 @@ class Recipe:
     def epochs(self) -> int:
         """Of all stages."""
         return sum(stage.epochs for stage in self.stages)
-
-
-def _require(condition: bool, name: str, value: object, wanted: str) -> None:
-    if not condition:
-        raise ReidError(f"{name} is {value}; it must be {wanted}")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from reidprep.errors import ReidError
 from reidprep.shards.format import ShardPlan
 from reidtrain.models.attention_driven import AttentionDrivenConfig
@@ -99,12 +101,18 @@ def _stages(base: Recipe, variant: SelfAttentionVariant) -> list[Stage]:
 
 
 def _self_attention_stage(stage: Stage, variant: SelfAttentionVariant) -> Stage:
-    loss = replace(
-        stage.loss,
-        softmax=(stage.loss.softmax or 1.0) if variant.softmax else 0.0,
-        sac=(stage.loss.sac or 1.0) if variant.sac else 0.0,
-        ranking=variant.ranking if stage.loss.ranking != "none" else "none",
-    )
+    try:
+        loss = replace(
+            stage.loss,
+            softmax=(stage.loss.softmax or 1.0) if variant.softmax else 0.0,
+            sac=(stage.loss.sac or 1.0) if variant.sac else 0.0,
+            ranking=variant.ranking if stage.loss.ranking != "none" else "none",
+        )
+    except ValidationError:
+        raise ReidError(
+            f"stage {stage.name!r} of the recipe leaves {variant.name} nothing to learn from; set its "
+            "loss.ranking_weight above 0"
+        ) from None
     return replace(stage, loss=loss)
 
 

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from PIL import Image, ImageEnhance
+from pydantic import ValidationError
 
-from reidprep.errors import ReidError
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.data.dataset import Batch, ShardDataset, collate
@@ -217,7 +217,7 @@ class TestEverySwitch:
 
     @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan])
     def test_refuses_other_values(self, name, value):
-        with pytest.raises(ReidError, match=name):
+        with pytest.raises(ValidationError, match=name):
             Augmentation(**{name: value})
 
 

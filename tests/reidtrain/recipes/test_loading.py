@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -75,18 +76,33 @@ def test_override(override, read):
         ("network=self-attentive", "did you mean 'self-attention'"),
         ("stages.2.epochs=3", "entries 0 to 1"),
         ("stages.0.epochs=many", "stages.0.epochs is 'many'.*integer"),
-        ("stages.0.epochs=0", "epochs is 0"),
+        ("stages.0.epochs=true", "stages.0.epochs is True.*integer"),
+        ("stages.0.epochs=0", "stages.0.epochs is 0"),
+        ("stages.1.epochs=99999999999999999999999", "stages.1.epochs is a very large number"),
         ("stages.0.optimizer.lr=-1", "optimizer.lr is -1"),
         ("stages.0.optimizer.lr=.nan", "optimizer.lr is nan"),
-        ("stages.0.batch={size: 8, images: 4}", "not both"),
-        ("stages.0.loss.ranking=triplet-hard", "identities"),
+        ("stages.0.optimizer.lr=1e999", "stages.0.optimizer.lr is inf"),
+        ("stages.0.batch={size: 8, images: 4}", "stages.0.batch: give either .* not both"),
+        ("stages.0.loss.ranking=triplet-hard", "stages.0: loss.ranking .* identities"),
+        ("stages.0.loss={softmax: 0}", "stages.0.loss: every term has weight 0"),
+        ("stages.0.optimizer={nesterov: true, momentum: 0}", "stages.0.optimizer: nesterov needs a momentum"),
+        ("augmentation.random_erasing=2", "augmentation.random_erasing is 2"),
         ("model.stage6=false", "stages.0.loss.sac"),
         ("input.whole_size=[3]", "input.whole_size"),
-        ("model=3", "model is 3"),
+        ("model=3", "model is 3; it must be a mapping"),
+        ("model=[1, 2]", r"model is \[1, 2\]; it must be a mapping"),
+        ("model.depth=18", "model.depth is 18; choose from 50, 101"),
+        ("network=[self-attention]", r"network: \['self-attention'\] is not known"),
+        ("network=", "network: None is not known; There are attention-driven"),
+        ("stages.0.loss=3", "stages.0.loss is 3; it must be a mapping"),
+        ("stages.0=", "stages.0 is None; it must be a mapping"),
         ("stages=[]", "stages: at least one"),
         ("seed", "expected key=value"),
         ("seed=[", "not valid YAML"),
-        ("seed.x=1", "seed"),
+        ("seed.x=1", "seed is {'x': 1}"),
+        ("stages[0].epochs=3", "expected key=value"),
+        ("stages.-1.epochs=3", "expected key=value"),
+        (".".join("a" * 50) + "=1", "no key of so many parts"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_the_remedy(override, message):
@@ -105,6 +121,73 @@ def test_a_file_that_is_no_recipe(text, tmp_path):
     path.write_text(text)
     with pytest.raises(ReidError, match="mine.yaml"):
         load_recipe(path)
+
+
+def _doubling(levels: int) -> str:
+    """Lists of two aliases each of the list before: 2^levels values in a few lines."""
+    return "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, levels))
+
+
+HOSTILE = {
+    "aliases that expand": (_doubling(40), "aliases make it more than 10000 values"),
+    "merges that expand": (
+        "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 40)),
+        "aliases make it more than 10000 values",
+    ),
+    "an alias within itself": ("a: &a [*a]", "aliases make it more than"),
+    "aliases that nest": ("a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 99)), "20 deep"),
+    "deep nesting": ("a: " + "[" * 40_000, "more than 20 deep"),
+    "a long text": ("a: " + "1" * 200_000, "more than 100000 characters"),
+    "a number of 5000 digits": (f"network: self-attention\nseed: {'1' * 5000}", "Exceeds the limit"),
+    "an impossible date": ("network: self-attention\nseed: 2020-13-45", "seed is '2020-13-45'"),
+    "a date": ("network: self-attention\nseed: 2020-12-24", "seed is '2020-12-24'"),
+    "a list where the network was": ("network: [self-attention]", "network: .* is not known"),
+    "a mapping where the network was": ("network: {self-attention: 1}", "network: .* is not known"),
+    "a tag": ("network: !!python/object/apply:os.system [ls]", "the tag .* is not taken"),
+    "a tag of a date": ("seed: !!timestamp 2020-13-45", "the tag .* is not taken"),
+    "a key twice": ("seed: 1\nseed: 2", "duplicate key seed"),
+    "a key without a name": ("~: 1", "not valid YAML"),
+    "a number as a key": ("network: self-attention\n1: 2", "keys should be strings"),
+    "the environment": (
+        "network: self-attention\nstages: [{name: '${oc.env:HOME}'}]",
+        "recipes take values as they are",
+    ),
+    "another value": ("seed: ${identities}", "recipes take values as they are"),
+    "a missing value": ("base: self-attention-market1501\nseed: ???", "recipes take values as they are"),
+    "a list over a mapping of the base": ("base: self-attention-market1501\nmodel: [1]", r"model is \[1\]"),
+    "a mapping over a list of the base": ("base: self-attention-market1501\nstages: {0: {epochs: 1}}", "stages is"),
+    "thousands of wrong keys": ("network: self-attention\n" + "".join(f"k{n}: 1\n" for n in range(3000)), "k0: "),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_files_are_answered_at_once_and_plainly(text, message, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    began = time.monotonic()
+    with pytest.raises(ReidError, match=message) as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(str(path)) and len(str(caught.value)) < 2500
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    "text", ["${oc.env:HOME}", "${oc.env:NONE,3}", "[" * 5000, "!!int 3", "1" * 5000, "{<<: 3}", "'"]
+)
+def test_hostile_overrides_are_answered_plainly(text):
+    with pytest.raises(ReidError, match="--set seed="):
+        load_recipe(RECIPE, [f"seed={text}"])
+
+
+def test_aliases_serve_what_stages_share(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "network: attention-driven\nstages:\n"
+        "  - {epochs: 1, batch: {size: 8}, optimizer: &sgd {lr: 1e-2, momentum: 0.8}}\n"
+        "  - {epochs: 1, batch: {size: 8}, optimizer: {<<: *sgd, lr: 1e-3}}\n"
+    )
+    first, second = (stage.optimizer for stage in load_recipe(path).stages)
+    assert (first.lr, second.lr) == (0.01, 0.001) and first.momentum == second.momentum == 0.8
 
 
 def test_missing_and_unreadable_files(tmp_path):

@@ -236,7 +236,7 @@ def test_a_run_from_before_a_switch_goes_on_with_what_it_was_trained_with(run, t
     old = tiny(**SELF_ATTENTION, model={"stage6_dilation": 4})
     run(old)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
-    del about["recipe"]["model"]["stage6_dilation"]
+    del about["recipe"]["model"]["stage6_dilation"], about["recipe"]["model"]["depth"]
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     with pytest.raises(ReidError, match="model.stage6_dilation is 1, was 4"):
         run(tiny(**SELF_ATTENTION))
