@@ -28,7 +28,8 @@ from reidtrain.data.dataset import ShardDataset, collate
 from reidtrain.data.preprocessing import ChannelMeans
 from reidtrain.data.splits import choose_identities
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
-from reidtrain.features.extractor import EMBEDDING, Computing, Extractor, extract
+from reidtrain.features.extractor import Computing, Extractor, extract
+from reidtrain.features.files import EMBEDDING
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.models.factory import Model, build_model, run
 from reidtrain.recipes.loading import load_recipe

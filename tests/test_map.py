@@ -45,14 +45,13 @@ LAYERS = {
         alignment device files images text
         errors lazy progress records skeleton
     """,
-    # Training draws its own curves, so plots are below it. A network runs on a batch of `data`, and a recipe says how
-    # `data` prepares images, so that is below them.
+    # Training is validated by evaluation and draws its own curves, so both are below it. A network runs on a batch of
+    # `data`, and a recipe says how `data` prepares images, so that is below them.
     "reidtrain": """
         ablation
-        evaluation
-        export retrieval
-        training
+        export retrieval training
         plots
+        evaluation
         features
         checkpoints
         failures losses

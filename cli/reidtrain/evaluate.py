@@ -64,8 +64,9 @@ def evaluate(
     from reidtrain.checkpoints import load_checkpoint
     from reidtrain.evaluation.evaluate import evaluate as run
     from reidtrain.evaluation.evaluate import evaluation_folder
-    from reidtrain.evaluation.report import as_text, as_values, write_evaluation
+    from reidtrain.evaluation.report import as_text, as_values, cmc_curves, write_metrics
     from reidtrain.features.extractor import Computing
+    from reidtrain.plots.curves import draw_cmc
 
     folder = out or evaluation_folder(checkpoint)
     result = run(
@@ -80,7 +81,8 @@ def evaluate(
         features=features,
         progress=progress,
     )
-    write_evaluation(result, folder)
+    write_metrics(result, folder)
+    draw_cmc(cmc_curves(result), folder / "cmc.png")
     if as_json:
         print_json({"out": str(folder), **as_values(result)})
     else:

@@ -36,16 +36,16 @@ def score(
       reidtrain score features.npz --protocol market1501 --metric cosine --rerank
       reidtrain score split-*.npz --protocol cuhk03-classic --json
     """
-    from reidtrain.metrics.features_file import score_files
+    from reidtrain.evaluation.scoring import Scoring, score_files
+    from reidtrain.metrics.scores import METRIC_NAMES
 
-    metrics = score_files(features, protocol=protocol, ap=ap, metric=metric, rerank=rerank)
-    values = {f"rank{rank}": metrics.cmc_at(rank) for rank in metrics.ranks}
-    values |= {"mAP": metrics.mAP, "mINP": metrics.mINP}
+    metrics = score_files(features, Scoring(protocol, metric, ap, rerank))
+    values = metrics.named()
     counts = {"queries": metrics.queries, "queries_without_match": metrics.queries_without_match}
     if as_json:
         print_json(values | counts)
         return
     click.echo(f"protocol {protocol}, {metric} distance{', re-ranked' if rerank else ''}, {ap} AP")
     for name, value in values.items():
-        click.echo(f"  {name.replace('rank', 'Rank-'):<8} {value:7.2%}")
+        click.echo(f"  {METRIC_NAMES[name]:<8} {value:7.2%}")
     click.echo(f"  {counts['queries']} queries, {counts['queries_without_match']} of them without a match")

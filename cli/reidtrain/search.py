@@ -57,21 +57,28 @@ def search(
       reidtrain search query.npy gallery-*.npy --metric cosine --out nearest.npz
       reidtrain search query.npy gallery-*.npy --index index --json
     """
-    from reidtrain.retrieval.files import as_records, search_files, search_files_by_index, write_nearest
+    from reidtrain.features.files import read_array
+    from reidtrain.retrieval.exact import search as run
+    from reidtrain.retrieval.files import as_records, image_paths, open_gallery, write_nearest
+    from reidtrain.retrieval.index import search_index
 
-    if index is not None:
-        if metric:
-            raise click.UsageError("--metric is that of the index; leave it out")
-        wanted = candidates or max(200, top)
-        nearest = search_files_by_index(query, gallery, index, top=top, candidates=wanted, visits=visits or 256)
-    elif candidates or visits:
+    if index is not None and metric:
+        raise click.UsageError("--metric is that of the index; leave it out")
+    if index is None and (candidates or visits):
         raise click.UsageError("--candidates and --visits need --index")
+    features = read_array(query, "query_features")
+    files = gallery or (query,)
+    parts = open_gallery(files)
+    paths = image_paths(files, parts)
+    if index is not None:
+        wanted = candidates or max(200, top)
+        nearest = search_index(features, index, parts, top=top, candidates=wanted, visits=visits or 256)
     else:
         with progress("search") as report:
-            nearest = search_files(query, gallery, top=top, metric=metric or "euclidean", progress=report)
+            nearest = run(features, parts, top=top, metric=metric or "euclidean", progress=report)
     if out is not None:
         write_nearest(out, nearest)
-    found = as_records(nearest, gallery or [query])
+    found = as_records(nearest, paths)
     if as_json:
         print_json({"queries": len(found), "nearest": found})
         return

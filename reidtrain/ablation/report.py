@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reidtrain.metrics.scores import METRIC_NAMES, percent
 from reidtrain.papers.tables import Row, Table
-
-METRIC_NAMES = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mAP": "mAP"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,6 @@ def as_text(table: Table, dataset: str | None, rows: Sequence[Measured]) -> str:
     for measured in rows:
         paper = table.scores(measured.row, dataset)
         ours = measured.scores or {}
-        cells = "".join(f"{_percent(paper.get(metric)):>10}{_percent(ours.get(metric)):>7}" for metric in table.metrics)
+        cells = "".join(f"{percent(paper.get(metric)):>10}{percent(ours.get(metric)):>7}" for metric in table.metrics)
         lines.append(f"{measured.row.label:<{width}}{cells}")
     return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"

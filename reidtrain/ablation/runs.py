@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from reidprep.errors import ReidError
+from reidprep.files import write_file
 from reidprep.progress import Steps, unseen_steps
 from reidtrain.ablation.crops import Crops, Source, build
 from reidtrain.ablation.plan import Ablation, Plan, Run
 from reidtrain.ablation.report import Measured
-from reidtrain.ablation.scoring import SCORES, Scores, read_scores, score_run
+from reidtrain.checkpoints import load_checkpoint
+from reidtrain.evaluation.evaluate import evaluate
+from reidtrain.evaluation.report import rounded_scores
+from reidtrain.features.extractor import Computing
+from reidtrain.metrics.scores import METRIC_NAMES
 from reidtrain.training.fit import Machine, fit
 
 State = Literal["done", "begun", "to do"]
+
+SCORES = "scores.json"
+_SCORES_VERSION = 1
+
+Scores = dict[str, dict[str, float]]
+"""By feature, then by metric: rank1, rank5, rank10, rank20, mAP and mINP, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def _built(ablation: Ablation, source: Source, built: dict[Crops, Source], machi
         return source
     if source.crops not in built:
         assert ablation.poses is not None, "without poses all shards are given"
-        with progress(f"shards {source.crops.name}") as report:
+        with progress(f"shards {source.crops.name}", "images") as report:
             workers = max(1, machine.workers)
             built[source.crops] = build(source, ablation.poses, ablation.images, workers, report)
     return built[source.crops]
@@ -103,10 +115,45 @@ def _measure(
     ablation: Ablation, run: Run, folder: Path, machine: Machine, progress: Steps, log: Callable[[str], None]
 ) -> Scores:
     """The scores of a run, from its folder or anew."""
-    known = read_scores(folder)
+    known = _read_scores(folder, {row.feature for row in run.rows})
     if known is not None:
         return known
-    with progress("train") as report:
+    with progress("train", "images") as report:
         fit(run.source.path, folder, run.recipe, init=ablation.init, machine=machine, progress=report, log=log)
-    with progress("score") as report:
-        return score_run(folder, run.source.path, device=machine.device, workers=machine.workers, progress=report)
+    checkpoint = load_checkpoint(folder)
+    computing = Computing(machine.device, machine.workers, checkpoint.recipe.validation.batch_size)
+    evaluation = evaluate(checkpoint, run.source.path, computing=computing, progress=progress)
+    scores = {row.feature: rounded_scores(row.metrics) for row in evaluation.rows}
+    scoring = evaluation.scoring
+    content = {
+        "version": _SCORES_VERSION,
+        "epoch": checkpoint.epoch,
+        "protocol": scoring.protocol,
+        "metric": scoring.metric,
+        "ap": scoring.ap,
+        "features": scores,
+    }
+    write_file(folder / SCORES, (json.dumps(content, indent=1) + "\n").encode())
+    return scores
+
+
+def _read_scores(run: Path, wanted: Set[str]) -> Scores | None:
+    """The scores of the `wanted` features that were kept with a run; None if there are none yet.
+
+    Raises:
+        ReidError: damaged, or of an unknown version.
+    """
+    try:
+        content = json.loads((run / SCORES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ReidError(f"{run / SCORES}: cannot be read ({error}); delete it to have it made again") from None
+    if not isinstance(content, dict) or content.get("version") != _SCORES_VERSION:
+        raise ReidError(f"{run / SCORES}: is of an unknown version; delete it to have it made again")
+    try:
+        return {
+            feature: {name: float(content["features"][feature][name]) for name in METRIC_NAMES} for feature in wanted
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReidError(f"{run / SCORES}: {error!r} is missing or wrong; delete it to have it made again") from None

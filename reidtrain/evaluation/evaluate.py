@@ -14,10 +14,11 @@ from reidprep.progress import Steps, unseen_steps
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint, as_checkpoint
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
-from reidtrain.evaluation.scoring import Scoring, score_features
+from reidtrain.evaluation.scoring import Scoring, score_each
 from reidtrain.features.extract import about_features
-from reidtrain.features.extractor import EMBEDDING, Computing, Extractor, Features
-from reidtrain.features.files import GALLERY, NPZ, QUERY, open_output, read_query_and_gallery
+from reidtrain.features.extractor import Computing, Extractor
+from reidtrain.features.files import EMBEDDING, GALLERY, QUERY, Features, open_output, read_about
+from reidtrain.features.numpy_files import NPZ
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.protocols import Protocol
 from reidtrain.metrics.scores import APVariant, RankingMetrics
@@ -28,6 +29,7 @@ from reidtrain.recipes.variants import recipe_variant
 LAST_RANK = 50
 """Of the CMC curve."""
 
+_OR_HELD_OUT = "score on training identities that the recipe holds out by --held-out"
 _SAME = ("checkpoint_sha256", "manifest_sha256", "images", "flip", "precision")
 """Of what a file says about its features; where they agree, the features would come out the same."""
 
@@ -37,7 +39,7 @@ class Scored:
     """A feature and its scores.
 
     Attributes:
-        feature: name in `reidtrain.features.extractor.Features.arrays`.
+        feature: name in `reidtrain.features.files.Features.arrays`.
         reranked: whether distances were re-ranked.
         metrics: the scores, with the CMC at 1 to `LAST_RANK`.
         paper: what a paper says of such a feature, None if nothing.
@@ -112,7 +114,7 @@ def evaluate(
         images = held_out_images(shards, checkpoint.recipe, checkpoint.class_names)
     else:
         # Files of features hold all images, so that others find them in the order of the shards.
-        images = query_gallery_images(shards, junk=features is not None)
+        images = query_gallery_images(shards, junk=features is not None, instead=_OR_HELD_OUT)
     scoring = Scoring(protocol or images.protocol, metric, ap)
     if rerank and scoring.protocol.startswith("cuhk03-classic"):
         raise ReidError(
@@ -130,7 +132,7 @@ def evaluate(
         beside = _place_in_papers(checkpoint, images.shards)
     for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
         with progress("re-rank" if how.rerank else "score", "features") as report:
-            scores = score_features(
+            scores = score_each(
                 query,
                 gallery,
                 how,
@@ -171,14 +173,14 @@ def _features(
     if file is not None and file.suffix != NPZ:
         raise ReidError(f"--features {file}: must end in {NPZ}")
     if file is not None and file.exists():
-        found, query, gallery = read_query_and_gallery(file)
+        found = read_about(file)
         others = [f"{key} {found.get(key)}, wanted {about[key]}" for key in _SAME if found.get(key) != about[key]]
         if others:
             raise ReidError(
                 f"--features {file}: has features of another model, or computed otherwise ({'; '.join(others)}); "
                 "give another file, or delete this one"
             )
-        return query, gallery
+        return images.read(file, list(found["dimensions"]))
     with open_output(file) if file is not None else nullcontext() as output, progress("features") as report:
         query, gallery = images.features(Extractor(checkpoint, computing), report)
         if output is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,11 +14,14 @@ from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.data.splits import choose_identities, held_out_ranking
-from reidtrain.features.extractor import Extractor, Features
+from reidtrain.features.files import EMBEDDING, Features, read_query_and_gallery
 from reidtrain.metrics.protocols import JUNK, Labels, Protocol
 from reidtrain.recipes.schema import Recipe
 
 Kind = Literal["test", "held-out"]
+
+Extract = Callable[[ShardSet, NDArray[np.int64], Progress], Features]
+"""Gives the features of samples, in the order of their rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +53,54 @@ class RankedImages:
         labels = (pids[query], pids[gallery], camids[query], camids[gallery])
         Labels.checked(*labels, len(query), len(gallery)).require_match(protocol)
 
-    def features(self, extractor: Extractor, progress: Progress = unseen) -> tuple[Features, Features]:
+    def features(self, extract: Extract, progress: Progress = unseen) -> tuple[Features, Features]:
         """Features of the queries and of the gallery; an image that is both is computed once.
 
         Args:
-            extractor: the network.
+            extract: computes them, such as a `reidtrain.features.extractor.Extractor`.
             progress: called with images done and in total.
         """
         rows = np.union1d(self.query, self.gallery)
-        features = extractor(self.shards, rows, progress)
-        return tuple(features.take(np.searchsorted(rows, some)) for some in (self.query, self.gallery))  # type: ignore[return-value]
+        features = extract(self.shards, rows, progress)
+        return features.take(rows.searchsorted(self.query)), features.take(rows.searchsorted(self.gallery))
+
+    def read(self, path: Path, names: Sequence[str] = (EMBEDDING,)) -> tuple[Features, Features]:
+        """Features of the queries and of the gallery from a file or folder of any origin.
+
+        Args:
+            path: as `read_query_and_gallery` takes it.
+            names: which features.
+
+        Raises:
+            ReidError: as `read_query_and_gallery`; or features of other images.
+        """
+        query, gallery = read_query_and_gallery(path, names)
+        for side, features, rows in (("query", query, self.query), ("gallery", gallery, self.gallery)):
+            for name, theirs, own in (
+                ("pids", features.pids, self.shards.pids),
+                ("camids", features.camids, self.shards.camids),
+            ):
+                if not np.array_equal(theirs, own[rows]):
+                    raise ReidError(
+                        f"{path}: {side}_{name} are not those of the {side} images of {self.shards.path}; give "
+                        "features of these images, in the order of the shards"
+                    )
+        return query, gallery
+
+    @classmethod
+    def held_out(cls, train: ShardSet, pids: Sequence[int]) -> RankedImages:
+        """Images of training identities that a network was not trained on."""
+        query, gallery = held_out_ranking(train, pids)
+        return cls("held-out", train, query, gallery, "market1501")
 
 
-def query_gallery_images(shards: Path, *, junk: bool = False) -> RankedImages:
+def query_gallery_images(shards: Path, *, junk: bool = False, instead: str = "") -> RankedImages:
     """The query and gallery splits.
 
     Args:
         shards: the directory.
         junk: take the images without a person (pid -1) too. They change no score.
+        instead: what else to do where there are none, as messages say it.
 
     Raises:
         ReidError: a split without images.
@@ -77,8 +110,8 @@ def query_gallery_images(shards: Path, *, junk: bool = False) -> RankedImages:
     if not (sizes[1] and sizes[2]):
         empty = "query" if not sizes[1] else "gallery"
         raise ReidError(
-            f"{shards}: there are no {empty} images to score on; give shards that have them, or score on training "
-            "identities that the recipe holds out by --held-out"
+            f"{shards}: there are no {empty} images to score on; give shards that have them"
+            + (instead and f", or {instead}")
         )
     rows = np.arange(len(everything))
     if not junk:
@@ -112,8 +145,7 @@ def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] |
             f"--held-out: {shards} has other training identities than the network was trained on, so some of those "
             "held out may have been seen; give the shards it was trained on"
         )
-    query, gallery = held_out_ranking(train, held_out)
-    return RankedImages("held-out", train, query, gallery, "market1501")
+    return RankedImages.held_out(train, held_out)
 
 
 def protocol_of(name: str, options: Mapping[str, str]) -> Protocol:

@@ -7,35 +7,43 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidprep.store.hdf5 import Schema
 from reidtrain.evaluation.evaluate import Evaluation, Scored
-from reidtrain.evaluation.scoring import RANKS, named_scores
-from reidtrain.features.extractor import EMBEDDING
+from reidtrain.features.files import EMBEDDING
+from reidtrain.metrics.scores import METRIC_NAMES, RankingMetrics, percent
 
 SCHEMA = Schema("reidtrain.evaluation", 1)
-METRICS_FILE, CMC_FILE = "metrics.json", "cmc.png"
-_METRICS = {**{f"rank{rank}": f"Rank-{rank}" for rank in RANKS}, "mAP": "mAP", "mINP": "mINP"}
+METRICS_FILE = "metrics.json"
 _WIDTH = 8
 
 
-def write_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Write metrics.json and cmc.png to a folder, which is made if need be; earlier ones are replaced.
+def write_metrics(evaluation: Evaluation, out: Path) -> None:
+    """Write metrics.json to a folder, which is made if need be; an earlier one is replaced.
 
     Raises:
-        ReidError: they cannot be written.
+        ReidError: it cannot be written.
     """
-    from reidtrain.plots.curves import draw_cmc
-
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReidError(f"{out}: cannot be made a folder ({error.strerror}); give another --out") from None
     content = {**as_values(evaluation), "schema": SCHEMA.name, "version": SCHEMA.version}
     write_file(out / METRICS_FILE, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    drawn = [row for row in evaluation.rows if row.feature == EMBEDDING or not row.reranked]
-    draw_cmc({_label(row): row.metrics.cmc for row in drawn}, out / CMC_FILE)
+
+
+def cmc_curves(evaluation: Evaluation) -> dict[str, NDArray[np.float64]]:
+    """What to draw: the CMC of each feature from rank 1 on, re-ranked of the embedding only, by its label."""
+    return {_label(row): row.metrics.cmc for row in evaluation.rows if row.feature == EMBEDDING or not row.reranked}
+
+
+def rounded_scores(metrics: RankingMetrics) -> dict[str, float]:
+    """`RankingMetrics.named` to six digits, as files hold it."""
+    return {name: round(value, 6) for name, value in metrics.named().items()}
 
 
 def as_values(evaluation: Evaluation) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def as_values(evaluation: Evaluation) -> dict[str, Any]:
             {
                 "feature": row.feature,
                 "reranked": row.reranked,
-                **named_scores(row.metrics),
+                **rounded_scores(row.metrics),
                 "paper": None
                 if row.paper is None
                 else {
@@ -86,17 +94,18 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
 
 def _table(evaluation: Evaluation) -> Iterator[str]:
     in_papers = {metric for row in evaluation.rows if row.paper for metric in row.paper.scores}
-    columns = {name: 2 * _WIDTH if metric in in_papers else _WIDTH for metric, name in _METRICS.items()}
+    columns = {name: 2 * _WIDTH if metric in in_papers else _WIDTH for metric, name in METRIC_NAMES.items()}
     label = max(len(_label(row)) for row in evaluation.rows) + 2
     yield " " * label + "".join(f"{name:>{width}}" for name, width in columns.items())
     if in_papers:
         both = f"{'paper':>{_WIDTH}}{'ours':>{_WIDTH}}"
-        sides = (both if metric in in_papers else " " * _WIDTH for metric in _METRICS)
+        sides = (both if metric in in_papers else " " * _WIDTH for metric in METRIC_NAMES)
         yield (" " * label + "".join(sides)).rstrip()
     for row in evaluation.rows:
-        ours, paper = named_scores(row.metrics), row.paper.scores if row.paper else {}
+        paper = row.paper.scores if row.paper else {}
         cells = (
-            (_percent(paper.get(metric)) if metric in in_papers else "") + _percent(ours[metric]) for metric in _METRICS
+            (_cell(paper.get(metric)) if metric in in_papers else "") + _cell(ours)
+            for metric, ours in rounded_scores(row.metrics).items()
         )
         yield f"{_label(row):<{label}}" + "".join(cells)
 
@@ -120,5 +129,5 @@ def _label(row: Scored) -> str:
     return row.feature.replace("_", " ") + (", re-ranked" if row.reranked else "")
 
 
-def _percent(value: float | None) -> str:
-    return f"{'-' if value is None else format(100 * value, '.2f'):>{_WIDTH}}"
+def _cell(share: float | None) -> str:
+    return f"{percent(share):>{_WIDTH}}"

@@ -1,9 +1,10 @@
-"""Scores of every feature of a network."""
+"""Scores of features: the one place where a network or a file is scored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,11 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
-from reidtrain.features.extractor import Features
+from reidtrain.features.files import EMBEDDING, Features, read_query_and_gallery
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.protocols import Protocol
 from reidtrain.metrics.ranking import evaluate_features
-from reidtrain.metrics.reranking import Reranking
-from reidtrain.metrics.scores import APVariant, RankingMetrics
-
-RANKS = (1, 5, 10, 20)
+from reidtrain.metrics.scores import RANKS, APVariant, RankingMetrics, average_splits
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,55 @@ class Scoring:
         rerank: re-rank by k-reciprocal neighbours, with the paper's parameters.
     """
 
-    protocol: Protocol
+    protocol: Protocol = "market1501"
     metric: Metric = "euclidean"
     ap: APVariant = "step"
     rerank: bool = False
 
 
-def score_features(
+def score(
+    query: Features,
+    gallery: Features,
+    scoring: Scoring,
+    feature: str = EMBEDDING,
+    *,
+    ranks: Sequence[int] = RANKS,
+    device: str = "cpu",
+) -> RankingMetrics:
+    """Score a feature.
+
+    Args:
+        query: of the queries.
+        gallery: of the gallery, by the same network.
+        scoring: how.
+        feature: its name.
+        ranks: k of the CMC.
+        device: PyTorch's name of where distances are computed.
+
+    Raises:
+        ReidError: as `evaluate_features`.
+    """
+    parameters = None
+    if scoring.rerank:
+        from reidtrain.metrics.reranking import Reranking  # needs SciPy
+
+        parameters = Reranking()
+    return evaluate_features(
+        _placed(query.arrays[feature], device),
+        _placed(gallery.arrays[feature], device),
+        query.pids,
+        gallery.pids,
+        query.camids,
+        gallery.camids,
+        metric=scoring.metric,
+        rerank=parameters,
+        ap=scoring.ap,
+        ranks=ranks,
+        protocol=scoring.protocol,
+    )
+
+
+def score_each(
     query: Features,
     gallery: Features,
     scoring: Scoring,
@@ -47,7 +87,7 @@ def score_features(
     device: str = "cpu",
     progress: Progress = unseen,
 ) -> dict[str, RankingMetrics]:
-    """Score each feature alone.
+    """Score each feature alone; the arguments are those of `score`.
 
     Args:
         query: of the queries.
@@ -61,39 +101,37 @@ def score_features(
         Metrics by the name of the feature.
 
     Raises:
-        ReidError: as `evaluate_features`, naming the feature.
+        ReidError: as `score`, naming the feature.
     """
     scores: dict[str, RankingMetrics] = {}
-    for name, features in query.arrays.items():
+    for name in query.arrays:
         try:
-            scores[name] = evaluate_features(
-                _placed(features, device),
-                _placed(gallery.arrays[name], device),
-                query.pids,
-                gallery.pids,
-                query.camids,
-                gallery.camids,
-                metric=scoring.metric,
-                rerank=Reranking() if scoring.rerank else None,
-                ap=scoring.ap,
-                ranks=ranks,
-                protocol=scoring.protocol,
-            )
+            scores[name] = score(query, gallery, scoring, name, ranks=ranks, device=device)
         except ReidError as error:
             raise ReidError(f"feature {name}: {error}") from None
         progress(len(scores), len(query.arrays))
     return scores
 
 
-def named_scores(metrics: RankingMetrics) -> dict[str, float]:
-    """`rank1`, `rank5`, `rank10`, `rank20`, `mAP` and `mINP`, 0 to 1."""
-    ranks = {f"rank{rank}": metrics.cmc_at(rank) for rank in RANKS}
-    return {name: round(float(value), 6) for name, value in {**ranks, "mAP": metrics.mAP, "mINP": metrics.mINP}.items()}
+def score_files(paths: Sequence[Path], scoring: Scoring) -> RankingMetrics:
+    """Score one file of features of any model, or several that are the splits of one test and count equally.
+
+    Raises:
+        ReidError: as `read_query_and_gallery` and `score`, naming the file.
+    """
+    splits = []
+    for path in paths:
+        query, gallery = read_query_and_gallery(path)
+        try:
+            splits.append(score(query, gallery, scoring))
+        except ReidError as error:
+            raise ReidError(f"{path}: {error}") from None
+    return average_splits(splits)
 
 
-def _placed(features: NDArray[np.float32], device: str) -> Any:
+def _placed(features: NDArray[Any], device: str) -> Any:
     if device == "cpu":
         return features
     import torch
 
-    return torch.from_numpy(features).to(device)
+    return torch.from_numpy(np.asarray(features)).to(device)

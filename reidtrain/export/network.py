@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from reidprep.errors import ReidError
 from reidprep.shards.format import View
 from reidtrain.data.preprocessing import Preprocessor
-from reidtrain.features.extractor import EMBEDDING, named_features
+from reidtrain.features.extractor import named_features
+from reidtrain.features.files import EMBEDDING
 from reidtrain.models.attention_driven import AttentionDrivenNet, AttentionDrivenOutput
 from reidtrain.models.factory import Model, ModelConfig
 from reidtrain.models.self_attention import SelfAttentionConfig, SelfAttentionOutput

@@ -20,6 +20,7 @@ from reidtrain.checkpoints import Checkpoint
 from reidtrain.data.dataset import Batch, Item, ShardDataset, collate, prepare_worker
 from reidtrain.data.preprocessing import Preprocessor
 from reidtrain.failures import plain_failures
+from reidtrain.features.files import EMBEDDING, Features
 from reidtrain.models.attention_driven import AttentionDrivenOutput
 from reidtrain.models.factory import Model, run
 from reidtrain.models.self_attention import SelfAttentionOutput
@@ -102,49 +103,6 @@ class Extractor:
                 bf16=how.precision_for(self._checkpoint) == "bf16",
                 progress=progress,
             )
-
-
-EMBEDDING = "embedding"
-
-
-@dataclass(frozen=True)
-class Features:
-    """Features of n samples.
-
-    Attributes:
-        arrays: name to (n, dimension) float32: `embedding`, by which images are compared; for the attention-driven
-            network also `whole`, each part and, of several parts, `fused`, each of length 1.
-        pids: (n,) person ids.
-        camids: (n,) cameras.
-        paths: (n,) relative paths of the source images.
-    """
-
-    arrays: dict[str, NDArray[np.float32]]
-    pids: NDArray[np.int64]
-    camids: NDArray[np.int64]
-    paths: NDArray[np.str_]
-
-    @property
-    def dimensions(self) -> dict[str, int]:
-        """Length of each feature."""
-        return {name: values.shape[1] for name, values in self.arrays.items()}
-
-    def take(self, rows: NDArray[np.int64]) -> Features:
-        """The features of some samples."""
-        return Features(
-            {name: values[rows] for name, values in self.arrays.items()},
-            self.pids[rows],
-            self.camids[rows],
-            self.paths[rows],
-        )
-
-    @classmethod
-    def of(
-        cls, shards: ShardSet, indices: NDArray[np.int64] | None, arrays: Mapping[str, NDArray[np.float32]]
-    ) -> Features:
-        """Those computed of some samples, or of all, with what the shards say about these."""
-        chosen = np.arange(len(shards)) if indices is None else indices
-        return cls(dict(arrays), shards.pids[chosen], shards.camids[chosen], shards.column("paths")[chosen])
 
 
 def interleaved(shares: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -260,13 +218,15 @@ def flipped_features(model: Model, inputs: Batch) -> dict[str, Tensor]:
     """
     plain, mirrored = run(model, inputs), run(model, _mirrored(inputs))
     if isinstance(plain, SelfAttentionOutput):
+        assert isinstance(mirrored, SelfAttentionOutput)
         return named_features(plain._replace(feature=(plain.feature + mirrored.feature) / 2))
+    assert isinstance(mirrored, AttentionDrivenOutput)
 
     def mean(first: Tensor, second: Tensor) -> Tensor:
         return (F.normalize(first, dim=1) + F.normalize(second, dim=1)) / 2
 
     features = {name: mean(value, mirrored.features[name]) for name, value in plain.features.items()}
-    fused = None if plain.fused is None else mean(plain.fused, mirrored.fused)
+    fused = None if plain.fused is None or mirrored.fused is None else mean(plain.fused, mirrored.fused)
     return named_features(plain._replace(features=features, fused=fused))
 
 

@@ -1,12 +1,13 @@
-"""Files of features: one `.npz`, or a folder of `.npy` with the same arrays (docs/features-format.md)."""
+"""Features, and their files: one `.npz`, or a folder of `.npy` with the same arrays (docs/features-format.md)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,77 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import is_temporary, lock_directory, unlock_directory, whole_file, write_file
 from reidprep.store.hdf5 import Schema
-from reidtrain.features.extractor import EMBEDDING, Features
-from reidtrain.metrics.features_file import read_features
+from reidtrain.features.numpy_files import NPZ, StoredArray, load_arrays, require_file, stored_array, stored_arrays
+
+if TYPE_CHECKING:
+    from reidprep.shards.reader import ShardSet
 
 SCHEMA = Schema("reidtrain.features", 1)
-NPZ = ".npz"
 ABOUT = "about"
 ABOUT_FILE = "features.json"
 
+EMBEDDING = "embedding"
+"""The feature by which images are compared; its arrays are called `features`."""
+
 QUERY, GALLERY = "query_", "gallery_"
 _LABELS = ("pids", "camids", "paths")
+
+
+class _Column(NamedTuple):
+    """What an array must be: how many axes, of which kinds of types, and both in words."""
+
+    axes: int
+    kinds: str
+    needs: str
+
+
+_FEATURE = _Column(2, "fiu", "(images, dimension) real numbers, such as float32, neither of them 0")
+_LABEL = _Column(1, "iu", "one whole number per image, such as int64")
+_COLUMNS = {
+    "pids": _LABEL,
+    "camids": _LABEL,
+    "paths": _Column(1, "U", "one text per image"),
+    ABOUT: _Column(0, "U", "one text"),
+}
+"""By the name without its prefix; all others are features."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of n samples.
+
+    Attributes:
+        arrays: name to (n, dimension) float32, or whatever a file has: `embedding`, by which images are compared; for
+            the attention-driven network also `whole`, each part and, of several parts, `fused`, each of length 1.
+        pids: (n,) person ids.
+        camids: (n,) cameras.
+        paths: (n,) relative paths of the source images; None if they are not known.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    paths: NDArray[np.str_] | None = None
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Length of each feature."""
+        return {name: values.shape[1] for name, values in self.arrays.items()}
+
+    def take(self, rows: NDArray[np.int64]) -> Features:
+        """The features of some samples."""
+        return Features(
+            {name: values[rows] for name, values in self.arrays.items()},
+            self.pids[rows],
+            self.camids[rows],
+            None if self.paths is None else self.paths[rows],
+        )
+
+    @classmethod
+    def of(cls, shards: ShardSet, indices: NDArray[np.int64] | None, arrays: Mapping[str, NDArray[Any]]) -> Features:
+        """Those computed of some samples, or of all, with what the shards say about these."""
+        chosen = np.arange(len(shards)) if indices is None else indices
+        return cls(dict(arrays), shards.pids[chosen], shards.camids[chosen], shards.column("paths")[chosen])
 
 
 class Output(Protocol):
@@ -64,38 +126,97 @@ def open_output(path: Path, overwrite: bool = False) -> Iterator[Output]:
         yield _Npz(path)
 
 
-def read_query_and_gallery(path: Path) -> tuple[dict[str, Any], Features, Features]:
-    """What an `.npz` file of query and gallery features says about itself, and these.
+def read_query_and_gallery(path: Path, names: Sequence[str] = (EMBEDDING,)) -> tuple[Features, Features]:
+    """Features of the queries and of the gallery, of any model, without the paths of their images.
+
+    Args:
+        path: an `.npz` file, or a folder, whose arrays stay on the disk until they are used.
+        names: which features.
 
     Raises:
-        ReidError: no such file, damaged, or not written by this toolkit with a query and a gallery.
+        ReidError: as `read_arrays`; or features and labels of different numbers of images.
     """
-    about = read_about(path)
-    names = list(about["dimensions"])
-    query, gallery = (
-        Features(
-            dict(zip(names, read_features(path, [_array_name(prefix, name) for name in names]), strict=True)),
-            *read_features(path, [prefix + label for label in _LABELS]),
-        )
-        for prefix in (QUERY, GALLERY)
-    )
-    return about, query, gallery
+    wanted = [
+        {column: _array_name(prefix, column) for column in (*names, "pids", "camids")} for prefix in (QUERY, GALLERY)
+    ]
+    arrays = read_arrays(path, [array for columns in wanted for array in columns.values()])
+    query, gallery = (_features(path, columns, arrays) for columns in wanted)
+    return query, gallery
+
+
+def read_array(path: Path, name: str) -> NDArray[Any]:
+    """One array: that of this name of an `.npz` file or a folder, else all of an `.npy` file.
+
+    Raises:
+        ReidError: as `read_arrays`.
+    """
+    if path.suffix == NPZ or path.is_dir():
+        return read_arrays(path, (name,))[name]
+    return _loaded(path, {name: stored_array(path)})[name]
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Arrays of an `.npz` file, or of a folder, whose arrays stay on the disk until they are used.
+
+    Raises:
+        ReidError: no such file, damaged, larger than the memory, without one of the arrays, or with one of another
+            shape or type than its name says; or a folder that does not say what it holds.
+    """
+    if path.is_dir():
+        read_about(path)
+    return _loaded(path, stored_arrays(path, names))
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """What an `.npz` file of features says about itself.
+    """What an `.npz` file or a folder of features says about itself.
 
     Raises:
         ReidError: no such file, damaged, or not written by this toolkit.
     """
-    (text,) = read_features(path, (ABOUT,))
+    if path.is_dir():
+        where = f"{path / ABOUT_FILE}"
+        if not (path / ABOUT_FILE).exists():
+            raise ReidError(f"{path}: is a folder without {ABOUT_FILE}; give files or folders of features")
+        require_file(path / ABOUT_FILE)
+        try:
+            text = (path / ABOUT_FILE).read_bytes()
+        except (OSError, MemoryError) as error:
+            raise ReidError(f"{where} cannot be read: {error}") from None
+    else:
+        where = f"{path}: its array {ABOUT}"
+        text = str(read_arrays(path, (ABOUT,))[ABOUT]).encode(errors="replace")
     try:
-        about = json.loads(str(text))
-    except ValueError:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
         about = None
-    if not isinstance(about, dict) or (about.get("schema"), about.get("version")) != (SCHEMA.name, SCHEMA.version):
-        raise ReidError(f"{path}: its array {ABOUT} is not that of {SCHEMA.name} version {SCHEMA.version}")
+    if (
+        not isinstance(about, dict)
+        or (about.get("schema"), about.get("version")) != (SCHEMA.name, SCHEMA.version)
+        or not isinstance(about.get("dimensions"), dict)
+        or EMBEDDING not in about["dimensions"]
+    ):
+        raise ReidError(f"{where} is not that of {SCHEMA.name} version {SCHEMA.version}")
     return about
+
+
+def _features(path: Path, columns: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> Features:
+    """Those of one side, whose `columns` are arrays of these names."""
+    sizes = {array: len(arrays[array]) for array in columns.values()}
+    if len({*sizes.values()}) > 1:
+        listed = ", ".join(f"{array} {size}" for array, size in sizes.items())
+        raise ReidError(f"{path}: the arrays are of different numbers of images: {listed}")
+    features = {column: arrays[array] for column, array in columns.items()}
+    return Features(pids=features.pop("pids"), camids=features.pop("camids"), arrays=features)
+
+
+def _loaded(path: Path, stored: Mapping[str, StoredArray]) -> dict[str, NDArray[Any]]:
+    """The values of arrays, once all are of the shape and type that their names say."""
+    for name, array in stored.items():
+        column = _COLUMNS.get(name.removeprefix(QUERY).removeprefix(GALLERY), _FEATURE)
+        empty = column is _FEATURE and 0 in array.shape
+        if len(array.shape) != column.axes or array.dtype.kind not in column.kinds or empty:
+            raise ReidError(f"{array.where} has shape {array.shape} and holds {array.dtype}; it needs {column.needs}")
+    return dict(zip(stored, load_arrays(path, [*stored.values()]), strict=True))
 
 
 class _Npz:

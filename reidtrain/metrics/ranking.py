@@ -13,14 +13,13 @@ from reidtrain.metrics.counting import require_finite
 from reidtrain.metrics.distances import Distances, FeatureDistances, GivenDistances, Metric
 from reidtrain.metrics.multi_shot import score_multi_shot
 from reidtrain.metrics.protocols import JUNK, PROTOCOLS, Labels, Protocol
-from reidtrain.metrics.scores import APVariant, RankingMetrics, summarise
+from reidtrain.metrics.scores import RANKS, APVariant, RankingMetrics, summarise
 from reidtrain.metrics.single_shot import score_single_shot
 
 if TYPE_CHECKING:
     from reidtrain.metrics.arrays import Numbers
     from reidtrain.metrics.reranking import Reranking
 
-RANKS = (1, 5, 10, 20)
 _QUERIES_AT_ONCE = 256
 
 

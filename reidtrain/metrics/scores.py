@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 APVariant = Literal["step", "trapezoid"]
 """`step`: mean of the precision at each hit. `trapezoid`: the Market-1501 authors' area under the curve."""
 
+RANKS = (1, 5, 10, 20)
+"""The k at which the CMC is given, unless others are asked for."""
+
+METRIC_NAMES = {**{f"rank{rank}": f"Rank-{rank}" for rank in RANKS}, "mAP": "mAP", "mINP": "mINP"}
+"""What people read, by what stands in JSON."""
+
 
 @dataclass(frozen=True, eq=False)
 class QueryScores:
@@ -58,6 +64,15 @@ class RankingMetrics:
     def cmc_at(self, rank: int) -> float:
         """CMC at one of `ranks`."""
         return float(self.cmc[self.ranks.index(rank)])
+
+    def named(self) -> dict[str, float]:
+        """`rank1`, `rank5`, `rank10`, `rank20`, `mAP` and `mINP`, 0 to 1."""
+        return {**{f"rank{rank}": self.cmc_at(rank) for rank in RANKS}, "mAP": self.mAP, "mINP": self.mINP}
+
+
+def percent(share: float | None) -> str:
+    """As in the tables of the papers: 94.65; a dash for None."""
+    return "-" if share is None else f"{100 * share:.2f}"
 
 
 def average_precisions(

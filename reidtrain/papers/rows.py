@@ -48,7 +48,7 @@ def paper_row(variant: Variant, dataset: str, *, feature: str = "embedding", rer
     Args:
         variant: the network, as `reidtrain.recipes.variants.recipe_variant` tells it.
         dataset: that it was scored on, one of `DATASETS`.
-        feature: name in `reidtrain.features.extractor.Features.arrays`.
+        feature: name in `reidtrain.features.files.Features.arrays`.
         rerank: whether the scores are re-ranked ones.
     """
     found: list[PaperRow] = []

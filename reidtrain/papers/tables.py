@@ -37,7 +37,7 @@ class Row:
         label: as in the paper.
         variant: what was trained.
         figures: percent by dataset, in the order of the table's metrics; None where the paper gives none.
-        feature: what was scored, a name in `reidtrain.features.extractor.Features.arrays`.
+        feature: what was scored, a name in `reidtrain.features.files.Features.arrays`.
         rerank: scored with k-reciprocal re-ranking.
     """
 

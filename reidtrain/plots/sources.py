@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
-from reidtrain.metrics.features_file import ARRAYS, read_features
+from reidtrain.evaluation.images import query_gallery_images
+from reidtrain.features.files import ABOUT_FILE, EMBEDDING
+from reidtrain.features.numpy_files import NPZ
 
 if TYPE_CHECKING:
     from reidtrain.features.extractor import Computing
-
-FEATURES_SUFFIX = ".npz"
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def compared_features(
 
 
 def split_features(
-    path: Path, shards_path: Path, computing: Computing | None = None, progress: Progress = unseen
+    path: Path, shards: Path, computing: Computing | None = None, progress: Progress = unseen
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Features of the query and of the gallery split, in the order of the shards.
 
     Args:
-        path: an `.npz` file as `reidtrain score` reads it, a checkpoint or a run folder.
-        shards_path: a complete shard directory.
+        path: a file or folder of features as `reidtrain score` reads it, a checkpoint or a run folder.
+        shards: a complete shard directory.
         computing: how a model computes.
         progress: called with images done and in total, when a model computes.
 
@@ -78,36 +78,12 @@ def split_features(
     Raises:
         ReidError: an unusable file or shards, or features of other images than those of the shards.
     """
-    queries, gallery = (ShardSet.open(shards_path, split) for split in ("query", "gallery"))
-    if path.suffix == FEATURES_SUFFIX:
-        return _read(path, queries, gallery)
-    return _computed(path, queries, gallery, computing, progress)
+    images = query_gallery_images(shards, junk=True)
+    if path.suffix == NPZ or (path / ABOUT_FILE).exists():
+        query, gallery = images.read(path)
+    else:
+        from reidtrain.checkpoints import load_checkpoint
+        from reidtrain.features.extractor import Computing, Extractor
 
-
-def _read(path: Path, queries: ShardSet, gallery: ShardSet) -> tuple[NDArray[Any], NDArray[Any]]:
-    arrays = dict(zip(ARRAYS, read_features(path), strict=True))
-    for split, shards in (("query", queries), ("gallery", gallery)):
-        for labels, own in (("pids", shards.pids), ("camids", shards.camids)):
-            if not np.array_equal(arrays[f"{split}_{labels}"], own):
-                raise ReidError(
-                    f"{path}: {split}_{labels} are not those of the {split} split of {shards.path}; "
-                    "give features of these images, in the order of the shards"
-                )
-    return arrays["query_features"], arrays["gallery_features"]
-
-
-def _computed(
-    path: Path, queries: ShardSet, gallery: ShardSet, computing: Computing | None, progress: Progress
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    from reidtrain.checkpoints import load_checkpoint
-    from reidtrain.features.extractor import EMBEDDING, Computing, Extractor
-
-    extractor = Extractor(load_checkpoint(path), computing or Computing())
-
-    def features(shards: ShardSet, before: int) -> NDArray[Any]:
-        def report(done: int, total: int) -> None:
-            progress(before + done, len(queries) + len(gallery))
-
-        return extractor(shards, progress=report).arrays[EMBEDDING]
-
-    return features(queries, 0), features(gallery, len(queries))
+        query, gallery = images.features(Extractor(load_checkpoint(path), computing or Computing()), progress)
+    return query.arrays[EMBEDDING], gallery.arrays[EMBEDDING]

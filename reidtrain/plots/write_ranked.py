@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
+from reidtrain.evaluation.scoring import Scoring, score
+from reidtrain.features.files import EMBEDDING, Features
 from reidtrain.metrics.distances import Metric
-from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.plots.ranked_cards import Ranking, query_card
 from reidtrain.plots.ranked_lists import choose_queries, rank_lists
 from reidtrain.plots.ranked_page import ranked_article, ranked_page
@@ -64,7 +65,14 @@ def write_ranked_lists(
         if not len(shards):
             raise ReidError(f"{shards_path}: no sample in the {split} split, so there is nothing to rank")
     labels = (queries.pids, gallery.pids, queries.camids, gallery.camids)
-    metrics = {name: evaluate_features(*both, *labels, metric=metric) for name, both in features.items()}
+    metrics = {
+        name: score(
+            Features.of(queries, None, {EMBEDDING: theirs}),
+            Features.of(gallery, None, {EMBEDDING: others}),
+            Scoring(metric=metric),
+        )
+        for name, (theirs, others) in features.items()
+    }
     precision = next(iter(metrics.values())).average_precision
     generator = None if seed is None else np.random.default_rng(seed)
     chosen = choose_queries(precision, count, worst=worst, generator=generator)

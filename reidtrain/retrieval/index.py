@@ -149,6 +149,8 @@ def search_index(
     query = on_host(query_features)
     require_features("query_features", query)
     FeatureDistances.checked(query, everything.take(np.zeros(1, dtype=np.int64)), facts.metric)
+    if not (folder / FAISS_FILE).is_file():
+        raise ReidError(f"{folder / FAISS_FILE} cannot be read: there is no such file; build the index again")
     try:
         # What an ivfpq index holds of the images is read from the disk when it is visited.
         index = faiss.read_index(str(folder / FAISS_FILE), faiss.IO_FLAG_MMAP if facts.kind == "ivfpq" else 0)
@@ -172,11 +174,11 @@ def read_facts(folder: Path) -> Facts:
         ReidError: the folder holds no index, or one by another version.
     """
     path = folder / FACTS_FILE
+    if not path.is_file():
+        raise ReidError(f"{folder} holds no index; `reidtrain index` builds one")
     try:
         facts = Facts(**json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        raise ReidError(f"{folder} holds no index; `reidtrain index` builds one") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ReidError(f"{path} cannot be read: {error}") from None
     if facts.format != _FORMAT:
         raise ReidError(f"{folder} has format {facts.format}, this version reads {_FORMAT}; build the index again")

@@ -12,16 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from reidprep.errors import ReidError
 from reidprep.shards.format import View
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST
 from reidtrain.data.dataset import Item, ShardDataset
 from reidtrain.data.preprocessing import ChannelMeans
-from reidtrain.data.splits import choose_identities, held_out_ranking
-from reidtrain.features.extractor import Computer, Features, plain_features
-from reidtrain.metrics.ranking import evaluate_features
+from reidtrain.data.splits import choose_identities
+from reidtrain.evaluation.images import RankedImages, query_gallery_images
+from reidtrain.evaluation.scoring import Scoring, score
+from reidtrain.features.extractor import Computer, plain_features
+from reidtrain.features.files import Features
 from reidtrain.recipes.schema import Recipe
+
+_OR_NOT_ON_TEST = (
+    "hold training identities out to validate on, such as --set validation.identities=50, or switch validation off by "
+    "--set validation.every=0"
+)
 
 
 @dataclass(frozen=True)
@@ -105,28 +111,17 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
 def _validation(
     shards: Path, train: ShardSet, held_out: Sequence[int], views: Sequence[View]
 ) -> Callable[[Computer], dict[str, float]]:
-    def embed(compute: Computer, samples: ShardSet, indices: NDArray[np.int64] | None) -> Features:
-        return Features.of(samples, indices, compute(ShardDataset(samples, views), plain_features, indices))
-
+    """Scores the embedding on the identities held out, else on the query and gallery splits."""
     if held_out:
-        query, gallery = held_out_ranking(train, held_out)
+        images = RankedImages.held_out(train, held_out)
+    else:
+        images = query_gallery_images(shards, instead=_OR_NOT_ON_TEST)
 
-        def on_held_out(compute: Computer) -> dict[str, float]:
-            everything = embed(compute, train, gallery)
-            return _scores(everything.take(np.searchsorted(gallery, query)), everything)
+    def validate(compute: Computer) -> dict[str, float]:
+        def embed(samples: ShardSet, rows: NDArray[np.int64], _: object) -> Features:
+            return Features.of(samples, rows, compute(ShardDataset(samples, views), plain_features, rows))
 
-        return on_held_out
-    queries, galleries = ShardSet.open(shards, "query"), ShardSet.open(shards, "gallery")
-    if not (len(queries) and len(galleries)):
-        raise ReidError(
-            f"{shards}: there is no query and gallery split to validate on; hold training identities out, such as "
-            "--set validation.identities=50, or switch validation off by --set validation.every=0"
-        )
-    return lambda compute: _scores(embed(compute, queries, None), embed(compute, galleries, None))
+        scores = score(*images.features(embed), Scoring("market1501")).named()
+        return {name: scores[name] for name in ("rank1", "rank5", "mAP", "mINP")}
 
-
-def _scores(query: Features, gallery: Features) -> dict[str, float]:
-    metrics = evaluate_features(
-        query.arrays["embedding"], gallery.arrays["embedding"], query.pids, gallery.pids, query.camids, gallery.camids
-    )
-    return {"rank1": metrics.cmc_at(1), "rank5": metrics.cmc_at(5), "mAP": metrics.mAP, "mINP": metrics.mINP}
+    return validate

@@ -1,5 +1,4 @@
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,10 @@ from click.testing import CliRunner, Result
 from reid_cli.common import Group
 from reid_cli.reidtrain.score import score
 
-from reidtrain.metrics import features_file
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.reranking import Reranking
 
+NAMES = ("query_features", "gallery_features", "query_pids", "gallery_pids", "query_camids", "gallery_camids")
 KEYS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP", "queries", "queries_without_match"]
 
 
@@ -54,7 +53,7 @@ def test_json_holds_what_the_library_gives(file, arrays, options, same) -> None:
     result = invoke(file, *options, "--json")
     assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
-    metrics = evaluate_features(*(arrays[name] for name in features_file.ARRAYS), **same)
+    metrics = evaluate_features(*(arrays[name] for name in NAMES), **same)
     assert list(values) == KEYS
     expected = [*metrics.cmc, metrics.mAP, metrics.mINP, metrics.queries, metrics.queries_without_match]
     assert list(values.values()) == pytest.approx(expected)
@@ -86,63 +85,16 @@ def fails(*arguments: object) -> str:
     return result.output
 
 
-def test_missing_arrays_are_named(arrays, tmp_path) -> None:
-    del arrays["query_pids"], arrays["gallery_camids"]
-    np.savez(tmp_path / "part.npz", **arrays)
-    message = fails(tmp_path / "part.npz")
-    assert "lacks query_pids, gallery_camids; it holds gallery_features" in message
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"\x93NUMPY\x01\x00", b"\x80\x04K\x01."])
-def test_no_npz(content, tmp_path) -> None:
-    path = tmp_path / "features.npz"
-    path.write_bytes(content)
-    assert f"{path} is not an .npz file" in fails(path)
-
-
-def test_no_file_and_folder(tmp_path) -> None:
-    assert "no such file" in fails(tmp_path / "none.npz")
-    assert "cannot be read" in fails(tmp_path)
-
-
-def test_pickled_arrays_are_not_loaded(arrays, tmp_path) -> None:
-    np.savez(tmp_path / "pickled.npz", **arrays | {"query_pids": np.array([{}] * 30, dtype=object)})
-    assert "cannot be read" in fails(tmp_path / "pickled.npz")
-
-
-def test_cut_and_damaged_files(file, tmp_path) -> None:
-    content = bytearray(file.read_bytes())
-    cut, damaged = tmp_path / "cut.npz", tmp_path / "damaged.npz"
-    cut.write_bytes(content[: len(content) // 2])
-    fails(cut)
-    content[200:400] = bytes(200)
-    damaged.write_bytes(content)
-    fails(damaged)
-
-
-def test_encrypted_file(file, tmp_path) -> None:
-    content = bytearray(file.read_bytes())
-    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        content[content.index(signature) + flags] |= 1
-    (tmp_path / "encrypted.npz").write_bytes(content)
-    assert "encrypted" in fails(tmp_path / "encrypted.npz")
-
-
-def test_lying_header(file, tmp_path) -> None:
-    # A header that promises far more than the member holds.
-    header = b"\x93NUMPY\x01\x00\x76\x00" + (
-        b"{'descr': '<f4', 'fortran_order': False, 'shape': (400000000000, 2048), }".ljust(117) + b"\n"
-    )
-    path = tmp_path / "lying.npz"
-    with zipfile.ZipFile(file) as source, zipfile.ZipFile(path, "w") as target:
-        for name in source.namelist():
-            target.writestr(name, header if name == "query_features.npy" else source.read(name))
-    assert "cannot be read" in fails(path)
-
-
-def test_larger_than_the_memory(file, monkeypatch) -> None:
-    monkeypatch.setattr(features_file, "_memory", lambda: 1000.0)
-    assert "GB of memory" in fails(file)
+def test_a_folder_of_features_is_scored_as_a_file(file, arrays, tmp_path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+    assert "is a folder without features.json" in fails(folder)
+    about = {"schema": "reidtrain.features", "version": 1, "dimensions": {"embedding": 8}}
+    (folder / "features.json").write_text(json.dumps(about))
+    options = ("--protocol", "market1501", "--json")
+    assert invoke(folder, *options).stdout == invoke(file, *options).stdout
 
 
 def test_errors_of_the_features_name_the_file(arrays, tmp_path) -> None:

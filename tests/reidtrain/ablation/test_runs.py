@@ -29,7 +29,7 @@ class Steps:
         self.labels: list[str] = []
 
     @contextmanager
-    def __call__(self, label: str):
+    def __call__(self, label: str, unit: str = "images"):
         self.labels.append(label)
         yield lambda done, total: None
 
@@ -51,7 +51,7 @@ def seven(drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     out = tmp_path_factory.mktemp("ablation")
     ablation = Ablation(ABLATIONS["7"], out, (drawn_shards,), overrides=(*QUICK, "validation.every=1"), beta=3)
     result, labels = run(ablation)
-    assert labels == ["train", "score"] * 2
+    assert labels == ["train", "features", "score"] * 2
     return ablation, result
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_was_not_scored_is_scored(seven) -> None:
     assert state(ablation, first) == "begun"
     before = (folder / "checkpoints" / "last.ckpt").read_bytes()
     again, labels = run(ablation)
-    assert again == result and labels == ["train", "score"]
+    assert again == result and labels == ["train", "features", "score"]
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == before, "no epoch was left to train"
 
 
@@ -118,13 +118,13 @@ def test_missing_shards_are_built_and_a_failed_run_does_not_stop_the_others(draw
     built.mkdir(parents=True)
     (built / "notes.txt").write_text("not shards")
     result, labels = run(ablation)
-    assert labels == ["shards strips", "train", "score", "shards pose-beta-5"]
+    assert labels == ["shards strips", "train", "features", "score", "shards pose-beta-5"]
     assert list(result.failures) == ["aligned-beta-5"] and "notes.txt" in result.failures["aligned-beta-5"]
     assert [measured.scores is None for measured in result.rows] == [False, True]
 
     (built / "notes.txt").unlink()
     again, labels = run(ablation)
-    assert labels == ["shards strips", "shards pose-beta-5", "train", "score"]
+    assert labels == ["shards strips", "shards pose-beta-5", "train", "features", "score"]
     assert not again.failures and again.rows[0] == result.rows[0]
     plan = json.loads((built / "manifest.json").read_text())["plan"]
     assert (plan["alignment"], plan["beta"]) == ("pose", 5 / 48)
