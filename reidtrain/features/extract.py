@@ -14,8 +14,8 @@ from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST
 from reidtrain.checkpoints import Checkpoint, as_checkpoint
-from reidtrain.features.extractor import Computing, Extractor, Features
-from reidtrain.features.files import GALLERY, QUERY, SCHEMA, open_output
+from reidtrain.features.extractor import Computing, Extractor
+from reidtrain.features.files import GALLERY, QUERY, SCHEMA, Features, open_output
 
 Images = Literal["test", "train", "query", "gallery", "all"]
 """Splits to take: `test` is query and gallery, each with its own arrays."""
