@@ -22,7 +22,7 @@ EXIT_SKIPPED = 3
 
 TRAINING_MODULES = ("torch", "lightning", "tensorboard", "pydantic", "yaml", "matplotlib", "scipy")
 """What the extra `train` brings."""
-EXTRAS = {"train": TRAINING_MODULES, "inspect": ("jinja2", "markupsafe", "starlette", "uvicorn")}
+EXTRAS = {"train": TRAINING_MODULES, "inspect": ("starlette", "uvicorn")}
 """Modules that an extra brings, as their absence shows."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}

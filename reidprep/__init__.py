@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from reidprep.alignment.align import align as align
     from reidprep.alignment.boxes import body_boxes as body_boxes
     from reidprep.datasets.registry import open_dataset as open_dataset
+    from reidprep.drawing.pose import draw_pose as draw_pose
     from reidprep.errors import ReidError as ReidError
     from reidprep.estimators.registry import create_estimator as create_estimator
     from reidprep.images import crop_box as crop_box
@@ -55,6 +56,7 @@ else:
         "build_shards": "reidprep.shards.build",
         "create_estimator": "reidprep.estimators.registry",
         "crop_box": "reidprep.images",
+        "draw_pose": "reidprep.drawing.pose",
         "extract_poses": "reidprep.poses.extract",
         "open_dataset": "reidprep.datasets.registry",
         "read_image": "reidprep.images",

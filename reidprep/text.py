@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
             values = f" {before} -> {after}" if len(f"{before}{after}") < 60 else ""
             found.append(f"{prefix}{key}{values}")
     return found
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and values, in words, of nested mappings."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:

@@ -51,7 +51,7 @@ def attention(
       reidtrain attention without-sac shards maps --against with-sac
     """
     from reidtrain.features.extractor import Computing
-    from reidtrain.plots.write_attention import load_viewed, write_attention
+    from reidtrain.plots.attention import load_viewed, write_attention
 
     paths = [checkpoint] if against is None else [checkpoint, against]
     viewed = load_viewed(paths, shards, Computing(device))

@@ -10,7 +10,7 @@ import click
 from ..common import Command, print_json
 
 if TYPE_CHECKING:
-    from reidtrain.plots.write import Pictures
+    from reidprep.drawing.album import Album
 
 
 def per_sheet_option(default: int, what: str) -> Callable[[Command], Command]:
@@ -18,7 +18,7 @@ def per_sheet_option(default: int, what: str) -> Callable[[Command], Command]:
     return click.option("--per-sheet", type=click.IntRange(1, 50), default=default, help=f"{what} on one PNG sheet.")
 
 
-def print_pictures(pictures: Pictures, what: str, as_json: bool) -> None:
+def print_pictures(pictures: Album, what: str, as_json: bool) -> None:
     """Where the pictures are."""
     if as_json:
         sheets = [str(sheet) for sheet in pictures.sheets]

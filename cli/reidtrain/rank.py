@@ -65,10 +65,10 @@ def rank(
       reidtrain rank run shards lists --worst
       reidtrain rank baseline shards lists --against run --top 5
     """
-    from reidprep.preview.folder import check
+    from reidprep.drawing.folder import check
     from reidtrain.features.extractor import Computing
+    from reidtrain.plots.ranked import write_ranked_lists
     from reidtrain.plots.sources import Source, compared_features
-    from reidtrain.plots.write_ranked import write_ranked_lists
 
     if against_shards is not None and against is None:
         raise click.UsageError("--against-shards needs --against")

@@ -119,3 +119,8 @@ class Flag(IntFlag):
     """The joints gave no usable boxes; fixed strips were used."""
     TRUNCATED = 8
     """The whole-body box leaves the image by more than a fifth of its height: feet or head are likely cut off."""
+
+    @property
+    def words(self) -> list[str]:
+        """Those that are set, for people."""
+        return [flag.name.lower().replace("_", " ") for flag in Flag if flag in self and flag.name]

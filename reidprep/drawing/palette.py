@@ -1,6 +1,8 @@
-"""Colours of the preview, after Okabe and Ito's set for colour-blind readers, lightened for a dark ground."""
+"""Colours and marks of drawings, after Okabe and Ito's set for colour-blind readers, lightened for a dark ground."""
 
 from __future__ import annotations
+
+from typing import Literal, NamedTuple
 
 from reidprep.skeleton import PARTS
 
@@ -8,7 +10,7 @@ Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
 
 GROUND: Colour = (43, 47, 54)
-"""Around the source image; the same in light and dark pages, as the lines are made for it."""
+"""Around the picture; the same in light and dark pages, as the lines are made for it."""
 HALO: Colour = (0, 0, 0)
 """Under lines and joints, so that they stand out from any clothing."""
 
@@ -18,9 +20,28 @@ FAINT: Colour = (92, 97, 105)
 ALERT: Colour = (176, 32, 32)
 RULE: Colour = (218, 221, 226)
 
-MEASURED: Colour = (255, 255, 255)
-ESTIMATED: Colour = (255, 92, 202)
 FRAME: Colour = (140, 146, 156)
+
+State = Literal["measured", "filled"]
+"""What a joint is: as it was measured, or an estimate where it was not measured well enough."""
+
+
+class Circle(NamedTuple):
+    """A circle around a joint, in pixels of a drawing of the usual height; a disc if its line has no width."""
+
+    radius: float
+    colour: Colour
+    width: float = 0
+
+
+MEASURED: Colour = (255, 255, 255)
+FILLED: Colour = (255, 92, 202)
+
+MARKS: dict[State, tuple[Circle, ...]] = {
+    "measured": (Circle(4.2, HALO), Circle(3, MEASURED)),
+    "filled": (Circle(5, HALO, 3.5), Circle(5, FILLED, 2)),
+}
+"""What a joint is drawn as, the lowest first."""
 
 LIMB_COLOURS: dict[str, Colour] = {
     "left": (86, 180, 233),

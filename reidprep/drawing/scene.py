@@ -1,47 +1,57 @@
-"""What is drawn over a source image, in pixels of the drawing: worked out once, then drawn as PNG and as SVG."""
+"""What is drawn over a picture of a person, in pixels of the drawing: worked out once, drawn as pixels and as SVG."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from reidprep.drawing.palette import BOX_COLOURS, BOX_NAMES, LIMB_COLOURS, Colour
-from reidprep.shards.format import Sample
+from reidprep.drawing.palette import BOX_COLOURS, BOX_NAMES, Colour, State
 from reidprep.skeleton import JOINTS, LIMBS
 
-VIEW_WIDTH, HEIGHT = 232, 424
+WIDTH, HEIGHT = 232, 424
+ASPECT = WIDTH / HEIGHT
+"""Usual size and proportion of a drawing."""
 GUTTER = 84
-"""Strip to the right of the view that holds the names of the boxes."""
-WIDTH = VIEW_WIDTH + GUTTER
+"""Width of a strip at the right that has room for the names of the boxes."""
 LABEL_SPACING = 17
+
 _MARGIN = 0.03
-# Boxes overlap and share their left and right sides: drawn a little inside of one another they can be told apart.
-INSET = (0, 3, 6, 3, 6)
-"""How far each box is drawn inside its left and right side, in pixels of the drawing."""
+# The boxes of a body share their left and right sides: drawn a little inside of one another they can be told apart.
+_INSETS = dict(zip(BOX_NAMES, (0, 3, 6, 3, 6), strict=True))
+# A limb may lead out of the view; one that ends further away than so many views is an error, and says nothing.
+_NEAR = 3
 
 Rectangle = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A joint to draw: position, and whether it was measured or estimated."""
+    """A joint: its place, what it is, and the score it was measured with, nan if there is none."""
 
     name: str
     x: float
     y: float
-    filled: bool
-    score: float
+    state: State
+    score: float = math.nan
+
+    def text(self, filled: str) -> str:
+        """Name, state and score in words; `filled` is what the caller calls filled joints."""
+        score = f"score {self.score:.2f}" if math.isfinite(self.score) else "no score"
+        return f"{self.name}: {filled if self.state == 'filled' else self.state}, {score}"
 
 
 @dataclass(frozen=True)
 class Limb:
-    """A line between two joints; `sure` if both were measured."""
+    """A line between two joints, on a side of `LIMB_COLOURS`; `sure` if neither end is an estimate."""
 
     start: tuple[float, float]
     end: tuple[float, float]
-    colour: Colour
+    side: str
     sure: bool
 
 
@@ -52,107 +62,118 @@ class Box:
     name: str
     rectangle: Rectangle
     colour: Colour
-    label_y: float
+    label_y: float = 0
+
+    @property
+    def layer(self) -> str:
+        """The layer it is in."""
+        return f"box-{self.name.replace(' ', '-')}"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawing `WIDTH` x `HEIGHT`.
+    """A drawing; all in its pixels.
 
     Attributes:
-        picture: (h, w, 3) uint8 RGB, the source image, or the whole-body crop where that is gone.
-        frame: where the picture lies.
-        scale: pixels of the drawing per source pixel.
+        width: of the view.
+        height: of the view.
+        gutter: width of the strip to the right of it with the names of the boxes, 0 for none.
+        weight: what lines and marks are enlarged by.
+        frame: where the picture lies, None where there is none.
         limbs: the skeleton.
-        joints: those within the view.
-        boxes: whole body and parts.
+        joints: in or near the view.
+        boxes: from the lowest to the uppermost.
     """
 
-    picture: NDArray[np.uint8]
-    frame: Rectangle
-    scale: float
-    limbs: tuple[Limb, ...]
-    joints: tuple[Joint, ...]
-    boxes: tuple[Box, ...]
+    width: float
+    height: float
+    gutter: float = 0
+    weight: float = 1
+    frame: Rectangle | None = None
+    limbs: tuple[Limb, ...] = ()
+    joints: tuple[Joint, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
 
-def compose(sample: Sample, source: NDArray[np.uint8] | None) -> Scene:
-    """Place a sample's source image, joints and boxes in a drawing that shows all of the boxes.
+def compose(
+    joints: ArrayLike,
+    frame: ArrayLike,
+    *,
+    filled: ArrayLike = False,
+    scores: ArrayLike = math.nan,
+    boxes: ArrayLike = (),
+    view: ArrayLike | None = None,
+    height: float = HEIGHT,
+    width: float | None = None,
+    gutter: float = 0,
+) -> Scene:
+    """Place a picture, joints and boxes in a drawing.
 
     Args:
-        sample: the sample.
-        source: (h, w, 3) uint8 RGB, None if it is gone: the whole-body crop is then put where it was cut.
+        joints: (18, 2) in source pixels; those that are not finite are left out.
+        frame: (4,) xyxy, where the picture lies in source pixels: the source image itself in (0, 0, width, height).
+        filled: (18,) bool, True where a joint is an estimate, or one value for all.
+        scores: (18,) as measured, or one value for all.
+        boxes: (n, 4) xyxy in source pixels. Five are those of a body: the whole, then its parts.
+        view: (4,) xyxy, what the drawing shows, in source pixels; None for `view_around` everything.
+        height: of the drawing.
+        width: of the drawing without the gutter, None for the proportion of the view.
+        gutter: width of the strip with the names of the boxes.
     """
-    boxes = sample.boxes.astype(np.float64)
-    picture = sample.whole if source is None else source
-    frame = boxes[0] if source is None else np.array([0, 0, source.shape[1], source.shape[0]], dtype=np.float64)
-    scale, origin = _view(np.vstack([boxes, frame]), sample.joints_filled.astype(np.float64))
+    points = np.asarray(joints, dtype=np.float64)
+    corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)
+    shown = np.reshape(
+        view_around(frame, boxes, points) if view is None else np.asarray(view, dtype=np.float64), (2, 2)
+    )
+    extent = shown[1] - shown[0]
+    size = np.array([height * extent[0] / extent[1] if width is None else width, height])
 
-    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (points - origin) * scale
+    def place(of: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (of - shown[0]) * size / extent
 
-    points = place(sample.joints_filled.astype(np.float64))
-    visible = np.all((points >= 0) & (points <= (VIEW_WIDTH, HEIGHT)), axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        points = place(points)
+        near = np.flatnonzero((np.abs(points - size / 2) <= _NEAR * size).all(axis=1)).tolist()
+    states: list[State] = ["filled" if each else "measured" for each in np.broadcast_to(filled, len(JOINTS))]
+    measured = np.broadcast_to(scores, len(JOINTS)).tolist()
+    placed = {i: Joint(JOINTS[i], *points[i].tolist(), states[i], measured[i]) for i in near}
+    weight = (height / HEIGHT) ** (1 / 3)
     return Scene(
-        picture=picture,
-        frame=_rectangle(place(frame.reshape(2, 2))),
-        scale=scale,
-        limbs=tuple(_limb(points, sample.filled, *ends) for ends in LIMBS if visible[list(ends)].all()),
-        joints=tuple(
-            Joint(
-                JOINTS[i], float(points[i, 0]), float(points[i, 1]), bool(sample.filled[i]), float(sample.joints[i, 2])
-            )
-            for i in np.flatnonzero(visible)
-        ),
-        boxes=_boxes(np.stack([place(box.reshape(2, 2)) for box in boxes])),
+        width=float(size[0]),
+        height=height,
+        gutter=gutter,
+        weight=weight,
+        frame=_rectangle(place(np.reshape(frame, (2, 2)))),
+        limbs=tuple(_limb(placed[a], placed[b]) for a, b in LIMBS if a in placed and b in placed),
+        joints=tuple(placed.values()),
+        boxes=_boxes(place(corners), weight, height),
     )
 
 
-def _view(rectangles: NDArray[np.float64], joints: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Scale and top-left source point of a view, of the drawing's proportions, around the rectangles.
+def view_around(
+    frame: ArrayLike, boxes: ArrayLike = (), joints: ArrayLike = (), aspect: float | None = ASPECT
+) -> Rectangle:
+    """The rectangle that shows a picture and boxes with a margin, in source pixels.
 
-    Joints beyond the rectangles widen it, up to half its size: a wild one must not shrink the person to a dot.
-    """
-    low, high = rectangles[:, :2].min(axis=0), rectangles[:, 2:].max(axis=0)
-    reach = (high - low) / 4
-    near = np.clip(joints[np.isfinite(joints).all(axis=1)], low - reach, high + reach)
-    low, high = np.vstack([near, low]).min(axis=0), np.vstack([near, high]).max(axis=0)
-    extent = np.array([VIEW_WIDTH, HEIGHT], dtype=np.float64)
-    scale = float((extent / (high - low)).min() * (1 - 2 * _MARGIN))
-    return scale, (low + high) / 2 - extent / (2 * scale)
-
-
-def _rectangle(corners: NDArray[np.float64]) -> Rectangle:
-    x0, y0, x1, y1 = corners.reshape(4).tolist()
-    return x0, y0, x1, y1
-
-
-def _limb(points: NDArray[np.float64], filled: NDArray[np.bool_], a: int, b: int) -> Limb:
-    (ax, ay), (bx, by) = points[a].tolist(), points[b].tolist()
-    return Limb((ax, ay), (bx, by), LIMB_COLOURS[limb_side(a, b)], not filled[[a, b]].any())
-
-
-def limb_side(a: int, b: int) -> str:
-    """The key in `LIMB_COLOURS` of the limb between two joints."""
-    sides = {JOINTS[end][:2] for end in (a, b)}
-    return "left" if "l_" in sides else "right" if "r_" in sides else "centre"
-
-
-def _boxes(corners: NDArray[np.float64]) -> tuple[Box, ...]:
-    """Boxes drawn inside one another, with names that do not overlap.
+    Joints beyond them widen it, up to half its size: a wild one must not shrink the person to a dot.
 
     Args:
-        corners: (5, 2, 2) in pixels of the drawing.
+        frame: (4,) xyxy of the picture.
+        boxes: (n, 4) xyxy.
+        joints: (18, 2); those that are not finite count for nothing.
+        aspect: its width by its height, None for whatever fits.
     """
-    wanted = corners[:, :, 1].mean(axis=1)
-    wanted[0] = corners[0, 0, 1] + LABEL_SPACING / 2
-    heights = spread(wanted, LABEL_SPACING, HEIGHT)
-    boxes = []
-    for i, (name, colour) in enumerate(zip(BOX_NAMES, BOX_COLOURS, strict=True)):
-        (x0, y0), (x1, y1) = corners[i].tolist()
-        inset = min(INSET[i], (x1 - x0) / 4)
-        boxes.append(Box(name, (x0 + inset, y0, x1 - inset, y1), colour, float(heights[i])))
-    return tuple(boxes)
+    rectangles = np.vstack([np.reshape(frame, (1, 4)), np.reshape(boxes, (-1, 4))]).astype(np.float64)
+    low, high = rectangles[:, :2].min(axis=0), rectangles[:, 2:].max(axis=0)
+    reach = (high - low) / 4
+    points = np.asarray(joints, dtype=np.float64).reshape(-1, 2)
+    near = np.clip(points[np.isfinite(points).all(axis=1)], low - reach, high + reach)
+    low, high = np.vstack([near, low]).min(axis=0), np.vstack([near, high]).max(axis=0)
+    width, height = (high - low) * (1 + 2 * _MARGIN)
+    if aspect is not None:
+        height = max(height, width / aspect)
+        width = height * aspect
+    return _rectangle((low + high + np.multiply.outer((-1, 1), (width, height))) / 2)
 
 
 def spread(wanted: NDArray[np.float64], spacing: float, length: float) -> NDArray[np.float64]:
@@ -167,3 +188,36 @@ def spread(wanted: NDArray[np.float64], spacing: float, length: float) -> NDArra
     result = np.empty_like(wanted)
     result[order] = slack.clip(spacing / 2, length - spacing * (len(wanted) - 0.5)) + steps
     return result
+
+
+def _rectangle(corners: NDArray[np.float64]) -> Rectangle:
+    x0, y0, x1, y1 = corners.reshape(4).tolist()
+    return x0, y0, x1, y1
+
+
+def _limb(a: Joint, b: Joint) -> Limb:
+    sides = {a.name[:2], b.name[:2]}
+    side = "left" if "l_" in sides else "right" if "r_" in sides else "centre"
+    return Limb((a.x, a.y), (b.x, b.y), side, sure="filled" not in (a.state, b.state))
+
+
+def _boxes(corners: NDArray[np.float64], weight: float, height: float) -> tuple[Box, ...]:
+    """Boxes of a body a little inside of one another, with names that do not overlap.
+
+    Args:
+        corners: (n, 2, 2) in pixels of the drawing.
+        weight: what lines are enlarged by.
+        height: of the drawing.
+    """
+    wanted = corners[:, :, 1].mean(axis=1)
+    names: Sequence[str] = [f"box {i}" for i in range(1, len(corners) + 1)]
+    if len(corners) == len(BOX_NAMES):
+        names = BOX_NAMES
+        wanted[0] = corners[0, 0, 1] + LABEL_SPACING / 2
+    labels = spread(wanted, LABEL_SPACING, height).tolist()
+    boxes = []
+    for i, (name, label_y) in enumerate(zip(names, labels, strict=True)):
+        x0, y0, x1, y1 = _rectangle(corners[i])
+        inset = min(_INSETS.get(name, 0) * weight, (x1 - x0) / 4)
+        boxes.append(Box(name, (x0 + inset, y0, x1 - inset, y1), BOX_COLOURS[i % len(BOX_COLOURS)], label_y))
+    return tuple(boxes)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 from markupsafe import Markup
 
 from reidprep.alignment.align import Flag
+from reidprep.drawing.scene import compose
+from reidprep.drawing.svg import draw_svg
 from reidprep.errors import ReidError
 from reidprep.inspect.index import UNKNOWN, Index
-from reidprep.inspect.overlay import Picture, draw, view_of
 from reidprep.inspect.query import View
 from reidprep.inspect.samples import Geometry, Samples
 from reidprep.inspect.selection import Excluded
-from reidprep.preview.shown import flag_names
 from reidprep.records import JUNK_PID
 from reidprep.skeleton import JOINTS, PARTS
 
@@ -123,7 +121,7 @@ class Cards:
             split=index.split(row),
             path=index.paths[row],
             filled=int(index.filled[row].sum()),
-            flags=tuple(flag_names(Flag(int(index.flags[row])))),
+            flags=tuple(Flag(int(index.flags[row])).words),
             excluded=excluded,
             problem=problem,
             overlay=overlay,
@@ -143,15 +141,19 @@ class Cards:
         """Where a picture is; another one for other shards, as browsers keep it."""
         return f"/image/{row}/{name}?v={self.samples.version}"
 
-    def overlay(self, row: int, geometry: Geometry, *, height: float, tooltips: Sequence[str] = ()) -> Markup:
+    def overlay(self, row: int, geometry: Geometry, *, height: float, tooltips: bool = False) -> Markup:
         """A sample's source image with all layers; the whole-body crop at its place where there is no source."""
-        if geometry.size is not None:
-            picture = Picture(self.address(row, "source"), (0, 0, *geometry.size))
-        else:
-            x0, y0, x1, y1 = geometry.boxes[0].tolist()
-            picture = Picture(self.address(row, "whole"), (x0, y0, x1, y1))
+        name, frame = ("source", (0, 0, *geometry.size)) if geometry.size else ("whole", geometry.boxes[0])
+        scene = compose(
+            geometry.joints,
+            frame,
+            filled=geometry.filled,
+            scores=geometry.scores,
+            boxes=geometry.boxes,
+            height=height,
+        )
         title = f"source image of sample {row} with joints and boxes"
-        return draw(geometry, picture, title, view=view_of(geometry), height=height, tooltips=tooltips)
+        return draw_svg(scene, self.address(row, name), title, self.samples.filled_word if tooltips else "")
 
     def crop_overlay(self, row: int, geometry: Geometry, position: int, *, height: float) -> Markup:
         """A crop with joints and skeleton.
@@ -162,31 +164,17 @@ class Cards:
             position: 0 for the whole body, 1 to 4 for the parts.
             height: about how many pixels it will be high.
         """
-        name = ("whole", *PARTS)[position]
+        name, box = ("whole", *PARTS)[position], geometry.boxes[position]
         rows, columns = self.samples.crop_sizes[name]
-        place = (0.0, 0.0, float(columns), float(rows))
-        title = f"{name.replace('_', ' ')} crop of sample {row} with joints"
-        inside = in_crop(geometry, position, (rows, columns))
-        return draw(inside, Picture(self.address(row, name), place), title, view=place, height=height)
+        width = height * columns / rows
+        scene = compose(geometry.joints, box, filled=geometry.filled, view=box, height=height, width=width)
+        return draw_svg(scene, self.address(row, name), f"{name.replace('_', ' ')} crop of sample {row} with joints")
 
 
 def known(index: Index, row: int, column: str) -> int | None:
     """A person id or camera, None where it is not known."""
     value = int(getattr(index, column)[row])
     return None if value == UNKNOWN else value
-
-
-def in_crop(geometry: Geometry, position: int, size: tuple[int, int]) -> Geometry:
-    """Joints in the pixels of a crop, without boxes.
-
-    Args:
-        geometry: in source pixels.
-        position: which box was cut.
-        size: height and width of the crop.
-    """
-    low, high = geometry.boxes[position].reshape(2, 2)
-    joints = (geometry.joints - low) / (high - low) * np.array(size[::-1], dtype=np.float32)
-    return replace(geometry, joints=joints, boxes=np.zeros((0, 4), dtype=np.float32), size=None)
 
 
 @dataclass(frozen=True)
@@ -198,15 +186,6 @@ class JointRow:
     filled: bool
     x: float | None
     y: float | None
-
-
-def joint_texts(geometry: Geometry, filled_word: str) -> list[str]:
-    """Each joint in words."""
-    return [
-        f"{joint.name}: {filled_word if joint.filled else 'measured'}, "
-        + (f"score {joint.score:.2f}" if math.isfinite(joint.score) else "no score")
-        for joint in joint_rows(geometry)
-    ]
 
 
 def joint_rows(geometry: Geometry) -> list[JointRow]:

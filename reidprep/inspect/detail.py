@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,14 +10,14 @@ from starlette.responses import Response
 
 from reidprep.alignment.align import Flag
 from reidprep.errors import ImageError, ReidError
-from reidprep.inspect.cards import joint_rows, joint_texts, known
+from reidprep.inspect.cards import joint_rows, known
 from reidprep.inspect.grid import address
 from reidprep.inspect.query import View
 from reidprep.inspect.samples import Geometry
 from reidprep.inspect.site import Site, number_in
-from reidprep.preview.shown import flag_names
 from reidprep.records import JUNK_PID
 from reidprep.skeleton import PARTS
+from reidprep.text import flatten
 
 # Pixels of the screen that the drawings are about high.
 _LARGE, _PART = 640, 152
@@ -64,10 +62,10 @@ class DetailPage:
             problems=problems,
             excluded=bool(excluded.mask[row]),
             reason=site.exclusions.reasons.get(path, "") if path else "",
-            flags=flag_names(Flag(int(samples.index.flags[row]))),
+            flags=Flag(int(samples.index.flags[row])).words,
             facts=self._facts(row, source),
             joints=joint_rows(geometry) if geometry else [],
-            parameters=list(flat({"tool": samples.manifest.tool, **samples.manifest.parameters})),
+            parameters=list(flatten({"tool": samples.manifest.tool, **samples.manifest.parameters})),
             **self._drawings(row, geometry),
             **self._neighbours(view, row),
         )
@@ -104,9 +102,8 @@ class DetailPage:
         if geometry is None:
             return {"overlay": None, "whole": None, "parts": [], "plain": ()}
         crops = self.site.samples.crops
-        texts = joint_texts(geometry, self.site.samples.filled_word)
         return {
-            "overlay": cards.overlay(row, geometry, height=_LARGE, tooltips=texts),
+            "overlay": cards.overlay(row, geometry, height=_LARGE, tooltips=True),
             "whole": cards.crop_overlay(row, geometry, 0, height=_LARGE) if crops else None,
             "parts": [
                 (name, name.replace("_", " "), cards.crop_overlay(row, geometry, 1 + number, height=_PART))
@@ -136,12 +133,3 @@ class DetailPage:
             "back": address("/", view.text(page=page)) + f"#sample-{row}",
             "filtered": view.filter.restricts,
         }
-
-
-def flat(plan: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Every parameter, nested names joined by dots."""
-    for name, value in plan.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reidprep.drawing.folder import MARKER
 from reidprep.errors import ReidError
-from reidprep.preview.folder import MARKER
 
 _SHEET = re.compile(r"sheet-\d+\.png")
 _RUN, _CURVES = "run.json", "curves.png"

@@ -8,21 +8,20 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from reidprep.drawing.legend import LEGEND
+from reidprep.drawing.pages import templates
 from reidprep.inspect import query
 from reidprep.inspect.cards import SHORT_FLAGS, Cards
 from reidprep.inspect.exclusions import Exclusions
-from reidprep.inspect.overlay import LAYERS
 from reidprep.inspect.query import RANGES, Filter, View
 from reidprep.inspect.runs import RunPictures
 from reidprep.inspect.samples import Samples
 from reidprep.inspect.selection import Selector
-from reidprep.inspect.style import style_sheet
 
 _HERE = files("reidprep.inspect")
 _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -48,8 +47,9 @@ class Site:
         self.runs = runs
         self.token = token
         self.cards = Cards(samples)
+        self._templates = templates("reidprep.inspect")
         self.static = {
-            "style.css": ("text/css", style_sheet()),
+            "style.css": ("text/css", self._templates.get_template("style.css").render().encode()),
             **{
                 entry.name: (_MEDIA_TYPES[entry.name.rpartition(".")[2]], entry.read_bytes())
                 for entry in (_HERE / "static").iterdir()
@@ -58,18 +58,11 @@ class Site:
         }
         content = b"".join(data for _, data in self.static.values())
         self.static_version = hashlib.sha256(content).hexdigest()[:12]
-        self._templates = jinja2.Environment(
-            loader=jinja2.FunctionLoader(lambda name: (_HERE / "templates" / name).read_text(encoding="utf-8")),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
         self._templates.filters["measure"] = measure
         self._templates.filters["worded"] = lambda text: text.replace("filled", samples.filled_word)
         self._templates.globals |= {
-            "layers": LAYERS,
+            "shown_layers": {name: of for name, of in LEGEND.items() if samples.crops or not name.startswith("box-")},
+            "filled_word": samples.filled_word,
             "short_flags": SHORT_FLAGS,
             "static_version": self.static_version,
             "token": token,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.alignment.align import Flag
+from reidprep.drawing.scene import GUTTER, Scene, compose
 from reidprep.records import JUNK_PID
 from reidprep.shards.format import Sample
 from reidprep.skeleton import JOINTS
@@ -31,27 +31,48 @@ class Shown:
     source: NDArray[np.uint8] | None
     problem: str
 
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """What joints and boxes are drawn over: the source image, or the whole-body crop where that is gone."""
+        return self.sample.whole if self.source is None else self.source
 
-def facts(shown: Shown) -> list[str]:
-    """What the caption says beside the path."""
-    sample = shown.sample
-    return [
-        f"#{shown.index}",
-        f"junk (id {JUNK_PID})" if sample.pid == JUNK_PID else f"person {sample.pid}",
-        f"camera {sample.camid}",
-        shown.split,
-        f"{int(sample.filled.sum())} of {len(JOINTS)} joints filled",
-        f"residual {sample.residual:.3f}",
-    ]
+    @property
+    def scene(self) -> Scene:
+        """The drawing; a whole-body crop lies where it was cut."""
+        sample = self.sample
+        frame = sample.boxes[0] if self.source is None else (0, 0, self.source.shape[1], self.source.shape[0])
+        return compose(
+            sample.joints_filled,
+            frame,
+            filled=sample.filled,
+            scores=sample.joints[:, 2],
+            boxes=sample.boxes,
+            gutter=GUTTER,
+        )
 
+    @property
+    def title(self) -> str:
+        """What stands above the drawing."""
+        if self.source is None:
+            return "source missing: whole-body crop"
+        return f"source {self.source.shape[1]}x{self.source.shape[0]}"
 
-def flag_names(flags: Flag) -> list[str]:
-    """The flags that are set, in words."""
-    return [flag.name.lower().replace("_", " ") for flag in Flag if flag in flags and flag.name]
+    @property
+    def facts(self) -> str:
+        """What the caption says below the path."""
+        sample = self.sample
+        return ", ".join(
+            (
+                f"#{self.index}",
+                f"junk (id {JUNK_PID})" if sample.pid == JUNK_PID else f"person {sample.pid}",
+                f"camera {sample.camid}",
+                self.split,
+                f"{int(sample.filled.sum())} of {len(JOINTS)} joints filled",
+                f"residual {sample.residual:.3f}",
+            )
+        )
 
-
-def source_title(shown: Shown) -> str:
-    """What stands above the drawing."""
-    if shown.source is None:
-        return "source missing: whole-body crop"
-    return f"source {shown.source.shape[1]}x{shown.source.shape[0]}"
+    @property
+    def flags(self) -> list[str]:
+        """What is doubtful."""
+        return self.sample.flags.words

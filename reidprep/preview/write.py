@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.registry import open_images
+from reidprep.drawing.album import Look, write_album
 from reidprep.errors import ReidError
-from reidprep.files import write_file
-from reidprep.preview.folder import PAGE, claim, sheet_name
-from reidprep.preview.page import card, page
 from reidprep.preview.selection import Selection, choose, doubt, matching
-from reidprep.preview.sheet import draw_sheet
+from reidprep.preview.sheet import draw_card, marks
 from reidprep.preview.shown import Shown
 from reidprep.progress import Progress, unseen
+from reidprep.records import SPLITS, SplitCounts
 from reidprep.shards.reader import ShardSet
+from reidprep.skeleton import JOINTS
+from reidprep.text import flatten
 
 PER_SHEET = 8
 
@@ -67,8 +69,6 @@ def write_preview(
         ReidError: unusable shards, source or output folder; no sample fits the selection.
     """
     selection = selection or Selection()
-    if per_sheet < 1:
-        raise ReidError(f"{per_sheet} samples per sheet; give 1 or more")
     shards = ShardSet.open(shards_path)
     rows = [file.rows for file in shards.files]
     splits = np.repeat(np.array([file.statistics.split for file in shards.files], dtype=np.str_), rows)
@@ -78,23 +78,40 @@ def write_preview(
     chosen = choose(candidates, shards.pids, doubts, selection, np.random.default_rng(seed))
     images, problem = _images(shards, source)
 
-    groups = [chosen[start : start + per_sheet].tolist() for start in range(0, len(chosen), per_sheet)]
-    names = [sheet_name(number + 1) for number in range(len(groups))]
-    claim(out, [PAGE, *names])
     what = describe(selection, len(chosen), len(candidates), len(shards))
-    dataset = shards.plan.poses.dataset.name
-    cards: list[str] = []
     missing = 0
-    for number, (name, group) in enumerate(zip(names, groups, strict=True), start=1):
-        samples = [_shown(shards, index, str(splits[index]), images, problem) for index in group]
-        title = f"{dataset}: {what} (sheet {number} of {len(groups)})"
-        write_file(out / name, draw_sheet(samples, title))
-        cards += [card(sample) for sample in samples]
-        missing += sum(sample.source is None for sample in samples)
-        progress(len(cards), len(chosen))
-    write_file(out / PAGE, page(shards, what, cards).encode())
-    sheets = tuple(out / name for name in names)
-    return PreviewSummary(out / PAGE, sheets, len(chosen), len(candidates), len(shards), missing)
+
+    def make(numbers: range) -> list[Shown]:
+        nonlocal missing
+        cards = [_shown(shards, index, str(splits[index]), images, problem) for index in chosen[numbers].tolist()]
+        missing += sum(card.source is None for card in cards)
+        return cards
+
+    album = write_album(
+        out,
+        Look("reidprep.preview", "preview", marks(), draw_card),
+        len(chosen),
+        make,
+        title=f"{shards.plan.poses.dataset.name}: aligned crops",
+        what=what,
+        about=_about(shards),
+        per_sheet=per_sheet,
+        progress=progress,
+    )
+    return PreviewSummary(album.page, album.sheets, len(chosen), len(candidates), len(shards), missing)
+
+
+def _about(shards: ShardSet) -> dict[str, Any]:
+    """What the head of the page says of all samples."""
+    sets = {split: ShardSet.open(shards.path, split) for split in SPLITS}
+    parameters = flatten(shards.manifest.parameters)
+    return {
+        "total": len(shards),
+        "counts": [SplitCounts.of(split, rows.pids.tolist(), rows.camids.tolist()) for split, rows in sets.items()],
+        "flags": [(name.lower().replace("_", " "), count) for name, count in shards.summary.flags.items()],
+        "joints": list(zip(JOINTS, shards.summary.joints_filled, strict=True)),
+        "parameters": [(name, value[:12] if name.endswith("sha256") else value) for name, value in parameters],
+    }
 
 
 def describe(selection: Selection, shown: int, matched: int, total: int) -> str:

@@ -38,6 +38,11 @@ class Shot:
     pid: int
     camid: int
 
+    @property
+    def who(self) -> str:
+        """Whose image it is, and where it was taken."""
+        return f"person {self.pid}, camera {self.camid}"
+
 
 @dataclass(frozen=True, eq=False)
 class Hit:

@@ -106,7 +106,7 @@ def test_a_sample_shows_joints_facts_and_every_parameter(client, drawn_shards: P
     assert sample.path in page and f"<td>{sample.residual:.3f}</td>" in page
     for name in ("poses.estimator.weights_sha256", "canonical_sha256", "beta", "stored_sizes.whole", "border"):
         assert f'<th scope="row">{name}</th>' in page
-    for layer in ("joints", "filled", "skeleton", "box-whole", "box-head", "box-lower-leg"):
+    for layer in ("measured", "filled", "skeleton", "box-whole-body", "box-head", "box-lower-leg"):
         assert f'<input type="checkbox" name="{layer}" checked>' in page
         assert f'class="layer-{layer}"' in page
 

@@ -86,7 +86,7 @@ def test_the_page_holds_all_it_shows(previewed: Path) -> None:
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
     text = " ".join(page.text)
     assert "://" not in text and "url(" not in text
-    assert all(re.search(rf"{joint}: (measured|estimated), score", text) for joint in ("nose", "l_knee"))
+    assert all(re.search(rf"{joint}: (measured|filled), score", text) for joint in ("nose", "l_knee"))
     assert all(joint in text for joint in JOINTS)
 
 
@@ -144,9 +144,9 @@ def test_joints_that_are_not_numbers(make_shards: MakeShards, tmp_path: Path) ->
     shards = make_shards(["fine.jpg", "nothing.jpg"], [fine, nothing])
     text = write_preview(shards, tmp_path / "out", Selection(flagged=True)).page.read_text(encoding="utf-8")
     assert text.index("<h3>nothing.jpg") < text.index("<h3>fine.jpg")
-    assert "estimated, no score" in text and '="nan' not in text
+    assert "filled, no score" in text and '="nan' not in text
 
 
 def test_per_sheet_is_at_least_one(drawn_shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(ReidError, match="per sheet"):
+    with pytest.raises(ReidError, match="0 on a sheet"):
         write_preview(drawn_shards, tmp_path / "out", per_sheet=0)

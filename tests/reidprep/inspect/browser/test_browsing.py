@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidprep.preview.folder import MARKER
+from reidprep.drawing.folder import MARKER
 from reidprep.shards.reader import ShardSet
 
 pytestmark = pytest.mark.browser
@@ -86,7 +86,7 @@ def test_a_sample_opens_with_all_that_shaped_it(server: Any, open_page: OpenPage
     page.wait_for_selector("article.sample")
 
 
-@pytest.mark.parametrize("name", ["joints", "filled", "skeleton", "box-whole", "box-head", "box-lower-leg"])
+@pytest.mark.parametrize("name", ["measured", "filled", "skeleton", "box-whole-body", "box-head", "box-lower-leg"])
 def test_overlays_are_toggled(server: Any, open_page: OpenPage, name: str) -> None:
     shards = ShardSet.open(server.path)
     filled = shards.column("filled")

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from reidprep.drawing.folder import MARKER, check, claim
 from reidprep.errors import ReidError
-from reidprep.preview.folder import MARKER, check, claim
 
 
 def contents(folder: Path) -> set[str]:

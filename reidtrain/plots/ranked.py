@@ -1,0 +1,170 @@
+"""Ranked lists as PNG sheets and a page: each query, then the nearest gallery images, a row for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from reidprep.drawing.album import Album, Look, write_album
+from reidprep.drawing.palette import FAINT, FRAME, PAPER, Colour
+from reidprep.drawing.raster import font
+from reidprep.drawing.sheets import Canvas, Mark
+from reidprep.errors import ReidError
+from reidprep.progress import Progress, unseen
+from reidprep.shards.reader import ShardSet
+from reidtrain.evaluation.scoring import Scoring, score
+from reidtrain.features.files import EMBEDDING, Features
+from reidtrain.metrics.distances import Metric
+from reidtrain.plots.ranked_cards import Hit, QueryCard, Ranking, query_card
+from reidtrain.plots.ranked_lists import choose_queries, rank_lists
+
+QUERIES = 24
+PER_SHEET = 6
+
+RIGHT: Colour = (20, 130, 75)
+WRONG: Colour = (200, 40, 40)
+"""The red is the darker of the two, for those who cannot tell them apart."""
+BADGE = 20
+
+_WIDTH, _HEIGHT, _EDGE = 96, 192, 4
+_CELL = _WIDTH + 2 * _EDGE
+_GAP, _LINE = 8, 16
+_HEAD = 2 * _LINE + 6
+_ROW = _LINE + 4 + _HEIGHT + 2 * _EDGE + 4 + 3 * _LINE + 6
+_ASIDE = 24
+"""Between a query and its lists."""
+
+
+def write_ranked_lists(
+    features: Mapping[str, tuple[NDArray[Any], NDArray[Any]]],
+    shards_path: Path,
+    out: Path,
+    *,
+    count: int = QUERIES,
+    top: int = 10,
+    worst: bool = False,
+    seed: int | None = None,
+    metric: Metric = "euclidean",
+    per_sheet: int = PER_SHEET,
+    progress: Progress = unseen,
+) -> Album:
+    """Draw the ranked lists of some queries, a list for each model.
+
+    Without `worst` and `seed` the queries are spread evenly.
+
+    Args:
+        features: label of a model -> features of the query and of the gallery split, (images, dimension) each, in
+            the order of the shards.
+        shards_path: a complete shard directory.
+        out: an empty folder, or one with earlier pictures, which are replaced.
+        count: queries to show, at most.
+        top: gallery images of each list.
+        worst: those queries that the first model ranks worst (lowest average precision), worst first.
+        seed: choose queries at random.
+        metric: `euclidean` or `cosine`.
+        per_sheet: queries on one sheet.
+        progress: called with queries drawn, and all that will be.
+
+    Raises:
+        ReidError: unusable shards, features or output folder, no query with a match, or choices that exclude
+            each other.
+    """
+    queries, gallery = (ShardSet.open(shards_path, split) for split in ("query", "gallery"))
+    for split, shards in (("query", queries), ("gallery", gallery)):
+        if not len(shards):
+            raise ReidError(f"{shards_path}: no sample in the {split} split, so there is nothing to rank")
+    labels = (queries.pids, gallery.pids, queries.camids, gallery.camids)
+    metrics = {
+        name: score(
+            Features.of(queries, None, {EMBEDDING: theirs}),
+            Features.of(gallery, None, {EMBEDDING: others}),
+            Scoring(metric=metric),
+        )
+        for name, (theirs, others) in features.items()
+    }
+    precision = next(iter(metrics.values())).average_precision
+    generator = None if seed is None else np.random.default_rng(seed)
+    chosen = choose_queries(precision, count, worst=worst, generator=generator)
+    rankings = [
+        Ranking(name, rank_lists(*both, *labels, queries=chosen, top=top, metric=metric), metrics[name])
+        for name, both in features.items()
+    ]
+    how = "the worst first" if worst else "spread evenly" if seed is None else f"at random (seed {seed})"
+    if worst and len(features) > 1:
+        how += f" by {rankings[0].label}"
+    return write_album(
+        out,
+        Look("reidtrain.plots", "ranked", _legend(), draw_card),
+        len(chosen),
+        lambda rows: [query_card(rankings, row, queries, gallery) for row in rows],
+        title=f"{queries.plan.poses.dataset.name}: ranked lists",
+        what=f"{len(chosen):,} of {len(queries):,} queries, {how}",
+        about={"rankings": rankings, "right": RIGHT, "wrong": WRONG},
+        per_sheet=per_sheet,
+        progress=progress,
+    )
+
+
+def _legend() -> list[Mark]:
+    frame = Canvas(BADGE, BADGE)
+    frame.draw.rectangle((0, 0, BADGE - 1, BADGE - 1), outline=FRAME, width=_EDGE)
+    return [
+        Mark(frame.image, "query"),
+        Mark(badge(True), "right: the query's person"),
+        Mark(badge(False), "wrong: somebody else"),
+    ]
+
+
+@lru_cache
+def badge(right: bool) -> Image.Image:
+    """A disc with a white tick or cross: `BADGE` x `BADGE`, RGBA."""
+    side = 8 * BADGE  # drawn large, then averaged
+    large = Image.new("RGBA", (side, side))
+    draw = ImageDraw.Draw(large)
+    draw.ellipse((0, 0, side - 1, side - 1), RIGHT if right else WRONG)
+    tick = [[(0.26, 0.52), (0.44, 0.70), (0.76, 0.32)]]
+    cross = [[(0.30, 0.30), (0.70, 0.70)], [(0.30, 0.70), (0.70, 0.30)]]
+    for stroke in tick if right else cross:
+        draw.line([(x * side, y * side) for x, y in stroke], PAPER, round(0.12 * side), joint="curve")
+    return large.resize((BADGE, BADGE), Image.Resampling.BOX)
+
+
+def draw_card(card: QueryCard) -> Image.Image:
+    """Draw a query and its lists."""
+    query, left = card.query, _CELL + _ASIDE
+    longest = max((len(row.hits) for row in card.rows), default=0)
+    # Room for a name and for a score, however short the lists.
+    width = max(left + longest * (_CELL + _GAP) - _GAP, 480)
+    canvas = Canvas(width, _HEAD + len(card.rows) * _ROW)
+    canvas.write(0, _LINE // 2, query.path, 14, room=width)
+    canvas.write(0, _LINE + _LINE // 2, f"query #{query.index}, {query.who}", 13, FAINT)
+    _show(canvas, 0, _HEAD + _LINE + 4, query.picture, FRAME)
+    for number, row in enumerate(card.rows):
+        y = _HEAD + number * _ROW
+        room = width - left - font(13).getlength(row.score) - 12
+        x = left + canvas.write(left, y + _LINE // 2, row.label, room=room) + 12
+        canvas.write(x, y + _LINE // 2, row.score, colour=FAINT)
+        for position, hit in enumerate(row.hits):
+            _show_hit(canvas, left + position * (_CELL + _GAP), y + _LINE + 4, hit)
+    return canvas.image
+
+
+def _show_hit(canvas: Canvas, x: int, y: int, hit: Hit) -> None:
+    colour = RIGHT if hit.right else WRONG
+    _show(canvas, x, y, hit.shot.picture, colour)
+    canvas.put(x + _EDGE, y + _EDGE, badge(hit.right))
+    y += _HEIGHT + 2 * _EDGE + 4 + _LINE // 2
+    canvas.write(x, y, f"{hit.rank}  {hit.verdict}", 12, colour)
+    canvas.write(x, y + _LINE, f"d {hit.distance:.3f}, cam {hit.shot.camid}", 12)
+    canvas.write(x, y + 2 * _LINE, f"person {hit.shot.pid}", 12, FAINT)
+
+
+def _show(canvas: Canvas, x: int, y: int, picture: NDArray[np.uint8], frame: Colour) -> None:
+    canvas.draw.rectangle((x, y, x + _CELL - 1, y + _HEIGHT + 2 * _EDGE - 1), frame)
+    canvas.show(x + _EDGE, y + _EDGE, picture, _WIDTH, _HEIGHT)
