@@ -59,7 +59,7 @@ def draw_pose(
     """
     picture = _picture(image)
     points = _numbers("joints", joints)
-    if points.shape not in ((len(JOINTS), 2), (len(JOINTS), 3)):
+    if points.ndim != 2 or len(points) != len(JOINTS) or points.shape[1] not in (2, 3):
         raise ReidError(f"joints have shape {points.shape}; give (18, 2) of x, y, or (18, 3) with scores")
     estimates = np.zeros(len(JOINTS), dtype=np.bool_) if filled is None else np.asarray(filled)
     if estimates.shape != (len(JOINTS),) or estimates.dtype != np.bool_:

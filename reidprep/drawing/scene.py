@@ -122,21 +122,20 @@ def compose(
     """
     points = np.asarray(joints, dtype=np.float64)
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)
-    shown = np.reshape(
-        view_around(frame, boxes, points) if view is None else np.asarray(view, dtype=np.float64), (2, 2)
-    )
+    sides = view_around(frame, boxes, points) if view is None else view
+    shown = np.asarray(sides, dtype=np.float64).reshape(2, 2)
     extent = shown[1] - shown[0]
     size = np.array([height * extent[0] / extent[1] if width is None else width, height])
 
     def place(of: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (of - shown[0]) * size / extent
+        return np.asarray((of - shown[0]) * size / extent, np.float64)
 
     with np.errstate(invalid="ignore", over="ignore"):
         points = place(points)
         near = np.flatnonzero((np.abs(points - size / 2) <= _NEAR * size).all(axis=1)).tolist()
     states: list[State] = ["filled" if each else "measured" for each in np.broadcast_to(filled, len(JOINTS))]
     measured = np.broadcast_to(scores, len(JOINTS)).tolist()
-    placed = {i: Joint(JOINTS[i], *points[i].tolist(), states[i], measured[i]) for i in near}
+    placed = {i: Joint(JOINTS[i], float(points[i, 0]), float(points[i, 1]), states[i], measured[i]) for i in near}
     weight = (height / HEIGHT) ** (1 / 3)
     return Scene(
         width=float(size[0]),

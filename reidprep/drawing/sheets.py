@@ -90,7 +90,7 @@ def draw_sheet(title: str, legend: Sequence[Mark], cards: Sequence[Image.Image])
         sheet.write(x + mark.picture.width + 6, _LEGEND, mark.text)
     top = _HEADER
     for line, height in zip(lines, heights, strict=True):
-        sheet.draw.line((MARGIN, top - MARGIN // 2, MARGIN + width, top - MARGIN // 2), RULE)
+        sheet.draw.line((MARGIN, top - MARGIN // 2, MARGIN + width - 1, top - MARGIN // 2), RULE)
         for column, card in enumerate(line):
             sheet.put(MARGIN + column * (card_width + MARGIN), top, card)
         top += height

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.alignment.align import Flag
+from reidprep.alignment.doubt import doubt
 from reidprep.inspect.index import UNKNOWN, Index
 from reidprep.inspect.query import Filter
-from reidprep.preview.selection import doubt
 from reidprep.records import JUNK_PID, SPLITS
 from reidprep.skeleton import INDEX
 

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.alignment.align import POOR_FIT_RESIDUAL, Flag
 from reidprep.errors import ReidError
 from reidprep.records import SPLITS, Split
 
 DEFAULT_LIMIT = 24
-
-FLAG_DOUBT = {Flag.DEGENERATE_BOXES: 8.0, Flag.FEW_JOINTS: 4.0, Flag.POOR_FIT: 1.0, Flag.TRUNCATED: 0.5}
-"""What each flag adds to `doubt`; the share of filled joints and the residual add at most 2 and 1."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +46,6 @@ class Selection:
             raise ReidError(f"the random seed is {self.random}; give 0 or more")
         if self.random is not None and self.flagged:
             raise ReidError("choose either random or flagged samples, not both")
-
-
-def doubt(flags: NDArray[np.int32], filled: NDArray[np.bool_], residuals: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How doubtful each alignment is: degenerate boxes, then few joints, then filled joints and residual.
-
-    Args:
-        flags: (n,) of `Flag`.
-        filled: (n, 18), True where a joint was estimated.
-        residuals: (n,) as a fraction of body height.
-
-    Returns:
-        (n,) float64, 0 for a flawless sample.
-    """
-    total: NDArray[np.float64] = 2.0 * filled.mean(axis=1)
-    # Beyond twice the threshold a fit is simply wrong, and the number says nothing more.
-    total += np.nan_to_num(residuals.astype(np.float64), nan=np.inf).clip(0, 2 * POOR_FIT_RESIDUAL) / (
-        2 * POOR_FIT_RESIDUAL
-    )
-    for flag, weight in FLAG_DOUBT.items():
-        total += weight * (flags & int(flag) > 0)
-    return total
 
 
 def matching(

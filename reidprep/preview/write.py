@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from reidprep.alignment.doubt import doubt
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.registry import open_images
 from reidprep.drawing.album import Look, write_album
 from reidprep.errors import ReidError
-from reidprep.preview.selection import Selection, choose, doubt, matching
+from reidprep.preview.selection import Selection, choose, matching
 from reidprep.preview.sheet import draw_card, marks
 from reidprep.preview.shown import Shown
 from reidprep.progress import Progress, unseen

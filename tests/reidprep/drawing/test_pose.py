@@ -1,10 +1,8 @@
-import doctest
 from typing import Any
 
 import numpy as np
 import pytest
 
-from reidprep.drawing import pose
 from reidprep.drawing.palette import FILLED
 from reidprep.drawing.pose import draw_pose
 from reidprep.errors import ReidError
@@ -14,10 +12,6 @@ IMAGE = np.full((128, 64, 3), 90, dtype=np.uint8)
 
 def pink(picture: np.ndarray) -> int:
     return int((np.abs(picture.astype(int) - FILLED).sum(axis=-1) < 60).sum())
-
-
-def test_the_example_runs() -> None:
-    assert doctest.testmod(pose).attempted > 3 and not doctest.testmod(pose).failed
 
 
 def test_any_array_is_drawn_and_left_as_it_was(person: dict) -> None:

@@ -126,7 +126,7 @@ def test_orders(made, sort: str, descending: bool) -> None:
 
 
 def doubt_of(row: dict) -> float:
-    from reidprep.preview.selection import doubt
+    from reidprep.alignment.doubt import doubt
 
     return float(doubt(*(np.array([row[name]]) for name in ("flags", "filled", "residuals")))[0])
 
