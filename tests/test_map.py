@@ -71,7 +71,6 @@ LAYERS = {
 NOT_FOR_TRAINING = {"demo", "fit_canonical", "info", "inspect", "preview", "synth", "verify"}
 # Folders of tests that mirror no package: across packages, and what drives a browser.
 OTHER_TESTS = {"end_to_end", "reidprep/inspect/browser"}
-PENDING = {("inspect", "preview"), ("plots", "preview")}
 HEAVY = {
     "PIL", "cv2", "h5py", "jinja2", "lightning", "mmpose", "numpy", "onnxruntime", "pydantic", "ray", "rich", "scipy",
     "starlette", "torch", "yaml",
@@ -110,11 +109,7 @@ def imported(module: str) -> set[str]:
         # The version is all that a module may ask of the package's own front.
         names = [alias.name for alias in node.names if alias.name != "__version__"]
         found |= {f"{source}.{name}" if f"{source}.{name}" in FILES else source for name in names}
-    return {
-        other
-        for other in (found & set(FILES)) - {module}
-        if not {(module.split(".")[1], other.split(".")[1]) for _ in "x" if "." in module and "." in other} & PENDING
-    }
+    return (found & set(FILES)) - {module}
 
 
 ARROWS = {module: imported(module) for module in FILES}
