@@ -13,7 +13,7 @@ import numpy as np
 from reidprep.errors import ImageError, ReidError
 from reidprep.export.webdataset import TARS
 from reidprep.files import file_sha256
-from reidprep.poses.format import POSES, read_poses
+from reidprep.poses.format import POSES, read_poses, unusable_rows
 from reidprep.progress import Progress, unseen
 from reidprep.shards.file import open_shard, read_images
 from reidprep.shards.format import SHARDS, ShardManifest, image_shapes
@@ -76,32 +76,24 @@ def _file_faults(path: Path, file: AnyFile, check: Check) -> list[Fault]:
     try:
         return faults + list(check(path, file))
     except ReidError as error:
-        return [*faults, Fault(file.name, None, str(error).removeprefix(f"{path}: "))]
-
-
-def _row_count(file: AnyFile, rows: int) -> Iterator[Fault]:
-    if rows != file.rows:
-        yield Fault(file.name, None, f"holds {rows} rows, the manifest says {file.rows}")
+        reason = str(error).removeprefix(f"{path}: ").removesuffix("; run 'reidprep verify'")
+        return [*faults, Fault(file.name, None, reason)]
 
 
 def _pose_faults(path: Path, file: AnyFile, manifest: object, executor: ThreadPoolExecutor) -> Iterator[Fault]:
-    content = read_poses(path)
-    yield from _row_count(file, len(content))
-    for row in np.flatnonzero((content.image_sizes < 1).any(axis=1)):
-        yield Fault(file.name, int(row), f"image size {content.image_sizes[row].tolist()}")
+    for row, reason in unusable_rows(read_poses(path, file.rows)):
+        yield Fault(file.name, row, reason)
 
 
 def _shard_faults(path: Path, file: AnyFile, manifest: ShardManifest, executor: ThreadPoolExecutor) -> Iterator[Fault]:
-    shard = open_shard(path)
+    shard = open_shard(path, file.rows)
     with shard.file:
         shapes = image_shapes(manifest.plan)
-        rows = len(shard.columns["paths"])
-        yield from _row_count(file, rows)
-        offsets = shard.offsets.astype(np.int64)
-        if len(offsets) != rows * len(shapes) + 1 or len(shard.crc32) != rows:
-            yield Fault(file.name, None, "offsets or checksums do not fit the number of rows")
+        offsets = shard.offsets.tolist()
+        if len(offsets) != file.rows * len(shapes) + 1:
+            yield Fault(file.name, None, "offsets do not fit the number of rows")
             return
-        if offsets[0] != 0 or offsets[-1] != len(shard.images) or (np.diff(offsets) < 0).any():
+        if offsets[0] != 0 or offsets[-1] != len(shard.images) or offsets != sorted(offsets):
             yield Fault(file.name, None, "offsets do not cover the image bytes in order")
             return
 
@@ -112,7 +104,7 @@ def _shard_faults(path: Path, file: AnyFile, manifest: ShardManifest, executor: 
                 return Fault(file.name, row, str(error))
             return None
 
-        yield from (fault for fault in executor.map(image_fault, range(rows)) if fault)
+        yield from (fault for fault in executor.map(image_fault, range(file.rows)) if fault)
         for name in ("joints_filled", "boxes", "residuals"):
             odd = np.argwhere(~np.isfinite(shard.columns[name]))[:, 0]
             for row in np.unique(odd):

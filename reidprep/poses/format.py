@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from reidprep.errors import ReidError
-from reidprep.records import Split
+from reidprep.datasets.images import why_unsafe
+from reidprep.records import SPLITS, Split
+from reidprep.skeleton import JOINTS
 from reidprep.store.fields import Count, JointCounts, JointShares, Positive, Score
-from reidprep.store.hdf5 import DAMAGE, Schema, hdf5_bytes, open_hdf5, read_strings
+from reidprep.store.hdf5 import Column, Schema, Table, hdf5_bytes, open_hdf5, read_columns
 from reidprep.store.manifest import Format, Manifest, StoreFile
 from reidprep.text import counted
 
@@ -152,49 +153,54 @@ class Poses:
         return f"Poses({counted(len(self), 'image', 'images')})"
 
 
-STRINGS = ("paths", "splits")
-# Columns that are not strings: dtype and shape of one row.
-COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-    "pids": (np.int64, ()),
-    "camids": (np.int64, ()),
-    "sequences": (np.int64, ()),
-    "frames": (np.int64, ()),
-    "joints": (np.float32, (18, 3)),
-    "image_sizes": (np.int32, (2,)),
-    "channel_means": (np.float32, (3,)),
+COLUMNS: Table = {
+    "paths": Column(np.str_),
+    "splits": Column(np.str_),
+    "pids": Column(np.int64),
+    "camids": Column(np.int64),
+    "sequences": Column(np.int64),
+    "frames": Column(np.int64),
+    "joints": Column(np.float32, (len(JOINTS), 3)),
+    "image_sizes": Column(np.int32, (2,)),
+    "channel_means": Column(np.float32, (3,)),
 }
 
 
 def poses_bytes(poses: Poses, plan: PosePlan) -> bytes:
     """The file that holds `poses`."""
-    columns = {name: list(getattr(poses, name)) for name in STRINGS}
-    arrays = {
-        name: np.asarray(getattr(poses, name), dtype).reshape(len(poses), *shape)
-        for name, (dtype, shape) in COLUMNS.items()
-    }
-    return hdf5_bytes(POSES.schema, plan, {**columns, **arrays})
+    return hdf5_bytes(POSES.schema, plan, COLUMNS, vars(poses))
 
 
-def read_poses(path: Path) -> Poses:
+def read_poses(path: Path, rows: int) -> Poses:
     """Read one file.
 
+    Args:
+        path: the file.
+        rows: how many poses it is to hold.
+
     Raises:
-        ReidError: missing, damaged, of another schema, or with columns of other shapes.
+        ReidError: missing, damaged, of another schema, with other columns or another number of rows.
     """
-    try:
-        with open_hdf5(path, POSES.schema) as file:
-            columns: dict[str, NDArray[Any]] = {name: read_strings(file[name]) for name in STRINGS}
-            columns |= {name: file[name][:] for name in COLUMNS}
-    except DAMAGE as error:
-        raise ReidError(f"{path}: damaged pose file ({error}); run 'reidprep verify'") from None
-    rows = len(columns["paths"])
-    for name, (dtype, shape) in COLUMNS.items():
-        if columns[name].dtype != dtype or columns[name].shape != (rows, *shape):
-            raise ReidError(
-                f"{path}: column {name} is {columns[name].dtype}{columns[name].shape}, "
-                f"expected {np.dtype(dtype)}{(rows, *shape)}"
-            )
-    return Poses(**columns)
+    with open_hdf5(path, POSES.schema, COLUMNS, rows) as file:
+        return Poses(**read_columns(file, COLUMNS))
+
+
+def unusable_rows(poses: Poses) -> Iterator[tuple[int, str]]:
+    """The rows that no command can use, and why."""
+    yield from unsafe_rows(poses.paths)
+    for row in np.flatnonzero(~np.isin(poses.splits, SPLITS)).tolist():
+        yield row, f"the split {str(poses.splits[row])!r} is not one of {', '.join(SPLITS)}"
+    for row in np.flatnonzero((poses.image_sizes < 1).any(axis=1)).tolist():
+        yield row, f"image size {poses.image_sizes[row].tolist()}"
+    for row in np.flatnonzero(~((poses.channel_means >= 0) & (poses.channel_means <= 255)).all(axis=1)).tolist():
+        yield row, f"channel means {poses.channel_means[row].tolist()}, which are 0 to 255"
+
+
+def unsafe_rows(paths: NDArray[np.str_]) -> Iterator[tuple[int, str]]:
+    """The rows whose paths, (n,) str, lead out of the dataset that they are of or to nothing, and why."""
+    for row, path in enumerate(paths.tolist()):
+        if unsafe := why_unsafe(path):
+            yield row, f"{path[:80]!r}: {unsafe}"
 
 
 def take(poses: Poses, rows: NDArray[np.int64]) -> Poses:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
-from reidprep.poses.format import POSES, PoseFile, Poses, concatenate, read_poses, take
+from reidprep.poses.format import POSES, PoseFile, Poses, concatenate, read_poses, take, unusable_rows
 from reidprep.store.manifest import read_manifest
 from reidprep.text import counted
 
@@ -147,9 +147,7 @@ def _read_file(path: Path, sha256: str, rows: int) -> Poses:
             f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
             "run the same extract-poses command again to make it anew"
         )
-    poses = read_poses(path)
-    if len(poses) != rows:
-        raise ReidError(f"{path}: holds {len(poses)} rows, the manifest says {rows}; run 'reidprep verify'")
-    for row in np.flatnonzero((poses.image_sizes < 1).any(axis=1)):
-        raise ReidError(f"{path}: row {row}: image size {poses.image_sizes[row].tolist()}; make the poses again")
+    poses = read_poses(path, rows)
+    for row, reason in unusable_rows(poses):
+        raise ReidError(f"{path}: row {row}: {reason}; make the poses again")
     return poses

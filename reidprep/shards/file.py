@@ -14,10 +14,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.errors import ImageError, ReidError
+from reidprep.errors import ImageError, ReidError, first_line
 from reidprep.images import decode_jpeg
-from reidprep.shards.format import COLUMNS, LATER_COLUMNS, SHARDS, STRINGS
-from reidprep.store.hdf5 import DAMAGE, open_hdf5, read_strings
+from reidprep.poses.format import unsafe_rows
+from reidprep.shards.format import COLUMNS, SHARDS
+from reidprep.store.hdf5 import DAMAGE, open_hdf5, read_columns
 
 
 @dataclass(frozen=True)
@@ -41,37 +42,30 @@ class OpenShard:
         """The columns by name, read when they are first asked for.
 
         Raises:
-            ReidError: damaged, or columns of other shapes.
+            ReidError: damaged, or a path that leads out of the dataset.
         """
-        try:
-            columns = {name: read_strings(self.file[name]) for name in STRINGS}
-            kinds = {**COLUMNS, **{name: kind for name, kind in LATER_COLUMNS.items() if name in self.file}}
-            columns |= {name: self.file[name][:] for name in kinds}
-            rows = len(columns["paths"])
-            for name, (dtype, shape) in kinds.items():
-                if columns[name].dtype != dtype or columns[name].shape != (rows, *shape):
-                    raise KeyError(f"column {name} is {columns[name].dtype}{columns[name].shape}")
-            return columns
-        except DAMAGE as error:
-            raise _damaged(Path(self.file.filename), error) from None
+        columns = read_columns(self.file, COLUMNS)
+        for row, reason in unsafe_rows(columns["paths"]):
+            raise ReidError(f"{self.file.filename}: row {row}: {reason}; make the shards again")
+        return columns
 
 
-def open_shard(path: Path) -> OpenShard:
+def open_shard(path: Path, rows: int) -> OpenShard:
     """Open a shard file.
 
+    Args:
+        path: the file.
+        rows: samples it is to hold.
+
     Raises:
-        ReidError: missing, damaged or of another schema.
+        ReidError: missing, damaged, of another schema, with other columns or another number of rows.
     """
-    file = open_hdf5(path, SHARDS.schema)
+    file = open_hdf5(path, SHARDS.schema, COLUMNS, rows)
     try:
         return OpenShard(file, file["images"], file["offsets"][:], file["crc32"][:])
     except DAMAGE as error:
         file.close()
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> ReidError:
-    return ReidError(f"{path}: damaged shard ({error}); run 'reidprep verify'")
+        raise ReidError(f"{path}: damaged shard ({first_line(error)}); run 'reidprep verify'") from None
 
 
 def read_images(
@@ -109,11 +103,12 @@ def read_encoded(
     Raises:
         ImageError: the bytes do not match their checksum, or the row has none.
     """
-    bounds = offsets[row * count : (row + 1) * count + 1].astype(np.int64)
-    if len(bounds) != count + 1 or row >= len(crc32):
+    bounds = offsets[row * count : (row + 1) * count + 1].tolist()
+    if len(bounds) != count + 1:
         raise ImageError("the offsets of the stored images end before this row")
+    if bounds != sorted(bounds):
+        raise ImageError("the offsets of the stored images are not in order")
     data = images[bounds[0] : bounds[-1]]
     if zlib.crc32(data) != crc32[row]:
         raise ImageError("the stored images do not match their checksum")
-    starts = (bounds - bounds[0]).tolist()
-    return [data[start:end] for start, end in pairwise(starts)]
+    return [data[start - bounds[0] : end - bounds[0]] for start, end in pairwise(bounds)]

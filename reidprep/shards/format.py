@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from reidprep.alignment.align import Flag
 from reidprep.poses.format import EXCLUDE, PosePlan
 from reidprep.records import Split
-from reidprep.skeleton import PARTS
+from reidprep.skeleton import JOINTS, PARTS
 from reidprep.store.fields import Colour, Count, Id, JointCounts, JointShares, Positive, Score, Share, Size
-from reidprep.store.hdf5 import Schema, hdf5_bytes
+from reidprep.store.hdf5 import Column, Schema, Table, hdf5_bytes
 from reidprep.store.manifest import Format, Manifest, Origin, StoreFile
 from reidprep.text import counted
 
@@ -220,22 +220,23 @@ SHARDS = Format(
 ShardFile = StoreFile[ShardStatistics]
 ShardManifest = Manifest[ShardPlan, ShardSummary, ShardStatistics]
 
-STRINGS = ("paths",)
-# Columns that are not strings: dtype and shape of one row.
-COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-    "pids": (np.int64, ()),
-    "camids": (np.int64, ()),
-    "sequences": (np.int64, ()),
-    "frames": (np.int64, ()),
-    "joints": (np.float32, (18, 3)),
-    "joints_filled": (np.float32, (18, 2)),
-    "filled": (np.bool_, (18,)),
-    "boxes": (np.float32, (1 + len(PARTS), 4)),
-    "residuals": (np.float32, ()),
-    "flags": (np.int32, ()),
+COLUMNS: Table = {
+    "paths": Column(np.str_),
+    "pids": Column(np.int64),
+    "camids": Column(np.int64),
+    "sequences": Column(np.int64),
+    "frames": Column(np.int64),
+    "joints": Column(np.float32, (len(JOINTS), 3)),
+    "joints_filled": Column(np.float32, (len(JOINTS), 2)),
+    "filled": Column(np.bool_, (len(JOINTS),)),
+    "boxes": Column(np.float32, (1 + len(PARTS), 4)),
+    "residuals": Column(np.float32),
+    "flags": Column(np.int32),
+    "image_sizes": Column(np.int32, (2,), optional=True),
+    "offsets": Column(np.uint64, per_sample=False),
+    "crc32": Column(np.uint32),
+    "images": Column(np.uint8, per_sample=False),
 }
-# The same of columns that older shards do not have.
-LATER_COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {"image_sizes": (np.int32, (2,))}
 
 # Where a view's images are among those of a sample.
 POSITIONS: dict[View, range] = {
@@ -266,16 +267,14 @@ def shard_bytes(columns: Mapping[str, NDArray[Any]], samples: Sequence[Sequence[
     """A shard file.
 
     Args:
-        columns: all of `STRINGS` and `COLUMNS`, and those of `LATER_COLUMNS` that are known, n rows each.
+        columns: of `COLUMNS` those that describe samples, n rows each.
         samples: per row the encoded images, in the order of `image_shapes`.
         plan: the parameters that shaped it.
     """
-    arrays: dict[str, Any] = {name: list(columns[name]) for name in STRINGS}
-    known = {name: kind for name, kind in LATER_COLUMNS.items() if name in columns}
-    for name, (dtype, shape) in {**COLUMNS, **known}.items():
-        arrays[name] = np.asarray(columns[name], dtype).reshape(len(samples), *shape)
     lengths = [len(image) for images in samples for image in images]
-    arrays["offsets"] = np.cumsum([0, *lengths]).astype(np.uint64)
-    arrays["crc32"] = np.array([zlib.crc32(b"".join(images)) for images in samples], dtype=np.uint32)
-    arrays["images"] = np.frombuffer(b"".join(image for images in samples for image in images), dtype=np.uint8)
-    return hdf5_bytes(SHARDS.schema, plan, arrays)
+    stored = {
+        "offsets": np.cumsum([0, *lengths]),
+        "crc32": [zlib.crc32(b"".join(images)) for images in samples],
+        "images": np.frombuffer(b"".join(image for images in samples for image in images), dtype=np.uint8),
+    }
+    return hdf5_bytes(SHARDS.schema, plan, COLUMNS, {**columns, **stored})

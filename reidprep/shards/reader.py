@@ -20,10 +20,8 @@ from reidprep.records import SPLITS
 from reidprep.shards.file import OpenShard, open_shard, read_encoded, read_images
 from reidprep.shards.format import (
     COLUMNS,
-    LATER_COLUMNS,
     POSITIONS,
     SHARDS,
-    STRINGS,
     VIEWS,
     Sample,
     ShardFile,
@@ -218,15 +216,9 @@ class ShardSet:
         Raises:
             ReidError: the file is missing or damaged, or has not as many rows as the manifest says.
         """
-        shard = open_shard(self.path / file.name)
+        shard = open_shard(self.path / file.name, file.rows)
         with shard.file:
-            columns = shard.columns
-        if len(columns["paths"]) != file.rows:
-            raise ReidError(
-                f"{self.path / file.name}: holds {len(columns['paths'])} rows, the manifest says {file.rows}; "
-                "run 'reidprep verify'"
-            )
-        return columns
+            return shard.columns
 
     def _locate(self, index: int) -> tuple[OpenShard, int]:
         """The file that holds a sample, and its row there."""
@@ -234,7 +226,7 @@ class ShardSet:
             raise IndexError(f"sample {index} of {len(self)}")
         index = int(index) % len(self)
         number = bisect_right(self._starts, index) - 1
-        return self._shard(self.files[number].name), index - self._starts[number]
+        return self._shard(self.files[number]), index - self._starts[number]
 
     @property
     def pids(self) -> NDArray[np.int64]:
@@ -248,10 +240,10 @@ class ShardSet:
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of docs/shards-format.md over all samples, such as `flags` or `boxes`."""
-        known = (*STRINGS, *COLUMNS, *LATER_COLUMNS)
+        known = [name for name, column in COLUMNS.items() if column.per_sample]
         if name not in known:
             raise ReidError(f"no column {name!r}; there are {', '.join(known)}")
-        shards = [self._shard(file.name).columns for file in self.files]
+        shards = [self._shard(file).columns for file in self.files]
         if not all(name in columns for columns in shards):
             raise ReidError(f"{self.path}: was built before shards had the column {name!r}; build it again")
         columns = [columns[name] for columns in shards]
@@ -262,13 +254,13 @@ class ShardSet:
         while self._opened:
             self._opened.popitem()[1].file.close()
 
-    def _shard(self, name: str) -> OpenShard:
+    def _shard(self, file: ShardFile) -> OpenShard:
         if self._process != os.getpid():
             # Handles inherited through fork belong to the parent, and so may a lock held by its threads.
             self._opened, self._lock, self._process = OrderedDict(), Lock(), os.getpid()
         with self._lock:
-            shard = self._opened.pop(name, None) or open_shard(self.path / name)
-            self._opened[name] = shard
+            shard = self._opened.pop(file.name, None) or open_shard(self.path / file.name, file.rows)
+            self._opened[file.name] = shard
             while len(self._opened) > MAX_OPEN_FILES:
                 # Not closed by force, as another thread may be reading: h5py closes what nobody holds.
                 self._opened.popitem(last=False)

@@ -33,13 +33,19 @@ def test_encoded_images_of_damaged_rows(copied: Path) -> None:
     name = ShardSet.open(copied).files[0].name
     with h5py.File(copied / name, "r+") as file:
         file["images"][5] ^= 255
-        del file["crc32"]
-        file["crc32"] = np.zeros(1, np.uint32)
+        file["offsets"][8] = 2**63
+        offsets = file["offsets"][:-3]
+        del file["offsets"]
+        file["offsets"] = offsets
     shards = ShardSet.open(copied)
     with pytest.raises(ReidError, match=r"row 0: .* checksum; run 'reidprep verify'"):
         shards.encoded(0)
-    with pytest.raises(ReidError, match="row 1: the offsets of the stored images end before this row"):
+    with pytest.raises(ReidError, match="row 1: the offsets of the stored images are not in order"):
         shards.encoded(1)
+    assert shards.encoded(2)
+    last = shards.files[0].rows - 1
+    with pytest.raises(ReidError, match=f"row {last}: the offsets of the stored images end before this row"):
+        shards.encoded(last)
     with pytest.raises(IndexError):
         shards.encoded(len(shards))
 
@@ -82,11 +88,19 @@ def test_older_shards_have_no_image_sizes(copied: Path) -> None:
         shards.column("image_sizes")
 
 
-def test_damaged_columns_do_not_hide_the_images(copied: Path) -> None:
+def test_a_file_with_a_wrong_column_is_refused_before_an_image_is_read(copied: Path) -> None:
     shards = ShardSet.open(copied)
     with h5py.File(copied / shards.files[0].name, "r+") as content:
         del content["boxes"]
         content["boxes"] = np.zeros(3)
-    assert shards.encoded(0)
-    with pytest.raises(ReidError, match=r"damaged shard .*boxes.*; run 'reidprep verify'"):
+    with pytest.raises(ReidError, match=r"column boxes is float64\(3,\), expected .*; run 'reidprep verify'"):
+        shards.encoded(0)
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../a.jpg", "a/../../b.jpg"])
+def test_a_path_that_leads_out_of_the_dataset_is_refused(copied: Path, path: str) -> None:
+    shards = ShardSet.open(copied)
+    with h5py.File(copied / shards.files[0].name, "r+") as content:
+        content["paths"][1] = path
+    with pytest.raises(ReidError, match=rf"{shards.files[0].name}: row 1: '{path}': the path "):
         shards.row(0)
