@@ -22,8 +22,8 @@ from reidtrain.recipes.schema import BatchShape, Execution, Input, Recipe, Stage
 from reidtrain.training.module import StageModule
 
 STEPS = 200
-BATCH = 16
-SIZES = Input(whole_size=(48, 24), part_size=(16, 24), image_size=(48, 24))
+BATCH = 8
+SIZES = Input(whole_size=(32, 16), part_size=(16, 16), image_size=(32, 16))
 RECIPES = {load_recipe(name): name for name in recipe_names()}
 """Some datasets share one."""
 
@@ -43,15 +43,17 @@ def reduced(recipe: Recipe, images: int) -> Recipe:
     """The recipe for small images, small batches and `STEPS` steps over all stages; of a schedule all is kept."""
 
     def stage(full: Stage) -> Stage:
-        batch = BatchShape(size=BATCH) if full.batch.size else BatchShape(identities=BATCH // 4, images=4)
+        batch = BatchShape(size=BATCH) if full.batch.size else BatchShape(identities=BATCH // 2, images=2)
         epochs = -(-STEPS // len(recipe.stages) // (images // BATCH))
         warmup = full.schedule.warmup * epochs / full.epochs
         return replace(full, batch=batch, epochs=epochs, schedule=replace(full.schedule, warmup=warmup))
 
+    small = getattr(recipe.model, "small_images", False)
     return replace(
         recipe,
         stages=tuple(map(stage, recipe.stages)),
-        input=replace(SIZES, divisor=recipe.input.divisor),
+        # Networks for small images do not reduce them at first, and cost four times as much.
+        input=replace(SIZES, divisor=recipe.input.divisor, image_size=(16, 16) if small else SIZES.image_size),
         identities=None,
         validation=Validation(every=0),
         execution=Execution(),
