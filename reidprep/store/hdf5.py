@@ -172,7 +172,8 @@ def _row_counts(found: Mapping[str, h5d.DatasetID], table: Table) -> set[int]:
             if column.optional:
                 continue
             raise ValueError(f"there is no column {name}")
-        dtype, shape = found[name].dtype, found[name].shape or ()
+        dtype = found[name].dtype
+        shape: tuple[int, ...] = found[name].shape or ()
         text = h5py.check_string_dtype(dtype)
         is_text = text is not None and text.encoding == "utf-8" and text.length is not None
         if not (is_text if column.dtype is np.str_ else dtype == column.dtype) or shape[:1] + column.row != shape:
