@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal, NamedTuple
 
 from reidprep.skeleton import PARTS
@@ -59,6 +60,7 @@ BOX_COLOURS: tuple[Colour, ...] = (
 )
 
 
+@cache
 def css(colour: Colour) -> str:
     """The colour as #rrggbb."""
     return "#{:02x}{:02x}{:02x}".format(*colour)

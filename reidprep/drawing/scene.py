@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,8 +30,7 @@ Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
 
-@dataclass(frozen=True)
-class Joint:
+class Joint(NamedTuple):
     """A joint: its place, what it is, and the score it was measured with, nan if there is none."""
 
     name: str
@@ -45,8 +45,7 @@ class Joint:
         return f"{self.name}: {filled if self.state == 'filled' else self.state}, {score}"
 
 
-@dataclass(frozen=True)
-class Limb:
+class Limb(NamedTuple):
     """A line between two joints, on a side of `LIMB_COLOURS`; `sure` if neither end is an estimate."""
 
     start: tuple[float, float]
@@ -55,8 +54,7 @@ class Limb:
     sure: bool
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A box, and the height at which its name stands in the gutter."""
 
     name: str
@@ -133,9 +131,9 @@ def compose(
     with np.errstate(invalid="ignore", over="ignore"):
         points = place(points)
         near = np.flatnonzero((np.abs(points - size / 2) <= _NEAR * size).all(axis=1)).tolist()
-    states: list[State] = ["filled" if each else "measured" for each in np.broadcast_to(filled, len(JOINTS))]
-    measured = np.broadcast_to(scores, len(JOINTS)).tolist()
-    placed = {i: Joint(JOINTS[i], float(points[i, 0]), float(points[i, 1]), states[i], measured[i]) for i in near}
+    marked, measured = (np.broadcast_to(values, len(JOINTS)).tolist() for values in (filled, scores))
+    places = points.tolist()
+    placed = {i: Joint(JOINTS[i], *places[i], "filled" if marked[i] else "measured", measured[i]) for i in near}
     weight = (height / HEIGHT) ** (1 / 3)
     return Scene(
         width=float(size[0]),
@@ -143,9 +141,9 @@ def compose(
         gutter=gutter,
         weight=weight,
         frame=_rectangle(place(np.reshape(frame, (2, 2)))),
-        limbs=tuple(_limb(placed[a], placed[b]) for a, b in LIMBS if a in placed and b in placed),
+        limbs=tuple(_limb(placed[a], placed[b], side) for a, b, side in _SIDES if a in placed and b in placed),
         joints=tuple(placed.values()),
-        boxes=_boxes(place(corners), weight, height),
+        boxes=_boxes(place(corners), weight, height if gutter else None),
     )
 
 
@@ -194,29 +192,35 @@ def _rectangle(corners: NDArray[np.float64]) -> Rectangle:
     return x0, y0, x1, y1
 
 
-def _limb(a: Joint, b: Joint) -> Limb:
-    sides = {a.name[:2], b.name[:2]}
-    side = "left" if "l_" in sides else "right" if "r_" in sides else "centre"
+def _side(*ends: int) -> str:
+    sides = {JOINTS[end][:2] for end in ends}
+    return "left" if "l_" in sides else "right" if "r_" in sides else "centre"
+
+
+_SIDES = [(a, b, _side(a, b)) for a, b in LIMBS]
+
+
+def _limb(a: Joint, b: Joint, side: str) -> Limb:
     return Limb((a.x, a.y), (b.x, b.y), side, sure="filled" not in (a.state, b.state))
 
 
-def _boxes(corners: NDArray[np.float64], weight: float, height: float) -> tuple[Box, ...]:
+def _boxes(corners: NDArray[np.float64], weight: float, height: float | None) -> tuple[Box, ...]:
     """Boxes of a body a little inside of one another, with names that do not overlap.
 
     Args:
         corners: (n, 2, 2) in pixels of the drawing.
         weight: what lines are enlarged by.
-        height: of the drawing.
+        height: of the drawing, None where names are not written.
     """
+    body = len(corners) == len(BOX_NAMES)
+    names: Sequence[str] = BOX_NAMES if body else [f"box {i}" for i in range(1, len(corners) + 1)]
     wanted = corners[:, :, 1].mean(axis=1)
-    names: Sequence[str] = [f"box {i}" for i in range(1, len(corners) + 1)]
-    if len(corners) == len(BOX_NAMES):
-        names = BOX_NAMES
+    if body:
         wanted[0] = corners[0, 0, 1] + LABEL_SPACING / 2
-    labels = spread(wanted, LABEL_SPACING, height).tolist()
+    labels = wanted if height is None else spread(wanted, LABEL_SPACING, height)
     boxes = []
-    for i, (name, label_y) in enumerate(zip(names, labels, strict=True)):
-        x0, y0, x1, y1 = _rectangle(corners[i])
-        inset = min(_INSETS.get(name, 0) * weight, (x1 - x0) / 4)
-        boxes.append(Box(name, (x0 + inset, y0, x1 - inset, y1), BOX_COLOURS[i % len(BOX_COLOURS)], label_y))
+    for i, (x0, y0, x1, y1) in enumerate(corners.reshape(-1, 4).tolist()):
+        inset = min(_INSETS.get(names[i], 0) * weight, (x1 - x0) / 4)
+        rectangle = x0 + inset, y0, x1 - inset, y1
+        boxes.append(Box(names[i], rectangle, BOX_COLOURS[i % len(BOX_COLOURS)], float(labels[i])))
     return tuple(boxes)

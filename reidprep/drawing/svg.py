@@ -11,7 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from reidprep.drawing.palette import FRAME, HALO, LIMB_COLOURS, MARKS, Circle, css
-from reidprep.drawing.scene import HEIGHT, Joint, Rectangle, Scene
+from reidprep.drawing.scene import HEIGHT, Rectangle, Scene
 from reidprep.images import encode_jpeg
 
 JPEG_QUALITY = 90
@@ -96,23 +96,23 @@ def _skeleton(scene: Scene) -> str:
 
 def _joints(scene: Scene, filled: str) -> str:
     groups = []
-    for state in MARKS:
-        drawn = [_mark(joint, scene.weight, filled) for joint in scene.joints if joint.state == state]
-        groups.append(f'<g class="layer-{state}">{"".join(drawn)}</g>' if drawn else "")
+    for state, circles in MARKS.items():
+        marks = [_looks(circle, scene.weight) for circle in circles]
+        drawn = []
+        for joint in scene.joints:
+            if joint.state == state:
+                at = f'<circle cx="{joint.x:.1f}" cy="{joint.y:.1f}"'
+                mark = "".join(f"{at} {looks}/>" for looks in marks)
+                drawn.append(f"<g><title>{escape(joint.text(filled))}</title>{mark}</g>" if filled else mark)
+        if drawn:
+            groups.append(f'<g class="layer-{state}">{"".join(drawn)}</g>')
     return "".join(groups)
 
 
-def _mark(joint: Joint, weight: float, filled: str) -> str:
-    circles = "".join(_circle(joint, circle, weight) for circle in MARKS[joint.state])
-    return f"<g><title>{escape(joint.text(filled))}</title>{circles}</g>" if filled else circles
-
-
-def _circle(joint: Joint, circle: Circle, weight: float) -> str:
-    at = f'<circle cx="{joint.x:.1f}" cy="{joint.y:.1f}" r="{circle.radius * weight:.3g}"'
+def _looks(circle: Circle, weight: float) -> str:
+    radius = f'r="{circle.radius * weight:.3g}"'
     if not circle.width:
-        return f'{at} fill="{css(circle.colour)}"/>'
+        return f'{radius} fill="{css(circle.colour)}"'
     # The inside of a ring takes the pointer too.
-    return (
-        f'{at} fill="{css(HALO)}" fill-opacity="0" stroke="{css(circle.colour)}" '
-        f'stroke-width="{circle.width * weight:.3g}"/>'
-    )
+    line = f'stroke="{css(circle.colour)}" stroke-width="{circle.width * weight:.3g}"'
+    return f'{radius} fill="{css(HALO)}" fill-opacity="0" {line}'
