@@ -63,7 +63,7 @@ LAYERS = {
     """,
     "reid_cli": """
         reidprep reidtrain
-        computing
+        computing pictures
         common
     """,
 }

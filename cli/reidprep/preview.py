@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from reidprep.records import SPLITS
+from reidprep.text import counted
 
-from ..common import json_option, print_json, progress
+from ..common import json_option, progress
+from ..pictures import per_sheet_option, print_album
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -33,7 +35,7 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     type=click.Path(exists=True, path_type=Path),
     help="Where the source images are now.  [default: where they were]",
 )
-@click.option("--per-sheet", type=click.IntRange(1, 50), default=8, help="Samples on one PNG sheet.")
+@per_sheet_option(8, "Samples")
 @json_option
 def preview(shards: Path, out: Path, source: Path | None, per_sheet: int, as_json: bool, **choice: Any) -> None:
     """Draw samples of SHARDS with joints, boxes and crops, as PNG sheets and one HTML page, in the folder OUT.
@@ -50,18 +52,8 @@ def preview(shards: Path, out: Path, source: Path | None, per_sheet: int, as_jso
     selection = Selection(**choice)
     with progress("preview", "samples") as report:
         summary = write_preview(shards, out, selection, source=source, per_sheet=per_sheet, progress=report)
-    if as_json:
-        print_json(
-            {
-                "page": str(summary.page),
-                "sheets": [str(sheet) for sheet in summary.sheets],
-                "shown": summary.shown,
-                "matched": summary.matched,
-                "total": summary.total,
-                "missing_sources": summary.missing,
-            }
-        )
-        return
-    click.echo(f"{summary.shown} of {summary.matched} samples on {len(summary.sheets)} sheets; open {summary.page}")
-    if summary.missing:
-        click.echo(f"{summary.missing} source images could not be read; their crops are shown", err=True)
+    more = {"matched": summary.matched, "total": summary.total, "missing_sources": summary.missing}
+    print_album(summary, f"{summary.shown:,} of {counted(summary.matched, 'sample', 'samples')}", as_json, **more)
+    if summary.missing and not as_json:
+        images = counted(summary.missing, "source image", "source images")
+        click.echo(f"{images} could not be read; crops are shown instead", err=True)

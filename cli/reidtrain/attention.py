@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reidprep.records import SPLITS
+from reidprep.text import counted
 
 from ..common import device_option, json_option, progress
-from .pictures import per_sheet_option, print_pictures
+from ..pictures import per_sheet_option, print_album
 
 if TYPE_CHECKING:
     from reidprep.records import Split
@@ -56,7 +57,7 @@ def attention(
     paths = [checkpoint] if against is None else [checkpoint, against]
     viewed = load_viewed(paths, shards, Computing(device))
     with progress("draw", "samples") as report:
-        pictures = write_attention(
+        album = write_attention(
             viewed, shards, out, split=split, count=samples, seed=seed, per_sheet=per_sheet, progress=report
         )
-    print_pictures(pictures, "samples", as_json)
+    print_album(album, counted(album.shown, "sample", "samples"), as_json)

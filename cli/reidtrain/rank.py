@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reidprep.text import counted
+
 from ..common import device_option, json_option, progress
 from ..computing import batch_size_option, decoders_option
-from .pictures import per_sheet_option, print_pictures
+from ..pictures import per_sheet_option, print_album
 from .scoring import metric_option
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def rank(
     with progress("features") as report:
         features = compared_features(sources, Computing(device, workers, batch_size), report)
     with progress("draw", "queries") as report:
-        pictures = write_ranked_lists(
+        album = write_ranked_lists(
             features,
             shards,
             out,
@@ -91,4 +93,4 @@ def rank(
             per_sheet=per_sheet,
             progress=report,
         )
-    print_pictures(pictures, "queries", as_json)
+    print_album(album, counted(album.shown, "query", "queries"), as_json)

@@ -11,7 +11,7 @@ import numpy as np
 from reidprep.alignment.doubt import doubt
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.registry import open_images
-from reidprep.drawing.album import Look, write_album
+from reidprep.drawing.album import Album, Look, write_album
 from reidprep.errors import ReidError
 from reidprep.preview.selection import Selection, choose, matching
 from reidprep.preview.sheet import draw_card, marks
@@ -26,21 +26,15 @@ PER_SHEET = 8
 
 
 @dataclass(frozen=True)
-class PreviewSummary:
-    """What was written.
+class PreviewSummary(Album):
+    """What was written, and what there was to choose from.
 
     Attributes:
-        page: the page to open.
-        sheets: the contact sheets, in order.
-        shown: samples shown.
         matched: samples that split and ids leave to choose from.
         total: samples in the shards.
         missing: samples shown without their source image, because it cannot be read.
     """
 
-    page: Path
-    sheets: tuple[Path, ...]
-    shown: int
     matched: int
     total: int
     missing: int
@@ -99,7 +93,7 @@ def write_preview(
         per_sheet=per_sheet,
         progress=progress,
     )
-    return PreviewSummary(album.page, album.sheets, len(chosen), len(candidates), len(shards), missing)
+    return PreviewSummary(album.page, album.sheets, album.shown, len(candidates), len(shards), missing)
 
 
 def _about(shards: ShardSet) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_attention_of_two_models(make_run: MakeRun, drawn_shards: Path, tmp_path
         *("--samples", 2, "--split", "train", "--seed", 0, "--device", "cpu"),
     )
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"2 samples on 1 sheets; open {tmp_path / 'out' / 'index.html'}\n"
+    assert result.stdout == f"2 samples on 1 sheet; open {tmp_path / 'out' / 'index.html'}\n"
     text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert all(text.count(f"<b>block {number}</b>") == 4 for number in (2, 3, 4)) and str(other) in text
 
