@@ -98,7 +98,7 @@ def write_attention(
         lambda rows: attention_cards(viewed, shards, chosen[rows.start : rows.stop].tolist()),
         title=f"{shards.plan.poses.dataset.name}: attention maps",
         what=f"{count:,} of {len(shards):,} {split} samples, {how}",
-        about={"ramp": heat_colours()[::15].tolist()},
+        about={"ramp": [tuple(colour) for colour in heat_colours()[::15].tolist()]},
         per_sheet=per_sheet,
         progress=progress,
     )
