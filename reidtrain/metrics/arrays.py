@@ -1,19 +1,19 @@
 """Where arrays are computed with: NumPy, or PyTorch on the device the arrays are on.
 
-Everything of size queries x gallery goes through the functions of `Operations`, which the modules `numpy_arrays` and
-`torch_arrays` have. All else is small, and NumPy's.
+Everything of size queries x gallery goes through `Operations`. All else is small, and NumPy's.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
+from reidtrain.metrics.counting import count_at_most, require_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     Numbers = ArrayLike | Tensor
 
 
+_CACHE_BYTES = 1 << 19
+"""A part of what a core has to itself."""
+
+
 class Operations(Protocol):
-    """What is computed where the arrays are. `Any` is an array of the module's kind."""
+    """What is computed where the arrays are. `Any` is an array of that place's kind."""
 
     def is_real(self, array: Any) -> bool:
         """Whether it holds real numbers, which truth values are not."""
@@ -39,7 +43,7 @@ class Operations(Protocol):
     def host(self, array: Any) -> NDArray[Any]:
         """An array brought to this machine."""
 
-    def join(self, parts: list[Any], axis: int) -> Any:
+    def join(self, parts: Sequence[Any], axis: int) -> Any:
         """Arrays one after the other."""
 
     def take(self, array: Any, rows: NDArray[np.int64]) -> Any:
@@ -82,6 +86,76 @@ class Operations(Protocol):
         """(rows, count) smallest entries of each row, ascending, and their columns; the lower one first if equal."""
 
 
+class _NumPy:
+    def is_real(self, array: NDArray[Any]) -> bool:
+        return array.dtype.kind in "fiu"
+
+    def is_double(self, array: NDArray[Any]) -> bool:
+        return array.dtype == np.float64
+
+    def cast(self, array: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+        return array.astype(like.dtype, copy=False)
+
+    def place(self, array: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+        return array
+
+    def host(self, array: Any) -> NDArray[Any]:
+        return np.asarray(array)
+
+    def join(self, parts: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:
+        return np.concatenate(parts, axis=axis)
+
+    def take(self, array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        taken: NDArray[Any] = array[rows]
+        return taken
+
+    def row_products(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+        products: NDArray[Any] = np.einsum("ij,ij->i", first, second)
+        return products
+
+    def row_slices(self, block: NDArray[Any]) -> list[slice]:
+        rows = max(1, _CACHE_BYTES // max(1, block.shape[1] * block.itemsize))
+        return [slice(first, first + rows) for first in range(0, len(block), rows)]
+
+    def at_least_zero(self, block: NDArray[Any]) -> None:
+        np.maximum(block, 0, out=block)
+
+    def pick(self, block: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Any]:
+        picked: NDArray[Any] = block[rows, columns]
+        return picked
+
+    def columns(self, block: NDArray[Any], columns: NDArray[np.int64]) -> NDArray[Any]:
+        some: NDArray[Any] = block[:, columns]
+        return some
+
+    def largest(self, block: NDArray[Any]) -> NDArray[Any]:
+        values: NDArray[Any] = block.max(axis=1)
+        return values
+
+    def set_diagonal(self, block: NDArray[Any], first: int, value: float) -> None:
+        rows = np.arange(len(block))
+        block[rows, first + rows] = value
+
+    def smallest(self, block: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        values = np.empty((len(block), count), dtype=block.dtype)
+        indices = np.empty((len(block), count), dtype=np.int64)
+        for row, line in enumerate(block):
+            limit = np.partition(line, count - 1)[count - 1]
+            within = np.flatnonzero(line <= limit)
+            indices[row] = within[np.argsort(line[within], kind="stable")][:count]
+            values[row] = line[indices[row]]
+        return values, indices
+
+    def count_at_most(self, block: NDArray[Any], rows: NDArray[np.int64], limits: NDArray[Any]) -> NDArray[np.int64]:
+        return count_at_most(block, rows, limits)
+
+    def require_finite(self, block: NDArray[Any]) -> None:
+        require_finite(block)
+
+
+NUMPY: Operations = _NumPy()
+
+
 def is_tensor(array: Any) -> bool:
     """Whether it is a PyTorch tensor, told without importing PyTorch."""
     torch = sys.modules.get("torch")
@@ -91,12 +165,10 @@ def is_tensor(array: Any) -> bool:
 def operations(array: Any) -> Operations:
     """The operations for an array, which is a tensor or NumPy's."""
     if is_tensor(array):
-        from reidtrain.metrics import torch_arrays
+        from reidtrain.metrics.torch_arrays import TORCH
 
-        return torch_arrays
-    from reidtrain.metrics import numpy_arrays
-
-    return numpy_arrays
+        return TORCH
+    return NUMPY
 
 
 def as_arrays(**named: Any) -> tuple[Any, ...]:

@@ -45,15 +45,15 @@ class GivenDistances:
 
     @property
     def ops(self) -> Operations:
-        """See `Distances`."""
+        """What computes where the matrix is."""
         return operations(self.matrix)
 
     def tile(self) -> tuple[int, int]:
-        """See `Distances`."""
+        """The whole matrix."""
         return self.matrix.shape[0], self.matrix.shape[1]
 
     def block(self, start: int, stop: int, columns: slice = slice(None)) -> Any:
-        """See `Distances`."""
+        """(stop - start, columns) distances of queries `start:stop`, as they were given."""
         return self.matrix[start:stop, columns]
 
 
@@ -110,7 +110,7 @@ class FeatureDistances:
 
     @property
     def ops(self) -> Operations:
-        """See `Distances`."""
+        """What computes where the features are."""
         return operations(self.query)
 
     def tile(self) -> tuple[int, int]:
@@ -127,7 +127,7 @@ class FeatureDistances:
         return max(1, BLOCK_BYTES // (len(self.gallery) * int(self.gallery_squares.itemsize)))
 
     def block(self, start: int, stop: int, columns: slice = slice(None)) -> Any:
-        """See `Distances`."""
+        """(stop - start, columns) distances of queries `start:stop`, euclidean ones squared."""
         ops, squares = self.ops, self.gallery_squares[columns]
         query, gallery = ops.cast(self.query[start:stop], squares), self.gallery[columns]
         if self.metric == "euclidean":

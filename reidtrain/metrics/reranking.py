@@ -20,8 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidtrain.metrics import numpy_arrays
-from reidtrain.metrics.arrays import Operations
+from reidtrain.metrics.arrays import NUMPY, Operations
 from reidtrain.metrics.distances import FeatureDistances, Metric
 
 
@@ -115,11 +114,11 @@ class KReciprocal:
 
     @property
     def ops(self) -> Operations:
-        """See `Distances`: what is sparse is joined in here, so blocks are NumPy's."""
-        return numpy_arrays
+        """NumPy's: what is sparse is joined in here."""
+        return NUMPY
 
     def tile(self) -> tuple[int, int]:
-        """See `Distances`."""
+        """Whole rows."""
         return self.features.rows_per_block(), len(self.features.gallery)
 
     def block(self, start: int, stop: int, columns: slice = slice(None)) -> NDArray[Any]:

@@ -21,8 +21,8 @@ from reidprep.shards.reader import ShardSet
 from reidtrain.evaluation.scoring import Scoring, score
 from reidtrain.features.files import EMBEDDING, Features
 from reidtrain.metrics.distances import Metric
-from reidtrain.plots.ranked_cards import Hit, QueryCard, Ranking, query_card
-from reidtrain.plots.ranked_lists import choose_queries, rank_lists
+from reidtrain.metrics.ranked_lists import rank_lists
+from reidtrain.plots.ranked_cards import Hit, QueryCard, Ranking, choose_queries, query_card
 
 QUERIES = 24
 PER_SHEET = 6

@@ -1,4 +1,4 @@
-"""What is shown of one query: its image, and its ranked list by each of the compared models."""
+"""What is shown: which queries, and of each its image and its ranked list by each of the compared models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
+from reidtrain.metrics.ranked_lists import NOBODY, RankedLists
 from reidtrain.metrics.scores import RankingMetrics
-from reidtrain.plots.ranked_lists import NOBODY, RankedLists
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,42 @@ class QueryCard:
 
     query: Shot
     rows: tuple[ListRow, ...]
+
+
+def choose_queries(
+    average_precision: NDArray[np.float64],
+    count: int,
+    *,
+    worst: bool = False,
+    generator: np.random.Generator | None = None,
+) -> NDArray[np.int64]:
+    """Which queries to show, and in which order.
+
+    Args:
+        average_precision: (n,) of each query, nan where it has no match; as `RankingMetrics` has it.
+        count: at most so many.
+        worst: those with the lowest average precision, lowest first, of those that have a match.
+        generator: draws the queries at random, shown in their own order. Without it, and without `worst`, they
+            are spread evenly.
+
+    Returns:
+        (at most `count`,) int64 positions.
+
+    Raises:
+        ReidError: no query asked for, or both worst and random.
+    """
+    if count < 1:
+        raise ReidError(f"{count} queries; show 1 or more")
+    if worst and generator is not None:
+        raise ReidError("choose the worst queries or random ones, not both")
+    total = len(average_precision)
+    if worst:
+        order = np.argsort(average_precision, kind="stable")  # nan comes last
+        return order[: min(count, int(np.count_nonzero(~np.isnan(average_precision))))]
+    count = min(count, total)
+    if generator is not None:
+        return np.sort(generator.choice(total, size=count, replace=False))
+    return np.arange(count) * total // count
 
 
 def query_card(rankings: Sequence[Ranking], row: int, queries: ShardSet, gallery: ShardSet) -> QueryCard:

@@ -11,7 +11,8 @@ from reidtrain.metrics.ranking import evaluate_features, evaluate_ranking, score
 from reidtrain.metrics.reranking import KReciprocal, Reranking
 
 torch = pytest.importorskip("torch")
-from reidtrain.metrics import arrays, numpy_arrays, torch_arrays
+from reidtrain.metrics.arrays import NUMPY, as_arrays
+from reidtrain.metrics.torch_arrays import TORCH
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
 
@@ -90,18 +91,14 @@ def test_operations_agree_on_ties(seed, values, dtype):
     block = rng.integers(0, values, (4, 30)).astype(dtype)
     tensor = torch.from_numpy(block.copy())
     for count in (1, 7, 30):
-        for found, expected in zip(
-            torch_arrays.smallest(tensor, count), numpy_arrays.smallest(block, count), strict=True
-        ):
+        for found, expected in zip(TORCH.smallest(tensor, count), NUMPY.smallest(block, count), strict=True):
             np.testing.assert_array_equal(found, expected)
     rows = np.sort(rng.integers(0, 4, 9))
     limits = block[rows, rng.integers(0, 30, 9)]
-    np.testing.assert_array_equal(
-        torch_arrays.count_at_most(tensor, rows, limits), numpy_arrays.count_at_most(block, rows, limits)
-    )
-    np.testing.assert_array_equal(torch_arrays.largest(tensor), numpy_arrays.largest(block))
-    torch_arrays.set_diagonal(tensor, 5, -1)
-    numpy_arrays.set_diagonal(block, 5, -1)
+    np.testing.assert_array_equal(TORCH.count_at_most(tensor, rows, limits), NUMPY.count_at_most(block, rows, limits))
+    np.testing.assert_array_equal(TORCH.largest(tensor), NUMPY.largest(block))
+    TORCH.set_diagonal(tensor, 5, -1)
+    NUMPY.set_diagonal(block, 5, -1)
     np.testing.assert_array_equal(tensor.numpy(), block)
 
 
@@ -113,7 +110,7 @@ def test_distances_must_be_finite(value):
     with pytest.raises(ReidError, match=f"query 1 and gallery image 2 is {value}"):
         evaluate_ranking(matrix, [1, 2, 3], [1, 2, 3, 3], [0, 0, 0], [1, 1, 1, 1])
     with pytest.raises(ReidError, match=f"query 1 and gallery image 2 is {value}"):
-        torch_arrays.require_finite(matrix)
+        TORCH.require_finite(matrix)
     with pytest.raises(ReidError, match=f"query 1 and gallery image 2 is {value}"):
         score_distances(GivenDistances(matrix.numpy()), labels, "step", (1,), "cuhk03-classic")
 
@@ -127,4 +124,4 @@ def test_bfloat16_and_gradients(people):
 
 def test_arrays_of_two_devices():
     with pytest.raises(ReidError, match="query_features on meta, gallery_features on cpu: move all"):
-        arrays.as_arrays(query_features=torch.zeros(2, 2, device="meta"), gallery_features=np.zeros((2, 2)))
+        as_arrays(query_features=torch.zeros(2, 2, device="meta"), gallery_features=np.zeros((2, 2)))

@@ -13,10 +13,10 @@ import pytest
 from reidprep.drawing.pages import templates
 from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
+from reidtrain.metrics.ranked_lists import NOBODY, RankedLists
 from reidtrain.metrics.scores import RankingMetrics
 from reidtrain.plots.ranked import BADGE, RIGHT, WRONG, badge, draw_card, write_ranked_lists
 from reidtrain.plots.ranked_cards import Hit, ListRow, QueryCard, Ranking, Shot, query_card
-from reidtrain.plots.ranked_lists import NOBODY, RankedLists
 
 ReadPage = Callable[[Path], Any]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,12 +70,11 @@ def rank_lists(
     total, size = len(everything.query), len(everything.gallery)
     labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, total, size)
     chosen = _positions(queries, total)
-    some = FeatureDistances(
-        everything.query[chosen],
-        everything.gallery,
-        metric,
-        everything.query_squares[chosen],
-        everything.gallery_squares,
+    ops = everything.ops
+    some = replace(
+        everything,
+        query=ops.take(everything.query, chosen),
+        query_squares=ops.take(everything.query_squares, chosen),
     )
     lists = RankedLists(
         chosen,
@@ -86,53 +84,19 @@ def rank_lists(
     )
     rows = some.rows_per_block()
     for start in range(0, len(chosen), rows):
-        for row, distances in enumerate(some.block(start, min(start + rows, len(chosen))), start=start):
-            pid, camid = labels.query_pids[chosen[row]], labels.query_camids[chosen[row]]
-            same = (labels.gallery_pids == pid) & (pid != JUNK)
-            counted = np.flatnonzero((labels.gallery_pids != JUNK) & ~(same & (labels.gallery_camids == camid)))
-            first = _first(distances, same, counted, top)
-            lists.gallery[row, : len(first)] = first
-            lists.distances[row, : len(first)] = distances[first]
-            lists.right[row, : len(first)] = same[first]
+        block = some.block(start, min(start + rows, len(chosen)))
+        for row in range(start, start + len(block)):
+            counted, right = _counted(labels, int(chosen[row]))
+            if not len(counted):
+                continue
+            line = ops.columns(block[row - start : row - start + 1], counted)
+            distances, nearest = (found[0] for found in ops.smallest(line, min(top, len(counted))))
+            lists.gallery[row, : len(nearest)] = counted[nearest]
+            lists.distances[row, : len(nearest)] = distances
+            lists.right[row, : len(nearest)] = right[nearest]
     if metric == "euclidean":
         np.sqrt(lists.distances, out=lists.distances)
     return lists
-
-
-def choose_queries(
-    average_precision: NDArray[np.float64],
-    count: int,
-    *,
-    worst: bool = False,
-    generator: np.random.Generator | None = None,
-) -> NDArray[np.int64]:
-    """Which queries to show, and in which order.
-
-    Args:
-        average_precision: (n,) of each query, nan where it has no match; as `RankingMetrics` has it.
-        count: at most so many.
-        worst: those with the lowest average precision, lowest first, of those that have a match.
-        generator: draws the queries at random, shown in their own order. Without it, and without `worst`, they
-            are spread evenly.
-
-    Returns:
-        (at most `count`,) int64 positions.
-
-    Raises:
-        ReidError: no query asked for, or both worst and random.
-    """
-    if count < 1:
-        raise ReidError(f"{count} queries; show 1 or more")
-    if worst and generator is not None:
-        raise ReidError("choose the worst queries or random ones, not both")
-    total = len(average_precision)
-    if worst:
-        order = np.argsort(average_precision, kind="stable")  # nan comes last
-        return order[: min(count, int(np.count_nonzero(~np.isnan(average_precision))))]
-    count = min(count, total)
-    if generator is not None:
-        return np.sort(generator.choice(total, size=count, replace=False))
-    return np.arange(count) * total // count
 
 
 def _positions(queries: ArrayLike, total: int) -> NDArray[np.int64]:
@@ -145,9 +109,10 @@ def _positions(queries: ArrayLike, total: int) -> NDArray[np.int64]:
     return positions.astype(np.int64)
 
 
-def _first(distances: NDArray[Any], same: NDArray[np.bool_], counted: NDArray[np.int64], top: int) -> NDArray[np.int64]:
-    """The nearest of the `counted` gallery positions, without sorting them all."""
-    if len(counted) > top:
-        furthest = np.partition(distances[counted], top - 1)[top - 1]
-        counted = counted[distances[counted] <= furthest]
-    return counted[np.lexsort((counted, same[counted], distances[counted]))][:top]
+def _counted(labels: Labels, query: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Gallery positions that count for a query, in the order of equal distances, and whether they are right."""
+    pid = labels.query_pids[query]
+    same = (labels.gallery_pids == pid) & (pid != JUNK)
+    wrong = np.flatnonzero(~same & (labels.gallery_pids != JUNK))
+    right = np.flatnonzero(same & (labels.gallery_camids != labels.query_camids[query]))
+    return np.concatenate([wrong, right]), np.arange(len(wrong) + len(right)) >= len(wrong)

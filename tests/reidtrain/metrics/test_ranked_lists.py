@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from reidprep.errors import ReidError
 from reidtrain.metrics.distances import Metric
+from reidtrain.metrics.ranked_lists import NOBODY, rank_lists
 from reidtrain.metrics.ranking import evaluate_features
-from reidtrain.plots.ranked_lists import NOBODY, choose_queries, rank_lists
 
 
 def problem(seed: int, queries: int = 7, gallery: int = 40) -> dict[str, np.ndarray]:
@@ -110,29 +110,16 @@ def test_wrong_use(change: dict, message: str) -> None:
         rank_lists(**{**problem(0), "queries": [0], "top": 3, **change})
 
 
-PRECISION = np.array([0.5, np.nan, 0.1, 0.9, 0.1, 1.0])
+def test_a_gallery_of_which_nothing_counts() -> None:
+    """Junk, and the query's person at the query's camera."""
+    data = problem(0, queries=1, gallery=2)
+    data |= {"query_pids": [3], "gallery_pids": [-1, 3], "query_camids": [1], "gallery_camids": [2, 1]}
+    assert rank_lists(**data, queries=[0], top=2).gallery.tolist() == [[NOBODY, NOBODY]]
 
 
-def test_the_worst_queries_come_first_and_have_a_match() -> None:
-    assert choose_queries(PRECISION, 3, worst=True).tolist() == [2, 4, 0]
-    assert choose_queries(PRECISION, 99, worst=True).tolist() == [2, 4, 0, 3, 5]
-
-
-def test_queries_spread_evenly() -> None:
-    assert choose_queries(PRECISION, 3).tolist() == [0, 2, 4]
-    assert choose_queries(PRECISION, 99).tolist() == [0, 1, 2, 3, 4, 5]
-
-
-def test_random_queries_depend_on_the_generator_alone() -> None:
-    precision = np.zeros(1000)
-    one, same, other = (choose_queries(precision, 20, generator=np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert one.tolist() == same.tolist() != other.tolist()
-    assert sorted(set(one.tolist())) == one.tolist() and len(one) == 20
-    assert len(choose_queries(precision[:3], 20, generator=np.random.default_rng(1))) == 3
-
-
-def test_wrong_choices() -> None:
-    with pytest.raises(ReidError, match="show 1 or more"):
-        choose_queries(PRECISION, 0)
-    with pytest.raises(ReidError, match="not both"):
-        choose_queries(PRECISION, 1, worst=True, generator=np.random.default_rng(0))
+def test_tensors_give_the_same_lists() -> None:
+    torch = pytest.importorskip("torch")
+    data = problem(2)
+    expected = rank_lists(**data, queries=[4, 1], top=9)
+    tensors = data | {name: torch.from_numpy(data[name]) for name in ("query_features", "gallery_features")}
+    np.testing.assert_array_equal(rank_lists(**tensors, queries=[4, 1], top=9).gallery, expected.gallery)
