@@ -132,8 +132,11 @@ def compose(
         points = place(points)
         near = np.flatnonzero((np.abs(points - size / 2) <= _NEAR * size).all(axis=1)).tolist()
     marked, measured = (np.broadcast_to(values, len(JOINTS)).tolist() for values in (filled, scores))
-    places = points.tolist()
-    placed = {i: Joint(JOINTS[i], *places[i], "filled" if marked[i] else "measured", measured[i]) for i in near}
+    placed = {
+        i: Joint(JOINTS[i], x, y, "filled" if marked[i] else "measured", measured[i])
+        for i in near
+        for x, y in [points[i].tolist()]
+    }
     weight = (height / HEIGHT) ** (1 / 3)
     return Scene(
         width=float(size[0]),
