@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reidprep.datasets.registry import open_dataset
-from reidprep.errors import ReidError
 from reidprep.estimators.registry import create_estimator
+from reidprep.files import FolderClaim, FolderKind
 from reidprep.poses.extract import ExtractOptions, extract_poses
 from reidprep.poses.reader import PoseSet
 from reidprep.preview.selection import Selection
@@ -18,9 +18,10 @@ from reidprep.preview.write import write_preview
 from reidprep.progress import Progress, Steps, unseen_steps
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.synth.dataset import generate
-from reidprep.synth.truth import load_truth, pck
+from reidprep.synth.truth import FILE_NAME, load_truth, pck
 from reidprep.verify import Fault, verify
 
+DEMO = FolderKind("a demo", "reidprep.demo", None, "dataset|poses|shards|preview")
 DRAWN_IDENTITIES = 24
 """Enough that a network trained on half of them tells the others apart better than before."""
 
@@ -56,7 +57,7 @@ def run_demo(
     workers: int = 1,
     progress: Steps = unseen_steps,
 ) -> DemoResult:
-    """Dataset -> poses -> shards -> check -> preview, in an empty folder.
+    """Dataset -> poses -> shards -> check -> preview, in one folder; what an earlier demo has done there is kept.
 
     Args:
         out: where everything goes.
@@ -66,10 +67,8 @@ def run_demo(
         progress: shows how far each step is.
 
     Raises:
-        ReidError: `out` is not empty, or a step fails.
+        ReidError: `out` holds something else, or a step fails.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ReidError(f"{out}: is not an empty folder; choose another")
     result = DemoResult(page=out / "preview" / "index.html")
 
     @contextmanager
@@ -80,25 +79,27 @@ def run_demo(
         result.seconds[name] = time.monotonic() - started
 
     source = data or out / "dataset"
-    if data is None:
-        with step("synth"):
-            generate(source, identities=DRAWN_IDENTITIES)
-    with step("extract-poses") as report:
-        poses = extract_poses(
-            open_dataset(source),
-            out / "poses",
-            create_estimator(),
-            ExtractOptions(limit=limit),
-            workers=workers,
-            progress=report,
-        )
-    with step("build-shards") as report:
-        options = BuildOptions(image_size=(256, 128))
-        shards = build_shards(out / "poses", out / "shards", options, workers=workers, progress=report)
-    with step("verify") as report:
-        result.faults = verify(out / "shards", workers=workers, progress=report)
-    with step("preview"):
-        write_preview(out / "shards", result.page.parent, Selection(random=0))
+    with FolderClaim(out, DEMO):
+        if data is None:
+            with step("synth"):
+                if not (source / FILE_NAME).exists():
+                    generate(source, identities=DRAWN_IDENTITIES)
+        with step("extract-poses") as report:
+            poses = extract_poses(
+                open_dataset(source),
+                out / "poses",
+                create_estimator(),
+                ExtractOptions(limit=limit),
+                workers=workers,
+                progress=report,
+            )
+        with step("build-shards") as report:
+            options = BuildOptions(image_size=(256, 128))
+            shards = build_shards(out / "poses", out / "shards", options, workers=workers, progress=report)
+        with step("verify") as report:
+            result.faults = verify(out / "shards", workers=workers, progress=report)
+        with step("preview"):
+            write_preview(out / "shards", result.page.parent, Selection(random=0))
 
     result.images = shards.rows
     result.skipped = len(poses.skipped) + len(shards.skipped)

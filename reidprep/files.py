@@ -1,15 +1,19 @@
-"""Write files whole or not at all, and keep other runs out of a folder."""
+"""Write files whole or not at all; claim the folder or file that a command is to write."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import randbits
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from reidprep import __version__
 from reidprep.errors import ReidError
@@ -64,7 +68,7 @@ if hasattr(os, "register_at_fork"):
 TOOL = f"reidprep {__version__}"
 
 
-_TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9]+\.tmp")
 
 
 def is_temporary(name: str) -> bool:
@@ -110,7 +114,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def not_written(path: Path, error: OSError) -> ReidError:
     """What to raise if a file cannot be written."""
     return ReidError(
-        f"{path}: cannot be written ({error.strerror}); make room or choose another folder, and run the command again"
+        f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder, and run the "
+        "command again"
     )
 
 
@@ -134,3 +139,292 @@ def file_sha256(path: Path) -> str | None:
     except OSError:
         return None
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """What a command fills a folder with, and how such a folder is known again.
+
+    Attributes:
+        noun: in messages, such as "a preview".
+        schema: what the marker has under `key`.
+        marker: name of the JSON file that says what the folder holds; None if the names of all files say it.
+        names: regular expression of what else is ours: of names at the top of the folder or, without a marker, of the
+            names of files at any depth. Nothing else is ever removed.
+        beside: names of what others may have put there, which is never removed.
+        listed: whether only those are ours that the marker lists under `files`.
+        key: of the marker.
+    """
+
+    noun: str
+    schema: str | int
+    marker: str | None
+    names: str
+    beside: tuple[str, ...] = ()
+    listed: bool = False
+    key: str = "schema"
+
+    @property
+    def stage(self) -> str:
+        """Name of the folder within the folder in which `whole_folder` puts the content together."""
+        return f".{self.noun.split()[-1]}.unfinished"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is in an output folder; see `FolderClaim` for `earlier` and `ours`."""
+
+    earlier: Mapping[str, Any] | None
+    ours: Sequence[str]
+    leftovers: Sequence[str]
+
+
+class FolderClaim:
+    """The output folder of a command: here alone it is decided whether a folder may be written to.
+
+    It may if it is missing or empty, or holds what an earlier run of the same kind made or, when it was killed, left
+    behind. Leftovers are removed, and other runs are kept out until `close`. Use it in a `with` block.
+
+    Args:
+        out: the folder; made if missing.
+        kind: what it is to hold.
+        overwrite: whether what an earlier run made will be replaced; then its marker may be damaged.
+
+    Attributes:
+        earlier: what the marker of an earlier run says, empty if it is damaged; None if there was no earlier run.
+        ours: names of what an earlier run made, but for the marker.
+
+    Raises:
+        ReidError: the folder is a file, holds something else, or another run is filling it.
+    """
+
+    def __init__(self, out: Path, kind: FolderKind, *, overwrite: bool = False) -> None:
+        self.out = out
+        self._lock: int | None = None
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_directory(out)
+            found = _look(out, kind, overwrite)
+        except OSError as error:
+            self.close()
+            raise _unusable(out, error) from None
+        except BaseException:
+            self.close()
+            raise
+        self.earlier, self.ours = found.earlier, found.ours
+        for name in found.leftovers:
+            with suppress(OSError):  # of a folder that is read-only by now
+                _remove(out / name)
+
+    def __enter__(self) -> FolderClaim:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def clear(self) -> None:
+        """Remove what an earlier run made, but for the marker: until it is replaced it says whose folder this is.
+
+        Raises:
+            ReidError: the folder cannot be written to.
+        """
+        for name in self.ours:
+            try:
+                _remove(self.out / name)
+            except OSError as error:
+                raise not_written(self.out / name, error) from None
+        self.ours = ()
+
+    def close(self) -> None:
+        """Let others have the folder."""
+        unlock_directory(self._lock)
+        self._lock = None
+
+
+def check_folder(out: Path, kind: FolderKind, *, overwrite: bool = False) -> None:
+    """Make sure, before long work, that `whole_folder` will take a folder; changes nothing.
+
+    Raises:
+        ReidError: the folder is a file, or holds something that is not to be replaced.
+    """
+    try:
+        if out.exists():
+            _check_free(out, kind, _look(out, kind, overwrite), overwrite)
+    except OSError as error:
+        raise _unusable(out, error) from None
+
+
+@contextmanager
+def whole_folder(out: Path, kind: FolderKind, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill, whose content appears in `out` once the block has ended, or not at all.
+
+    It is put together in a folder within `out`, which the next run removes if this one is killed.
+
+    Args:
+        out: the folder; see `FolderClaim`.
+        kind: what it is to hold.
+        overwrite: replace what an earlier run made, once the new content is whole.
+
+    Raises:
+        ReidError: as `FolderClaim`; an earlier run that is not to be replaced; a full disk, or a folder that cannot be
+            written to. Nothing is left behind.
+    """
+    new = not out.exists()
+    with FolderClaim(out, kind, overwrite=overwrite) as claim:
+        stage = out / kind.stage
+        try:
+            _check_free(out, kind, claim, overwrite)
+            stage.mkdir()
+            yield stage
+            _publish(stage, claim, kind)
+        except BaseException as error:
+            shutil.rmtree(stage, ignore_errors=True)
+            if new:
+                with suppress(OSError):
+                    out.rmdir()
+            if isinstance(error, OSError) and (error.filename is None or out in Path(str(error.filename)).parents):
+                raise not_written(out, error) from None
+            raise
+
+
+def claim_file(path: Path, *, overwrite: bool = False) -> None:
+    """Make sure, before long work, that a file can be written: make its folder, remove what killed runs have left.
+
+    Raises:
+        ReidError: the file exists and is not to be replaced, or its folder cannot be written to.
+    """
+    if path.is_dir():
+        raise ReidError(f"{path}: is a folder; give the name of a file, such as {path / 'NAME'}")
+    if path.exists() and not overwrite:
+        raise ReidError(f"{path}: exists already; choose another file, or --overwrite")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for name in _names(path.parent):
+            left = _TEMPORARY.fullmatch(name)
+            if left and left[1] == path.name:
+                (path.parent / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(path.parent, error) from None
+    if not os.access(path.parent, os.W_OK):
+        raise not_written(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _look(out: Path, kind: FolderKind, overwrite: bool) -> _Found:
+    """What is in a folder; raise if it is not for us."""
+    names = _names(out)
+    leftovers = [name for name in names if is_temporary(name) or name == kind.stage]
+    others = [name for name in names if name not in (kind.marker, *kind.beside, *leftovers)]
+    foreign = {name: found for name in others if (found := _foreign(out / name, kind)) is not None}
+    ours = [name for name in others if name not in foreign]
+    if kind.marker in names:
+        earlier = _read_marker(out, kind, may_be_damaged=overwrite and not foreign)
+        if kind.listed:
+            ours = [name for name in _listed(out, kind, earlier) if name in others]
+        leftovers += [
+            f"{folder}/{name}"
+            for folder in ours
+            if (out / folder).is_dir()
+            for name in _names(out / folder)
+            if is_temporary(name)
+        ]
+        return _Found(earlier, ours, leftovers)
+    # Between two markers, or before the first, there is the folder of `whole_folder`.
+    killed = kind.stage in names
+    if foreign or (ours and kind.marker and not killed):
+        marker = f" and no {kind.marker}" if kind.marker else ""
+        found = next(iter(foreign.values()), out / others[0])
+        raise ReidError(
+            f"{out}: the folder is not empty and holds no {kind.noun.split()[-1]}{marker} "
+            f"(found {str(found.relative_to(out))!r}); choose an empty folder"
+        )
+    return _Found(None, (), [*leftovers, *ours]) if killed else _Found({} if ours else None, ours, leftovers)
+
+
+def _foreign(entry: Path, kind: FolderKind) -> Path | None:
+    """An entry of a folder, or the first file below it, that is not ours; None if all is."""
+    if re.fullmatch(kind.names, entry.name):
+        return None
+    if kind.marker or not entry.is_dir() or entry.is_symlink():
+        return entry
+    files = (Path(folder) / name for folder, _, names in os.walk(entry) for name in names)
+    return next((file for file in files if not re.fullmatch(kind.names, file.name)), None)
+
+
+def _read_marker(out: Path, kind: FolderKind, *, may_be_damaged: bool) -> dict[str, Any]:
+    assert kind.marker is not None
+    path = out / kind.marker
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        if may_be_damaged:
+            return {}
+        raise ReidError(f"{path}: cannot be read ({error}); choose another folder") from None
+    found = content.get(kind.key)
+    if found != kind.schema:
+        raise ReidError(f"{out}: holds {found!r}, not {kind.schema!r}, says its {kind.marker}; choose another folder")
+    return content
+
+
+def _listed(out: Path, kind: FolderKind, marker: Mapping[str, Any]) -> list[str]:
+    names = marker.get("files")
+    if not isinstance(names, list) or not all(re.fullmatch(kind.names, str(name)) for name in names):
+        raise ReidError(f"{out}: its {kind.marker} is not the list of files of {kind.noun}; choose an empty folder")
+    return names
+
+
+def _check_free(out: Path, kind: FolderKind, found: _Found | FolderClaim, overwrite: bool) -> None:
+    if found.earlier is not None and not overwrite:
+        raise ReidError(f"{out}: holds {kind.noun} already; choose another folder, or --overwrite")
+
+
+def _publish(stage: Path, claim: FolderClaim, kind: FolderKind) -> None:
+    """Put what is in the stage in the place of what an earlier run made."""
+    out = claim.out
+    old = [name for name in (kind.marker, *claim.ours) if name and (out / name).exists()]
+    new = sorted(_names(stage), key=lambda name: name == kind.marker)
+    for name in new:
+        if name not in old and os.path.lexists(out / name):
+            raise ReidError(f"{out / name}: was not made by an earlier run; move it away")
+    _sync(stage)
+    away = stage / ".old"
+    away.mkdir()
+    # The marker goes first and comes last: in between the folder does not say that it holds anything.
+    for name in old:
+        (out / name).rename(away / name)
+    for name in new:
+        (stage / name).rename(out / name)
+    sync_directory(out)
+    shutil.rmtree(stage, ignore_errors=True)
+
+
+_FEW = 256
+
+
+def _sync(folder: Path) -> None:
+    """Make sure that all files below a folder survive a power failure."""
+    files = [Path(root) / name for root, _, names in os.walk(folder) for name in names]
+    if len(files) > _FEW and hasattr(os, "sync"):  # to sync each of a million takes hours on some disks
+        os.sync()
+        return
+    for file in files:
+        with file.open("rb+") as handle:
+            os.fsync(handle.fileno())
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _unusable(out: Path, error: OSError) -> ReidError:
+    if out.is_file():
+        return ReidError(f"{out}: is a file; choose a folder")
+    return ReidError(f"{out}: cannot be used as the output folder ({error.strerror})")

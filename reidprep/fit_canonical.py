@@ -9,7 +9,7 @@ import numpy as np
 from reidprep.alignment.canonical import CanonicalPoses, to_json
 from reidprep.alignment.learning import learn
 from reidprep.errors import ReidError
-from reidprep.files import write_file
+from reidprep.files import claim_file, write_file
 from reidprep.poses.reader import PoseSet
 from reidprep.records import Split
 
@@ -38,8 +38,7 @@ def fit_canonical(
     Raises:
         ReidError: no poses in the split, too few complete ones, or `out` exists or cannot be written.
     """
-    if out.exists() and not overwrite:
-        raise ReidError(f"{out}: exists already; choose another file, or --overwrite")
+    claim_file(out, overwrite=overwrite)
     poses = PoseSet(poses_path)
     rows = np.flatnonzero(poses.column("splits") == split)
     if not len(rows):
@@ -59,9 +58,5 @@ def fit_canonical(
             "weights_sha256": poses.plan.estimator.weights_sha256,
         },
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ReidError(f"{out.parent}: cannot be made a folder ({error.strerror})") from None
     write_file(out, to_json(result))
     return result

@@ -22,7 +22,9 @@ from ..common import EXIT_SKIPPED, json_option, print_json, progress, workers_op
 @workers_option
 @json_option
 def demo(out: Path, data: Path | None, limit: int | None, workers: int | None, as_json: bool) -> None:
-    """Run the whole pipeline into the empty folder OUT: dataset, poses, shards, check, preview.
+    """Run the whole pipeline into the folder OUT: dataset, poses, shards, check, preview.
+
+    An interrupted demo goes on where it stopped when the same command is given again.
 
     \b
     Example:

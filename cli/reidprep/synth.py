@@ -21,8 +21,11 @@ from ..common import json_option, print_json
     help="Images of each person by each camera; one of them is a query.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="The same seed draws the same files.")
+@click.option("--overwrite", is_flag=True, help="Replace the drawn dataset that OUT holds.")
 @json_option
-def synth(out: Path, identities: int, cameras: int, images_per_camera: int, seed: int, as_json: bool) -> None:
+def synth(
+    out: Path, identities: int, cameras: int, images_per_camera: int, seed: int, overwrite: bool, as_json: bool
+) -> None:
     """Draw a small dataset of pedestrians with known joints into the empty folder OUT.
 
     It has the layout and the file names of Market-1501; truth.json says where the joints are.
@@ -34,7 +37,14 @@ def synth(out: Path, identities: int, cameras: int, images_per_camera: int, seed
     """
     from reidprep.synth.dataset import generate
 
-    summary = generate(out, identities=identities, cameras=cameras, images_per_camera=images_per_camera, seed=seed)
+    summary = generate(
+        out,
+        identities=identities,
+        cameras=cameras,
+        images_per_camera=images_per_camera,
+        seed=seed,
+        overwrite=overwrite,
+    )
     if as_json:
         print_json(asdict(summary))
         return

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 )
 @click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", help="Distance.")
 @click.option("--seed", type=int, default=0, help="Draws what ivfpq learns from.")
+@click.option("--overwrite", is_flag=True, help="Replace the index that OUT holds.")
 @json_option
-def index(gallery: tuple[Path, ...], out: Path, kind: Kind, metric: Metric, seed: int, as_json: bool) -> None:
+def index(
+    gallery: tuple[Path, ...], out: Path, kind: Kind, metric: Metric, seed: int, overwrite: bool, as_json: bool
+) -> None:
     """Index a gallery for `reidtrain search --index`.
 
     GALLERY are .npy files of features, (images, dimension), or .npz files with the array gallery_features; several
@@ -42,7 +45,8 @@ def index(gallery: tuple[Path, ...], out: Path, kind: Kind, metric: Metric, seed
     from reidtrain.retrieval.index import build_index
 
     with progress("index") as report:
-        facts = build_index(open_gallery(gallery), out, kind=kind, metric=metric, seed=seed, progress=report)
+        how = {"kind": kind, "metric": metric, "seed": seed, "overwrite": overwrite}
+        facts = build_index(open_gallery(gallery), out, progress=report, **how)
     if as_json:
         print_json({"out": str(out), **asdict(facts)})
     else:

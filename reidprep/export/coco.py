@@ -15,7 +15,7 @@ import numpy as np
 
 from reidprep.errors import ReidError
 from reidprep.export.base import Exported, exact
-from reidprep.files import TOOL, is_temporary, whole_file
+from reidprep.files import TOOL, claim_file, whole_file
 from reidprep.keypoints.coco import OURS
 from reidprep.poses.format import Poses, take
 from reidprep.poses.reader import PoseSet
@@ -62,13 +62,12 @@ def export_coco(
     poses = PoseSet(poses_path)
     if out.is_dir():
         raise ReidError(f"{out}: is a folder; --format coco writes one file, such as {out / 'poses.json'}")
-    if out.exists() and not overwrite:
-        raise ReidError(f"{out}: exists already; choose another file, or --overwrite")
     of_row = poses.column("splits")
     images: dict[str, int] = {split: int((of_row == split).sum()) for split in SPLITS if split in splits}
     total = sum(images.values())
     if not total:
         raise ReidError(f"{poses_path}: no image in the splits {', '.join(images)}")
+    claim_file(out, overwrite=overwrite)
 
     def lines(of: Callable[[Poses, int, float], Iterator[str]], done: int) -> Iterator[str]:
         number = 0
@@ -79,13 +78,6 @@ def export_coco(
             # The file has two passes over the poses.
             progress((done + number) // 2, total)
 
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for entry in out.parent.iterdir():
-            if entry.name.startswith(f".{out.name}.") and is_temporary(entry.name):  # of a killed run
-                entry.unlink()
-    except OSError as error:
-        raise ReidError(f"{out.parent}: cannot be used as the output folder ({error.strerror})") from None
     with whole_file(out) as file:
         file.write(_head(poses).encode())
         _write_list(file, "images", lines(_images, 0))

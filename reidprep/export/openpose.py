@@ -7,6 +7,7 @@ The format is that of OpenPose's `--write_json` (its doc/02_output.md) with the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +16,13 @@ import numpy as np
 from reidprep.datasets.images import without_suffix
 from reidprep.errors import ReidError
 from reidprep.export.base import Exported, exact
-from reidprep.export.folder import whole_folder
+from reidprep.files import FolderKind, whole_folder
 from reidprep.keypoints.openpose import SUFFIX
 from reidprep.poses.reader import PoseSet
 from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Split
 
+EXPORT = FolderKind("an OpenPose export", "openpose", None, f".+{re.escape(SUFFIX)}")
 _OTHERS = (
     "face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d",
     "pose_keypoints_3d", "face_keypoints_3d", "hand_left_keypoints_3d", "hand_right_keypoints_3d",
@@ -56,12 +58,14 @@ def export_openpose(
     _check_names(poses_path, poses.column("paths")[chosen].tolist())
     images: dict[str, int] = {split: 0 for split in SPLITS if split in splits}
     size = 0
-    with whole_folder(out, SUFFIX, overwrite=overwrite) as write:
+    with whole_folder(out, EXPORT, overwrite=overwrite) as folder:
         for piece in map(poses.read_file, poses.manifest.files):
             values = exact(piece.joints)
             for row in np.flatnonzero(np.isin(piece.splits, splits)):
                 data = _person(values[row], int(piece.pids[row]))
-                write(file_name(str(piece.paths[row])), data)
+                file = folder / file_name(str(piece.paths[row]))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
                 size += len(data)
                 images[str(piece.splits[row])] += 1
                 progress(sum(images.values()), total)

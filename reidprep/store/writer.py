@@ -12,20 +12,18 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Generic
 
-import msgspec
-
 from reidprep.errors import ReidError
 from reidprep.files import (
+    FolderClaim,
+    FolderKind,
     file_sha256,
     is_temporary,
-    lock_directory,
     not_written,
     sync_directory,
-    unlock_directory,
     write_file,
 )
 from reidprep.store.fields import checked, plain
@@ -42,13 +40,7 @@ from reidprep.store.manifest import (
 )
 from reidprep.text import differences
 
-
-@dataclass(frozen=True)
-class _Named:
-    schema: str
-
-
-_FILE = re.compile(r"(part|train|query|gallery)-[0-9]{5,}\.(h5|tar)")
+_FILES = r"(part|train|query|gallery)-[0-9]{5,}\.(h5|tar)"
 
 
 class StoreWriter(Generic[Plan, Summary, Statistics]):
@@ -85,13 +77,19 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         self._head: Manifest[Plan, Summary, Statistics] = Manifest(format.schema, source, plan, values)
         self._files: dict[str, StoreFile[Statistics]] = {}
         self._journal: IO[bytes] | None = None
+        kind = FolderKind(
+            noun=format.schema.name.removeprefix("reidprep."),
+            schema=format.schema.name,
+            marker=MANIFEST,
+            names=rf"{_FILES}|{re.escape(JOURNAL)}",
+            beside=format.beside,
+        )
+        self._claim = FolderClaim(path, kind, overwrite=overwrite)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_directory(path)
-        except OSError as error:
-            raise ReidError(f"{path}: cannot be used as the output folder ({error.strerror})") from None
-        try:
-            self._head = self._found(self._head, overwrite)
+            if overwrite:
+                self._claim.clear()
+            elif self._claim.earlier is not None:
+                self._head = self._resumed(self._head)
             self._files = {file.name: file for file in self._head.files}
             self._save()
         except BaseException:
@@ -109,31 +107,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         if self._journal is not None:
             with suppress(ReidError):  # what the journal says is not lost if the disk is full
                 self._save()
-        unlock_directory(self._lock)
-        self._lock = None
-
-    def _found(
-        self, fresh: Manifest[Plan, Summary, Statistics], overwrite: bool
-    ) -> Manifest[Plan, Summary, Statistics]:
-        """What to start from: nothing, or the whole files of an earlier run."""
-        present = sorted(entry.name for entry in self.path.iterdir())
-        leftovers = [name for name in present if is_temporary(name)]
-        files = [name for name in present if _FILE.fullmatch(name)]
-        known = {MANIFEST, JOURNAL, *self._format.beside, *leftovers, *files}
-        foreign = [name for name in present if name not in known]
-        if MANIFEST not in present and (foreign or files):
-            raise ReidError(
-                f"{self.path}: the folder is not empty and holds no {MANIFEST} (found {(foreign or files)[0]!r}); "
-                "choose an empty folder"
-            )
-        if MANIFEST in present and not overwrite:
-            fresh = self._resumed(fresh)
-        elif MANIFEST in present:
-            self._check_replaceable(foreign)
-            leftovers += [JOURNAL, *files]
-        for name in leftovers:
-            (self.path / name).unlink(missing_ok=True)
-        return fresh
+        self._claim.close()
 
     def _resumed(self, fresh: Manifest[Plan, Summary, Statistics]) -> Manifest[Plan, Summary, Statistics]:
         old = read_manifest(self.path, self._format)
@@ -149,21 +123,6 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         if old.complete and len(whole) == len(old.files):
             return replace(old, source=fresh.source)
         return replace(fresh, files=whole)
-
-    def _check_replaceable(self, foreign: list[str]) -> None:
-        """Raise unless what is here is ours, of whatever version, or the ruin of it."""
-        name = self._format.schema.name
-        try:
-            found = msgspec.json.decode((self.path / MANIFEST).read_bytes(), type=_Named).schema
-        except (OSError, ValueError, RecursionError):
-            if foreign:
-                raise ReidError(
-                    f"{self.path}: {MANIFEST} cannot be read and there are other files (found {foreign[0]!r}); "
-                    "choose an empty folder"
-                ) from None
-            return
-        if found != name:
-            raise ReidError(f"{self.path}: holds {found!r}, not {name!r}; choose another folder")
 
     @property
     def plan(self) -> Plan:
@@ -207,12 +166,16 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
                 entry.unlink(missing_ok=True)
 
     def _save(self) -> None:
-        write_file(self.path / MANIFEST, self.manifest.to_json().encode())
+        path, content = self.path / MANIFEST, self.manifest.to_json().encode()
+        # The folder of a finished run may have become read-only.
+        if not path.exists() or path.read_bytes() != content:
+            write_file(path, content)
         if self._journal is not None:
             with suppress(OSError):  # a full disk; the manifest says it all
                 self._journal.close()
             self._journal = None
-        (self.path / JOURNAL).unlink(missing_ok=True)
+        with suppress(OSError):  # likewise; and what it says is in the manifest
+            (self.path / JOURNAL).unlink(missing_ok=True)
 
 
 def relative_source(source: Path, directory: Path) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import reidprep
 from reidprep.errors import ReidError
+from reidprep.files import FolderKind, whole_folder
 from reidprep.images import encode_jpeg
 from reidprep.skeleton import JOINTS
 from reidprep.synth.appearance import Identity, sample_identity
@@ -23,6 +24,7 @@ from reidprep.synth.truth import FILE_NAME, SCHEMA, VERSION
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 DISTRACTORS_PER_CAMERA = 2
+DATASET = FolderKind("a drawn dataset", SCHEMA, FILE_NAME, f"{TRAIN}|{QUERY}|{GALLERY}")
 VIEWS = np.radians([0, 90, 180, 270, 35, 145, 215, 325])
 # First numbers of the seeds, so that no two kinds of random stream are the same.
 _IDENTITY, _CAMERA, _VIEWS, _IMAGE, _PASSER_BY, _JUNK = range(6)
@@ -69,7 +71,13 @@ class _Image:
 
 
 def generate(
-    out: Path, *, identities: int = 12, cameras: int = 3, images_per_camera: int = 5, seed: int = 0
+    out: Path,
+    *,
+    identities: int = 12,
+    cameras: int = 3,
+    images_per_camera: int = 5,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> SynthSummary:
     """Draw a dataset of pedestrians in the layout and with the file names of Market-1501.
 
@@ -81,29 +89,28 @@ def generate(
     it is when more people, cameras or images are asked for.
 
     Args:
-        out: folder to write; made if need be, must be empty.
+        out: folder to write, which is there whole or not at all.
         identities: people, 2 to 9999.
         cameras: 2 to 9.
         images_per_camera: images of each person by each camera, 2 to 99.
         seed: 0 or more.
+        overwrite: replace a dataset that was drawn earlier.
 
     Raises:
-        ReidError: `out` is not empty or cannot be written, or a number is out of range.
+        ReidError: a number is out of range, `out` holds something else or cannot be written to.
     """
     parameters = Parameters(identities, cameras, images_per_camera, seed)
-    _check(out, parameters)
+    _check(parameters)
     folders = (TRAIN, QUERY, GALLERY)
     entries = []
-    try:
+    with whole_folder(out, DATASET, overwrite=overwrite) as drawn:
         for folder in folders:
-            (out / folder).mkdir(parents=True, exist_ok=True)
+            (drawn / folder).mkdir()
         for image in _images(parameters):
-            (out / image.path).write_bytes(encode_jpeg(image.drawing.image, image.quality))
+            (drawn / image.path).write_bytes(encode_jpeg(image.drawing.image, image.quality))
             entries.append(_entry(image))
         entries.sort(key=lambda entry: (folders.index(entry["path"].partition("/")[0]), entry["path"]))
-        (out / FILE_NAME).write_text(_document(parameters, entries), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ReidError(f"{out}: cannot be written ({error.strerror}); choose another folder") from None
+        (drawn / FILE_NAME).write_text(_document(parameters, entries), encoding="utf-8", newline="\n")
 
     def count(folder: str, pid: int | None = None) -> int:
         return sum(e["path"].startswith(f"{folder}/") and pid in (None, e["pid"]) for e in entries)
@@ -113,17 +120,13 @@ def generate(
     )
 
 
-def _check(out: Path, parameters: Parameters) -> None:
+def _check(parameters: Parameters) -> None:
     for name, low, high in (("identities", 2, 9999), ("cameras", 2, 9), ("images_per_camera", 2, 99)):
         value = getattr(parameters, name)
         if not low <= value <= high:
             raise ReidError(f"--{name.replace('_', '-')} is {value}; give a number from {low} to {high}")
     if parameters.seed < 0:
         raise ReidError(f"--seed is {parameters.seed}; give 0 or more")
-    if out.exists() and not out.is_dir():
-        raise ReidError(f"{out} is not a folder; name a new or an empty one")
-    if out.is_dir() and any(out.iterdir()):
-        raise ReidError(f"{out} is not empty; name a new or an empty folder")
 
 
 def _images(parameters: Parameters) -> Iterator[_Image]:

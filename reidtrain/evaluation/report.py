@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.errors import ReidError
-from reidprep.files import write_file
+from reidprep.files import claim_file, write_file
 from reidprep.store.hdf5 import Schema
 from reidtrain.evaluation.evaluate import Evaluation, Scored
 from reidtrain.features.files import EMBEDDING
@@ -28,10 +27,7 @@ def write_metrics(evaluation: Evaluation, out: Path) -> None:
     Raises:
         ReidError: it cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ReidError(f"{out}: cannot be made a folder ({error.strerror}); give another --out") from None
+    claim_file(out / METRICS_FILE, overwrite=True)
     content = {**as_values(evaluation), "schema": SCHEMA.name, "version": SCHEMA.version}
     write_file(out / METRICS_FILE, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL, file_sha256, write_file
+from reidprep.files import TOOL, claim_file, file_sha256, write_file
 from reidprep.shards.format import View
 from reidprep.shards.reader import ShardSet
 from reidprep.store.hdf5 import Schema
@@ -83,12 +83,7 @@ def export_checkpoint(
     check_libraries(format)
     outputs = outputs or Outputs()
     outputs.check(checkpoint.recipe.model)
-    if out.exists() and not overwrite:
-        raise ReidError(f"{out}: exists already; choose another file, or --overwrite")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ReidError(f"{out.parent}: cannot be made a folder ({error.strerror})") from None
+    claim_file(out, overwrite=overwrite)
     model, preprocessor = checkpoint.model(), checkpoint.preprocessor()
     batches = {"noise": random_crops(model.views, preprocessor.sizes)}
     if shards is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.files import is_temporary, lock_directory, unlock_directory, whole_file, write_file
+from reidprep.files import FolderKind, claim_file, whole_file, whole_folder
 from reidprep.store.hdf5 import Schema
 from reidtrain.features.numpy_files import NPZ, StoredArray, load_arrays, require_file, stored_array, stored_arrays
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SCHEMA = Schema("reidtrain.features", 1)
 ABOUT = "about"
 ABOUT_FILE = "features.json"
+FOLDER = FolderKind("features", SCHEMA.name, ABOUT_FILE, r".+\.npy")
 
 EMBEDDING = "embedding"
 """The feature by which images are compared; its arrays are called `features`."""
@@ -112,17 +113,11 @@ def open_output(path: Path, overwrite: bool = False) -> Iterator[Output]:
     folder = path.suffix != NPZ
     if path.exists() and path.is_dir() != folder:
         raise ReidError(f"{path}: is {'a file' if folder else 'a folder'}; a name that ends in {NPZ} is for a file")
-    try:
-        (path if folder else path.parent).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be made ({error.strerror}); choose another place") from None
     if folder:
-        with _locked(path), ExitStack() as stack:
-            _check_folder(path, overwrite)
-            yield _Folder(path, stack)
-    elif path.exists() and not overwrite:
-        raise ReidError(f"{path}: exists already; choose another file, or --overwrite")
+        with whole_folder(path, FOLDER, overwrite=overwrite) as new, ExitStack() as stack:
+            yield _Folder(new, stack)
     else:
+        claim_file(path, overwrite=overwrite)
         yield _Npz(path)
 
 
@@ -244,7 +239,7 @@ class _Folder:
     def write(self, features: Features, prefix: str, total: int) -> None:
         for name, rows in _arrays(features, prefix).items():
             if name not in self.files:
-                self.files[name] = file = self.stack.enter_context(whole_file(self.path / f"{name}.npy"))
+                self.files[name] = file = self.stack.enter_context((self.path / f"{name}.npy").open("wb"))
                 shape = (total, *rows.shape[1:])
                 descr = np.lib.format.dtype_to_descr(rows.dtype)
                 header = {"descr": descr, "fortran_order": False, "shape": shape}
@@ -252,13 +247,7 @@ class _Folder:
             self.files[name].write(np.ascontiguousarray(rows).tobytes())
 
     def finish(self, about: Mapping[str, Any]) -> None:
-        # While the arrays are exchanged the folder does not say what it holds.
-        (self.path / ABOUT_FILE).unlink(missing_ok=True)
-        self.stack.close()
-        for left in self.path.glob("*.npy"):
-            if left.stem not in self.files:
-                left.unlink()
-        write_file(self.path / ABOUT_FILE, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
+        (self.path / ABOUT_FILE).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _arrays(features: Features, prefix: str) -> dict[str, NDArray[Any]]:
@@ -268,23 +257,3 @@ def _arrays(features: Features, prefix: str) -> dict[str, NDArray[Any]]:
 
 def _array_name(prefix: str, feature: str) -> str:
     return prefix + ("features" if feature == EMBEDDING else feature)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = lock_directory(folder)
-    try:
-        yield
-    finally:
-        unlock_directory(handle)
-
-
-def _check_folder(path: Path, overwrite: bool) -> None:
-    names = sorted(entry.name for entry in path.iterdir())
-    for name in filter(is_temporary, names):
-        (path / name).unlink()
-    left = [name for name in names if not is_temporary(name)]
-    if left and ABOUT_FILE not in left:
-        raise ReidError(f"{path}: holds {left[0]} but no {ABOUT_FILE}; choose an empty folder")
-    if left and not overwrite:
-        raise ReidError(f"{path}: holds features already; choose another folder, or --overwrite")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.files import whole_file
+from reidprep.files import claim_file, whole_file
 from reidtrain.features.files import read_array
 from reidtrain.features.numpy_files import NPZ, array_names
 from reidtrain.retrieval.gallery import Nearest
@@ -81,5 +81,6 @@ def write_nearest(path: Path, nearest: Nearest) -> None:
     Raises:
         ReidError: the file cannot be written.
     """
+    claim_file(path, overwrite=True)
     with whole_file(path) as file:
         np.savez(file, indices=nearest.indices, distances=nearest.distances)

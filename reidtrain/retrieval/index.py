@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.files import write_file
+from reidprep.files import FolderKind, whole_folder
 from reidprep.progress import Progress, unseen
 from reidtrain.metrics.arrays import on_host
 from reidtrain.metrics.distances import FeatureDistances, Metric, require_features
@@ -34,6 +35,7 @@ FAISS_FILE, FACTS_FILE = "index.faiss", "index.json"
 CODE_BYTES = 64
 _FEWEST_PER_CODE = 4
 _FORMAT = 1
+INDEX = FolderKind("an index", _FORMAT, FACTS_FILE, re.escape(FAISS_FILE), key="format")
 _LINKS = 32
 _ROWS_AT_ONCE = 16384
 _FEWEST_FOR_CODES = 10_000
@@ -63,16 +65,18 @@ def build_index(
     kind: Kind = "ivfpq",
     metric: Metric = "euclidean",
     seed: int = 0,
+    overwrite: bool = False,
     progress: Progress = unseen,
 ) -> Facts:
     """Write an index of a gallery.
 
     Args:
         gallery: parts of the gallery, as for `search`.
-        folder: where to write; must not exist, or be empty.
+        folder: where to write; there whole or not at all.
         kind: see `Kind`.
         metric: `euclidean` or `cosine`.
         seed: draws what an `ivfpq` index is trained with.
+        overwrite: replace an index that is there.
         progress: called with images done and in total.
 
     Raises:
@@ -90,24 +94,22 @@ def build_index(
             f"the gallery holds {total} images, and ivfpq needs {_FEWEST_FOR_CODES} to learn from; search it exactly, "
             "or build an hnsw index"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ReidError(f"{folder} exists; remove it or choose another folder")
-    if kind == "hnsw":
-        index = faiss.IndexHNSWFlat(everything.dimension, _LINKS)
-    else:
-        index = _trained(faiss, everything, metric, np.random.default_rng(seed))
-    for first, block in everything.blocks(_ROWS_AT_ONCE):
-        # Comparing one image with all checks them all.
-        FeatureDistances.checked(block[:1], block, metric, first=first)
-        index.add(_prepared(on_host(block), metric, index.d))
-        progress(first + len(block), total)
-    facts = Facts(_FORMAT, kind, metric, total, everything.dimension, _fingerprint(everything))
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        faiss.write_index(index, str(folder / FAISS_FILE))
-    except RuntimeError as error:
-        raise ReidError(f"{folder / FAISS_FILE} cannot be written: {_short(error)}") from None
-    write_file(folder / FACTS_FILE, json.dumps(asdict(facts), indent=2).encode())
+    with whole_folder(folder, INDEX, overwrite=overwrite) as new:
+        if kind == "hnsw":
+            index = faiss.IndexHNSWFlat(everything.dimension, _LINKS)
+        else:
+            index = _trained(faiss, everything, metric, np.random.default_rng(seed))
+        for first, block in everything.blocks(_ROWS_AT_ONCE):
+            # Comparing one image with all checks them all.
+            FeatureDistances.checked(block[:1], block, metric, first=first)
+            index.add(_prepared(on_host(block), metric, index.d))
+            progress(first + len(block), total)
+        facts = Facts(_FORMAT, kind, metric, total, everything.dimension, _fingerprint(everything))
+        try:
+            faiss.write_index(index, str(new / FAISS_FILE))
+        except RuntimeError as error:
+            raise ReidError(f"{folder / FAISS_FILE} cannot be written: {_short(error)}") from None
+        (new / FACTS_FILE).write_text(json.dumps(asdict(facts), indent=2))
     return facts
 
 

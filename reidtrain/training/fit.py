@@ -139,7 +139,10 @@ def train(
         last = out / "checkpoints" / "last.ckpt"
         resumed = load_checkpoint(last) if last.is_file() and not (overwrite and not first) else None
         history: list[dict[str, Any]] = [dict(row) for row in resumed.history] if resumed else []
-        records = Records(folder, recipe.epochs, log) if folder is not None else None
+        records = None
+        if folder is not None and len(history) < recipe.epochs:
+            folder.begin()
+            records = Records(folder, recipe.epochs, log)
         if log and first:
             for line in [*(start["report"] if start else []), _opening(recipe, task, model, len(history))]:
                 log(line)
@@ -230,7 +233,8 @@ def _result(
     total = seconds
     if folder is not None:
         total += float(folder.about["seconds"])
-        folder.write(status="finished", seconds=round(total, 1), metrics={"last": history[-1], "best": best})
+        if folder.about["status"] != "finished":
+            folder.write(status="finished", seconds=round(total, 1), metrics={"last": history[-1], "best": best})
     return RunResult(out, history[-1], best, total)
 
 

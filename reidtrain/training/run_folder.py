@@ -7,7 +7,6 @@ import io
 import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -17,14 +16,19 @@ from typing import Any
 import torch
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL, lock_directory, unlock_directory, write_file
+from reidprep.files import TOOL, FolderClaim, FolderKind, write_file
 from reidprep.store.hdf5 import Schema
 from reidtrain.recipes.loading import differences, recipe_to_dict, recipe_to_yaml, stored_recipe
 from reidtrain.recipes.schema import Recipe
 
 SCHEMA = Schema("reidtrain.run", 1)
 _LIBRARIES = ("torch", "lightning", "numpy", "h5py", "opencv-python-headless")
-_OURS = ("run.json", "recipe.yaml", "metrics.csv", "curves.png", "checkpoints", "tensorboard", "evaluation")
+RUN = FolderKind(
+    "a run",
+    SCHEMA.name,
+    "run.json",
+    r"recipe\.yaml|metrics\.csv|curves\.png|scores\.json|checkpoints|tensorboard|evaluation",
+)
 
 
 class RunFolder:
@@ -54,47 +58,34 @@ class RunFolder:
     ) -> None:
         self.path = path
         self.recipe = recipe
+        self._claim = FolderClaim(path, RUN, overwrite=overwrite)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ReidError(f"{path}: cannot be made ({error.strerror}); choose another folder") from None
-        self._lock = lock_directory(path)
-        try:
-            if overwrite:
-                self._clear()
-            earlier = self._read()
-            if earlier is None:
-                left = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-                if left:
-                    raise ReidError(
-                        f"{path}: holds {', '.join(left[:3])} but no run.json, so it is no run; choose another folder"
-                    )
-            else:
+            earlier = None if overwrite else self._claim.earlier
+            if earlier is not None:
                 self._check_same(earlier, recipe, source, init)
-            self.about: dict[str, Any] = earlier or {}
-            self.about |= {
-                "schema": SCHEMA.name,
-                "version": SCHEMA.version,
-                "tool": TOOL,
-                "status": "running",
-                "source": dict(source),
-                "init": None if init is None else dict(init),
-                "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
-                "machine": {
-                    "system": platform.platform(),
-                    "cores": os.cpu_count(),
-                    "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-                },
-                "started": (earlier or {}).get("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
-                "seconds": (earlier or {}).get("seconds", 0.0),
-                "recipe": recipe_to_dict(recipe),
-            }
-            (path / "checkpoints").mkdir(exist_ok=True)
-            write_file(path / "recipe.yaml", recipe_to_yaml(recipe).encode())
-            self.write()
+            if overwrite:
+                self._claim.clear()
         except BaseException:
             self.close()
             raise
+        self.about: dict[str, Any] = dict(earlier or {})
+        self._started = {
+            "schema": SCHEMA.name,
+            "version": SCHEMA.version,
+            "tool": TOOL,
+            "status": "running",
+            "source": dict(source),
+            "init": None if init is None else dict(init),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+            "machine": {
+                "system": platform.platform(),
+                "cores": os.cpu_count(),
+                "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+            },
+            "started": self.about.get("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
+            "seconds": self.about.get("seconds", 0.0),
+            "recipe": recipe_to_dict(recipe),
+        }
 
     def __enter__(self) -> RunFolder:
         return self
@@ -104,8 +95,17 @@ class RunFolder:
 
     def close(self) -> None:
         """Let others have the folder."""
-        unlock_directory(self._lock)
-        self._lock = None
+        self._claim.close()
+
+    def begin(self) -> None:
+        """Write what is known at the start, or when a run goes on. The folder of a run that has ended stays as it is.
+
+        Raises:
+            ReidError: the folder cannot be written to.
+        """
+        self.write(**self._started)
+        write_file(self.path / "recipe.yaml", recipe_to_yaml(self.recipe).encode())
+        (self.path / "checkpoints").mkdir(exist_ok=True)
 
     def write(self, **fields: Any) -> None:
         """Write run.json, with some fields new."""
@@ -121,33 +121,6 @@ class RunFolder:
         writer.writerows(history)
         write_file(self.path / "metrics.csv", text.getvalue().encode())
 
-    def _clear(self) -> None:
-        # Only what a run writes, so that a mistyped folder is not emptied.
-        if self._read() is None:
-            return
-        for name in _OURS:
-            entry = self.path / name
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-
-    def _read(self) -> dict[str, Any] | None:
-        path = self.path / "run.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise ReidError(f"{path}: cannot be read ({error}); choose another folder") from None
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA.name:
-            raise ReidError(f"{path}: is not that of a run; choose another folder")
-        if content.get("version") != SCHEMA.version:
-            raise ReidError(
-                f"{path}: {SCHEMA.name} version {content.get('version')} is not known to {TOOL}; choose another folder"
-            )
-        return content
-
     def _check_same(
         self,
         earlier: Mapping[str, Any],
@@ -155,11 +128,23 @@ class RunFolder:
         source: Mapping[str, Any],
         init: Mapping[str, Any] | None,
     ) -> None:
-        found = differences(recipe_to_dict(recipe), stored_recipe(earlier["recipe"]))
-        ours, theirs = ({**entry, "path": None} for entry in (source, earlier["source"]))
-        found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
-        ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))
-        found += [f"--init: {entry}" for entry in differences(ours, theirs)]
+        if earlier.get("version") != SCHEMA.version:
+            raise ReidError(
+                f"{self.path}: {SCHEMA.name} version {earlier.get('version')} is not known to {TOOL}; choose another "
+                "folder, or --overwrite to start anew"
+            )
+        try:
+            found = differences(recipe_to_dict(recipe), stored_recipe(earlier["recipe"]))
+            ours, theirs = ({**entry, "path": None} for entry in (source, earlier["source"]))
+            found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
+            ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))
+            found += [f"--init: {entry}" for entry in differences(ours, theirs)]
+            float(earlier["seconds"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ReidError(
+                f"{self.path / 'run.json'}: a field is missing or wrong ({error!r}); choose another folder, or "
+                "--overwrite to start anew"
+            ) from None
         if found:
             raise ReidError(
                 f"{self.path}: holds a run that differs: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}. "
