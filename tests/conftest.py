@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Callable
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Small tensors are computed faster by one thread, above all where other work has the cores. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import cv2
 import pytest
 
 from reidprep.datasets.registry import open_dataset
@@ -104,6 +109,77 @@ def shard_file() -> Callable[..., ShardFile]:
         return ShardFile(name, rows, sha256, (), statistics)
 
     return make
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """For the time of a test, root may not write to what is read-only."""
+    if os.geteuid() != 0:
+        yield
+        return
+    if sys.platform != "linux":
+        pytest.skip("root may write everywhere")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3 of capget(2), this thread
+    rights = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, rights) == 0
+    fewer = (ctypes.c_uint32 * 6)(rights[0] & ~0b110, *rights[1:])  # without DAC_OVERRIDE and DAC_READ_SEARCH
+    assert libc.capset(header, fewer) == 0
+    yield
+    assert libc.capset(header, rights) == 0
+
+
+class Killed:
+    """Runs of a function in a child process that is killed when it is about to change a file."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def changes(self, run: Callable[[], object]) -> int:
+        """How often a function is about to change a file or folder."""
+        assert not self.before(10**9, run)
+        return self.log.stat().st_size
+
+    def before(self, change: int, run: Callable[[], object]) -> bool:
+        """Run a function, but kill it before one of its changes, from 0 on; whether there are that many."""
+        self.log.write_bytes(b"")
+        child = os.fork()
+        if child == 0:
+            try:
+                cv2.setNumThreads(0)  # its threads have not survived the fork
+                self._kill_this(change)
+                run()
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL
+        return status != 0
+
+    def _kill_this(self, change: int) -> None:
+        log = os.open(self.log, os.O_WRONLY)
+        done = 0
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal done
+            writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            if not writes and event not in ("os.mkdir", "os.rename", "os.remove", "os.rmdir"):
+                return
+            if done == change:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done += 1
+            os.write(log, b".")
+
+        sys.addaudithook(hook)
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Killed:
+    """Runs functions and kills them on the way."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    return Killed(tmp_path / "changes")
 
 
 @pytest.fixture(scope="session")

@@ -168,7 +168,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
     def _save(self) -> None:
         path, content = self.path / MANIFEST, self.manifest.to_json().encode()
         # The folder of a finished run may have become read-only.
-        if not path.exists() or path.read_bytes() != content:
+        if not path.is_file() or path.read_bytes() != content:
             write_file(path, content)
         if self._journal is not None:
             with suppress(OSError):  # a full disk; the manifest says it all

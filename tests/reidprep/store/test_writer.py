@@ -87,7 +87,7 @@ def test_what_a_kill_before_the_first_manifest_leaves_is_no_obstacle(tmp_path: P
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(ReidError, match="cannot be used as the output folder"):
+    with pytest.raises(ReidError, match="is a file; choose a folder"):
         StoreWriter(tmp_path / "out", FORMAT, "", PLAN)
 
 

@@ -81,19 +81,6 @@ def test_the_reader_takes_it_for_market_1501(small: Path) -> None:
     assert [record.path for record in dataset.records] == list(load_truth(small).paths)
 
 
-def test_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(ReidError, match="not empty"):
-        generate(tmp_path, **SMALL)
-    assert contents(tmp_path) == {"mine.txt": b"keep"}
-
-
-def test_refuses_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ReidError, match="not a folder"):
-        generate(tmp_path / "file")
-
-
 @pytest.mark.parametrize(
     ("option", "value"), [("identities", 1), ("cameras", 10), ("images_per_camera", 1), ("seed", -1)]
 )
@@ -101,9 +88,3 @@ def test_refuses_impossible_numbers(tmp_path: Path, option: str, value: int) -> 
     with pytest.raises(ReidError, match="--" + option.replace("_", "-")):
         generate(tmp_path / "out", **{option: value})
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_cannot_be_made_is_a_plain_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ReidError, match="cannot be written"):
-        generate(tmp_path / "file" / "out", **SMALL)

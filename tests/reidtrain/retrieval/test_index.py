@@ -91,7 +91,7 @@ def test_what_cannot_be_built(options, message, built, tmp_path):
 
 
 def test_a_folder_in_use_is_not_touched(built):
-    with pytest.raises(ReidError, match="index exists; remove it"):
+    with pytest.raises(ReidError, match="holds an index already; choose another folder, or --overwrite"):
         build_index(built[1], built[2], kind="hnsw")
 
 
