@@ -1,12 +1,12 @@
-"""The Ray engine: two local workers against one, and one against the local engine with one worker.
+"""The Ray executor: two local workers against one, and one against the local executor with one worker.
 
     python benchmarks/ray_executor.py Market-1501 [--images 1500] [--step extract-poses]
 
-Every engine makes the same parts, in turns; the files must be the same. Every worker has one core: Ray's by its rules,
-the local engine's because it has one thread (`extract-poses`; a second one only writes the parts) or works in one
-process (`build-shards`). The steady rate counts from when every worker has made a part until the first finds none left;
-what is before that, starting Ray and its workers and loading the network, is told apart: it does not grow with the
-dataset.
+Every executor makes the same parts, in turns; the files must be the same. Every worker has one core: Ray's by its
+rules, the local executor's because it has one thread (`extract-poses`; a second one only writes the parts) or works in
+one process (`build-shards`). The steady rate counts from when every worker has made a part until the first finds none
+left; what is before that, starting Ray and its workers and loading the network, is told apart: it does not grow with
+the dataset.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from reidprep.shards.build import BuildOptions, build_shards
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds from the start of the engine to its end, and images per second once all workers are at work."""
+    """Seconds from the start of the executor to its end, and images per second once all workers are at work."""
 
     seconds: float
     first_part: float
     rate: float
 
 
-def timed(engine: Any, run: Callable[[Executor, Progress], object], workers: int, rows: int) -> Timing:
+def timed(executor: Any, run: Callable[[Executor, Progress], object], workers: int, rows: int) -> Timing:
     started = time.perf_counter()
     seen: list[tuple[float, int]] = []
 
     def progress(done: int, total: int) -> None:
         seen.append((time.perf_counter(), done))
 
-    with engine as chosen:
+    with executor as chosen:
         run(chosen, progress)
     # From the moment when every worker has made its first part to that when the first of them finds none left.
     total = seen[-1][1]
@@ -72,10 +72,10 @@ def steps(arguments: argparse.Namespace) -> Iterator[tuple[int, Callable[[Path, 
     estimator = create()
     options = ExtractOptions(rows_per_part=arguments.rows)
 
-    def extract(out: Path, engine: Executor, progress: Progress) -> object:
-        worker = create if engine.device else None
+    def extract(out: Path, executor: Executor, progress: Progress) -> object:
+        worker = create if executor.device else None
         return extract_poses(
-            dataset, out, estimator, options, engine=engine, worker_estimator=worker, progress=progress
+            dataset, out, estimator, options, executor=executor, worker_estimator=worker, progress=progress
         )
 
     if arguments.step == "extract-poses":
@@ -86,9 +86,9 @@ def steps(arguments: argparse.Namespace) -> Iterator[tuple[int, Callable[[Path, 
         if not arguments.poses:
             extract_poses(dataset, poses, estimator, workers=2)
 
-        def build(out: Path, engine: Executor, progress: Progress) -> object:
+        def build(out: Path, executor: Executor, progress: Progress) -> object:
             sizes = BuildOptions(samples_per_shard=arguments.rows)
-            return build_shards(poses, out, sizes, engine=engine, progress=progress)
+            return build_shards(poses, out, sizes, executor=executor, progress=progress)
 
         yield len(chosen), build
 
@@ -105,22 +105,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
 
-    engines: dict[str, tuple[int, Callable[[], Any]]] = {
+    executors: dict[str, tuple[int, Callable[[], Any]]] = {
         "local, one worker": (1, lambda: nullcontext(LocalExecutor(1))),
         "Ray, one worker": (1, lambda: ray_executor(workers=1)),
         "Ray, two workers": (2, lambda: ray_executor(workers=2)),
     }
-    timings: dict[str, list[Timing]] = {name: [] for name in engines}
+    timings: dict[str, list[Timing]] = {name: [] for name in executors}
     with steps(arguments) as (images, run), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run(folder / "warm", LocalExecutor(2), lambda done, total: None)
         expected = contents(folder / "warm")
         for turn in range(arguments.rounds):
-            for title, (workers, engine) in engines.items():
+            for title, (workers, executor) in executors.items():
                 out = folder / f"{turn} {title}"
-                timings[title].append(timed(engine(), partial(run, out), workers, arguments.rows))
+                timings[title].append(timed(executor(), partial(run, out), workers, arguments.rows))
                 if contents(out) != expected:
-                    raise SystemExit(f"{title}: the files differ from the local engine's")
+                    raise SystemExit(f"{title}: the files differ from the local executor's")
     print(f"{arguments.step}, {images} images, {arguments.rows} a part, median of {arguments.rounds} rounds")
     for title, found in timings.items():
         print(

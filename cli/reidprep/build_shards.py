@@ -146,7 +146,7 @@ def build_shards(
     )
     excluded = read_exclusions(exclude) if exclude else {}
     started = time.monotonic()
-    with chosen_executor(**place) as engine, progress("build-shards") as report:
+    with chosen_executor(**place) as executor, progress("build-shards") as report:
         manifest = run(
             poses,
             out,
@@ -155,7 +155,7 @@ def build_shards(
             canonical=load(canonical),
             exclude=excluded,
             overwrite=overwrite,
-            engine=engine,
+            executor=executor,
             progress=report,
         )
     seconds = time.monotonic() - started

@@ -64,7 +64,7 @@ def executor_settings(params: dict[str, Any]) -> dict[str, Any]:
     """Take the values of these options out of a command's parameters: what `chosen_executor` takes.
 
     Raises:
-        click.UsageError: an option that the engine chosen does not take.
+        click.UsageError: an option that the executor chosen does not take.
     """
     settings = {name: params.pop(name) for name in _NAMES}
     other, remedy = (
@@ -87,7 +87,7 @@ def chosen_executor(
     num_workers: int | None,
     gpus_per_worker: float | None,
 ) -> Iterator[Executor]:
-    """The engine that these options choose, for the time of the block.
+    """The executor that these options choose, for the time of the block.
 
     Raises:
         ReidError: as `reidprep.executors.ray.ray_executor`.

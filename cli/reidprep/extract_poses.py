@@ -102,7 +102,7 @@ def extract_poses(
     create = partial(create_estimator, estimator, batch_size=batch_size, **settings)
     options = ExtractOptions(splits=splits, limit=limit, confidence=confidence, rows_per_part=rows_per_part)
     started = time.monotonic()
-    with chosen_executor(**place) as engine:
+    with chosen_executor(**place) as executor:
         data = open_dataset(source, dataset, dataset_options)
         if not as_json:
             print_dataset(data)
@@ -111,12 +111,12 @@ def extract_poses(
                 data,
                 out,
                 # Workers have one of their own; this one says what it is, for which a GPU is not needed.
-                create(device="cpu" if engine.device else device),
+                create(device="cpu" if executor.device else device),
                 options,
                 on_error=on_error,
                 overwrite=overwrite,
-                engine=engine,
-                worker_estimator=partial(create, device=engine.device) if engine.device else None,
+                executor=executor,
+                worker_estimator=partial(create, device=executor.device) if executor.device else None,
                 progress=report,
             )
     seconds = time.monotonic() - started

@@ -1,7 +1,7 @@
-"""Where the parts of a directory are made: by this process and its workers, or by those of a Ray cluster.
+"""Where the files of a directory are made: by this process and its workers, or by those of a Ray cluster.
 
-A command says what is to be made, as a job and its tasks, one a part; an engine has them made. Either way the work
-itself is done by the job, and only the command's own process writes the manifest.
+A command says what is to be done, as a job and its tasks; an executor has them done. The work itself is the job's, and
+only the command's own process writes the manifest.
 """
 
 from __future__ import annotations
@@ -10,63 +10,69 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from reidprep.store.manifest import AnyFile
-
-Advance = Callable[[int], None]
-"""To be called with the number of images that have been dealt with since the last call."""
-
 Task = TypeVar("Task")
 Task_contra = TypeVar("Task_contra", contravariant=True)
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 
 
-class Job(Protocol[Task_contra]):
-    """Makes the parts of one directory. Picklable if it is to go to other processes.
+class Job(Protocol[Task_contra, Result_co]):
+    """What is done with the tasks of a command. Picklable if it is to go to other processes.
 
     Attributes:
-        out: the directory the part files are written to.
+        out: the directory that the command fills.
+        in_threads: whether the workers of one machine are threads, which share what `prepare` gives; else they are
+            processes.
     """
 
     @property
     def out(self) -> Path:
-        """See the class."""
+        """The directory that the command fills."""
         ...
 
-    def start(self) -> Callable[[Task_contra], AnyFile]:
-        """Get ready to make parts, one at a time, in a process that does nothing else.
+    @property
+    def in_threads(self) -> bool:
+        """Whether the workers of one machine are threads."""
+        ...
+
+    def prepare(self) -> Callable[[Task_contra], Result_co]:
+        """Get ready, in each process that works.
 
         Returns:
-            Makes the part of a task; raises `ReidError` if that cannot be.
+            Does a task; raises `ReidError` if that cannot be.
 
         Raises:
             ReidError: images, poses or a model that this process does not find.
         """
         ...
 
-    def make_all(self, tasks: Sequence[Task_contra], workers: int, advance: Advance) -> Generator[AnyFile, None, None]:
-        """Make parts on this machine, in the order of the tasks, by `workers` threads or processes.
-
-        Raises:
-            ReidError: a part cannot be made.
-        """
-        ...
-
 
 class Executor(Protocol):
-    """Has parts made.
+    """Has tasks done.
 
     Attributes:
         device: what the estimators of the workers run on, `cpu` or `cuda`; None for what the command's own runs on.
+        whole_files: whether a task should be all the work on a file, as tasks and results go to other machines; else
+            files may be shared out.
     """
 
     @property
     def device(self) -> str | None:
-        """See the class."""
+        """What the estimators of the workers run on."""
         ...
 
-    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[AnyFile, None, None]:
-        """Have the part of every task made, in any order. To be closed if not all of them are taken.
+    @property
+    def whole_files(self) -> bool:
+        """Whether a task should be all the work on a file."""
+        ...
+
+    def map(self, job: Job[Task, Result], tasks: Sequence[Task]) -> Generator[Result, None, None]:
+        """Have every task done; to be closed if not all results are taken.
+
+        Yields:
+            The results; in the order of the tasks, or in any order of `whole_files`.
 
         Raises:
-            ReidError: a part cannot be made.
+            ReidError: a task cannot be done.
         """
         ...

@@ -9,25 +9,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cache
+from typing import Any, ClassVar
 
 import cv2
 from threadpoolctl import threadpool_limits
 
 from reidprep.errors import ReidError
-from reidprep.executors.base import Advance, Job, Task
-from reidprep.store.manifest import AnyFile
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from reidprep.executors.base import Job, Result, Task
 
 
 def ordered_map(
-    executor: futures.Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+    executor: futures.Executor, function: Callable[[Task], Result], items: Iterable[Task], *, ahead: int
 ) -> Iterator[Result]:
     """Like `executor.map`, with at most `ahead` results computed but not yet taken.
 
@@ -62,8 +59,12 @@ def single_threaded() -> Iterator[None]:
 
 
 @contextmanager
-def worker_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+def worker_processes(workers: int, job: Job[Any, Any] | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of single-threaded processes that end with this one, however it ends.
+
+    Args:
+        workers: how many.
+        job: what `do_task` does there.
 
     Raises:
         ReidError: a worker was killed from outside, which is usually the system running out of memory.
@@ -71,18 +72,34 @@ def worker_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     # spawn: fork would copy locks that threads of this process may hold.
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(job,)) as pool:
             yield pool
     except BrokenProcessPool:
         raise ReidError(
-            "a worker process was killed, perhaps for lack of memory; whole parts are kept: "
+            "a worker process was killed, perhaps for lack of memory; whole files are kept: "
             "run the same command again, with fewer --workers"
         ) from None
 
 
-def _start_worker() -> None:
+def _start_worker(job: Job[Any, Any] | None) -> None:
+    global _job
+    _job = job
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limit_threads()
+
+
+_job: Job[Any, Any] | None = None
+
+
+@cache
+def _prepared() -> Callable[[Any], Any]:
+    assert _job is not None
+    return _job.prepare()
+
+
+def do_task(task: Any) -> Any:
+    """Do a task, in a worker process, by the job that it was started with."""
+    return _prepared()(task)
 
 
 def limit_threads() -> None:
@@ -101,15 +118,25 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Makes parts on this machine.
+    """Has tasks done on this machine; see `reidprep.executors.base.Executor`.
 
     Attributes:
-        workers: threads or processes, as the job has it.
+        workers: threads or processes, as the job has it. One process is this one.
     """
 
     workers: int = 1
-    device: None = None
+    device: ClassVar[None] = None
+    whole_files: ClassVar[bool] = False
 
-    def make(self, job: Job[Task], tasks: Sequence[Task], advance: Advance) -> Generator[AnyFile, None, None]:
-        """See `Executor.make`."""
-        yield from job.make_all(tasks, self.workers, advance)
+    def map(self, job: Job[Task, Result], tasks: Sequence[Task]) -> Generator[Result, None, None]:
+        """Have every task done, in their order."""
+        if job.in_threads:
+            do = job.prepare()
+            with ThreadPoolExecutor(self.workers) as threads:
+                yield from ordered_map(threads, do, tasks, ahead=4 * self.workers)
+        elif self.workers == 1:
+            with single_threaded():
+                yield from map(job.prepare(), tasks)
+        else:
+            with worker_processes(self.workers, job) as processes:
+                yield from ordered_map(processes, do_task, tasks, ahead=2 * self.workers)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -21,8 +20,8 @@ from reidprep.datasets.base import Dataset, ImageSource
 from reidprep.datasets.images import check_readable
 from reidprep.errors import ImageError, ReidError
 from reidprep.estimators.base import LooksUpPaths, PoseEstimator
-from reidprep.executors.base import Advance, Executor
-from reidprep.executors.local import LocalExecutor, ordered_map
+from reidprep.executors.base import Executor
+from reidprep.executors.local import LocalExecutor
 from reidprep.files import write_file
 from reidprep.poses.format import (
     POSES,
@@ -36,7 +35,7 @@ from reidprep.poses.format import (
     PoseSummary,
     poses_bytes,
 )
-from reidprep.progress import Progress, unseen
+from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Record, Split
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import plain
@@ -46,24 +45,40 @@ from reidprep.text import differences
 
 OnError = Literal["skip", "fail"]
 # Fewer would spend time on handing work to threads.
-_LEAST_IMAGES_PER_CALL = 16
+_LEAST_IMAGES_PER_STEP = 16
 NO_JOINTS = "the estimator has no joints for it"
 
 
 @dataclass(frozen=True)
 class PoseTask:
-    """One file: its name and what it is to hold."""
+    """Images of a file that follow one another, and its name."""
 
-    name: str
+    file: str
     records: Sequence[Record]
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """What became of a task: the rows of the readable images, and the reasons for the others."""
+
+    file: str
+    records: Sequence[Record]
+    joints: NDArray[np.float32]
+    images: Sequence[tuple[int, int, float, float, float]]  # width, height, channel means
+    skipped: Sequence[Skipped]
+
+    @property
+    def images_seen(self) -> int:
+        """How many images there were."""
+        return len(self.records) + len(self.skipped)
 
 
 @dataclass(frozen=True)
 class PoseJob:
     """Estimates poses; see `reidprep.executors.base.Job`.
 
-    Reading, decoding and estimating of different batches run at the same time on threads (all of it releases the
-    interpreter lock); a file is written while the batches of the next one are under way.
+    Reading, decoding and estimating of different tasks run at the same time on threads, which call one estimator: all
+    of it releases the interpreter lock.
 
     Attributes:
         out: the pose directory.
@@ -80,9 +95,10 @@ class PoseJob:
     plan: PosePlan
     on_error: OnError
     readable: str | None
+    in_threads: ClassVar[bool] = True
 
-    def start(self) -> Callable[[PoseTask], PoseFile]:
-        """See `reidprep.executors.base.Job.start`."""
+    def prepare(self) -> Callable[[PoseTask], Estimated]:
+        """Make the estimator, and make sure that it is the one of the plan."""
         check_readable(self.images, self.readable)
         estimator = self.estimator()
         planned, made = plain(self.plan.estimator), plain(estimator_plan(estimator))
@@ -91,40 +107,12 @@ class PoseJob:
                 "the estimator is another one here than where the command was started "
                 f"({', '.join(differences(planned, made))}); give all machines the same model and device"
             )
+        return lambda task: _estimate(task, self.images, estimator, self.on_error)
 
-        def make(task: PoseTask) -> PoseFile:
-            [file] = self._make([task], estimator, 1, lambda images: None)
-            return file
 
-        return make
-
-    def make_all(self, tasks: Sequence[PoseTask], workers: int, advance: Advance) -> Generator[PoseFile, None, None]:
-        """See `reidprep.executors.base.Job.make_all`; threads call one estimator."""
-        yield from self._make(tasks, self.estimator(), workers, advance)
-
-    def _make(
-        self, tasks: Sequence[PoseTask], estimator: PoseEstimator, workers: int, advance: Advance
-    ) -> Iterator[PoseFile]:
-        step = -(-_LEAST_IMAGES_PER_CALL // estimator.batch_size) * estimator.batch_size
-        batches = (
-            _Batch(task.name, task.records[start : start + step])
-            for task in tasks
-            for start in range(0, len(task.records), step)
-        )
-
-        def estimate(batch: _Batch) -> _Estimated:
-            return _estimate(batch, self.images, estimator, self.on_error)
-
-        with ThreadPoolExecutor(workers) as executor:
-            results = ordered_map(executor, estimate, batches, ahead=4 * workers)
-
-            def counted() -> Iterator[_Estimated]:
-                for result in results:
-                    advance(len(result.records) + len(result.skipped))
-                    yield result
-
-            for name, pieces in groupby(counted(), key=lambda result: result.file):
-                yield _write_file(self.out / name, list(pieces), self.plan)
+def images_per_step(estimator: PoseEstimator) -> int:
+    """Images after which a batch ends even if some could not be read: a multiple of the batch size."""
+    return -(-_LEAST_IMAGES_PER_STEP // estimator.batch_size) * estimator.batch_size
 
 
 def estimator_plan(estimator: PoseEstimator) -> EstimatorPlan:
@@ -138,24 +126,7 @@ def estimator_plan(estimator: PoseEstimator) -> EstimatorPlan:
     )
 
 
-@dataclass(frozen=True)
-class _Batch:
-    file: str
-    records: Sequence[Record]
-
-
-@dataclass(frozen=True)
-class _Estimated:
-    """What became of a batch: the rows of the readable images, and the reasons for the others."""
-
-    file: str
-    records: Sequence[Record]
-    joints: NDArray[np.float32]
-    images: Sequence[tuple[int, int, float, float, float]]  # width, height, channel means
-    skipped: Sequence[Skipped]
-
-
-def _estimate(batch: _Batch, source: ImageSource, estimator: PoseEstimator, on_error: OnError) -> _Estimated:
+def _estimate(task: PoseTask, source: ImageSource, estimator: PoseEstimator, on_error: OnError) -> Estimated:
     kept: list[Record] = []
     joints: list[NDArray[np.float32]] = []
     measured: list[tuple[int, int, float, float, float]] = []
@@ -176,26 +147,28 @@ def _estimate(batch: _Batch, source: ImageSource, estimator: PoseEstimator, on_e
             measured.append((image.shape[1], image.shape[0], *cv2.mean(image)[:3]))
 
     waiting: list[tuple[Record, NDArray[np.uint8]]] = []
-    for record in batch.records:
+    step = images_per_step(estimator)
+    for number, record in enumerate(task.records, start=1):
         try:
             waiting.append((record, source.read(record.path)))
         except ImageError as error:
             skip(record, str(error), "repair or remove it")
-        if len(waiting) == estimator.batch_size:  # no more at once: images may be large
+        # No more at once: images may be large.
+        if len(waiting) == estimator.batch_size or (waiting and number % step == 0):
             estimate(*zip(*waiting, strict=True))
             waiting = []
     if waiting:
         estimate(*zip(*waiting, strict=True))
-    return _Estimated(
-        batch.file,
+    return Estimated(
+        task.file,
         kept,
         np.array(joints, np.float32).reshape(-1, len(JOINTS), 3),
         measured,
-        [Skipped(record.path, skipped[record.path]) for record in batch.records if record.path in skipped],
+        [Skipped(record.path, skipped[record.path]) for record in task.records if record.path in skipped],
     )
 
 
-def _write_file(path: Path, pieces: Sequence[_Estimated], plan: PosePlan) -> PoseFile:
+def _write_file(path: Path, pieces: Sequence[Estimated], plan: PosePlan) -> PoseFile:
     records = [record for piece in pieces for record in piece.records]
     images = np.array([row for piece in pieces for row in piece.images], np.float64).reshape(-1, 5)
     joints = np.concatenate([piece.joints for piece in pieces]).astype(np.float32)
@@ -260,7 +233,7 @@ def extract_poses(
     on_error: OnError = "skip",
     overwrite: bool = False,
     workers: int = 1,
-    engine: Executor | None = None,
+    executor: Executor | None = None,
     worker_estimator: Callable[[], PoseEstimator] | None = None,
     progress: Progress = unseen,
 ) -> PoseManifest:
@@ -274,8 +247,8 @@ def extract_poses(
         on_error: leave unreadable images out and list them, or stop at the first.
         overwrite: replace poses made with other parameters.
         workers: threads.
-        engine: has the parts made, None for the threads of this process.
-        worker_estimator: makes the same estimator in a worker of `engine`; picklable.
+        executor: has the poses estimated, None for the threads of this process.
+        worker_estimator: makes the same estimator in a worker of `executor`; picklable.
         progress: called with the images done, and all images, those of an earlier run included.
 
     Raises:
@@ -289,26 +262,24 @@ def extract_poses(
     """
     out = Path(out)
     options = options or ExtractOptions()
-    engine = engine or LocalExecutor(workers)
+    executor = executor or LocalExecutor(workers)
     records = _selected(dataset, options)
     if isinstance(estimator, LooksUpPaths):
         estimator.check_paths([record.path for record in records])
-    plan = _plan(dataset, estimator, engine.device or estimator.device, options, records)
+    plan = _plan(dataset, estimator, executor.device or estimator.device, options, records)
     with StoreWriter(out, POSES, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory:
         size = options.rows_per_part
-        tasks = [
-            PoseTask(f"part-{number:05d}.h5", records[start : start + size])
+        files = {
+            f"part-{number:05d}.h5": records[start : start + size]
             for number, start in enumerate(range(0, len(records), size))
+        }
+        missing = {name: some for name, some in files.items() if name not in directory.present}
+        step = size if executor.whole_files else images_per_step(estimator)
+        tasks = [
+            PoseTask(name, some[start : start + step])
+            for name, some in missing.items()
+            for start in range(0, len(some), step)
         ]
-        missing = [task for task in tasks if task.name not in directory.present]
-        done = len(records) - sum(len(task.records) for task in missing)
-        progress(done, len(records))
-
-        def advance(images: int) -> None:
-            nonlocal done
-            done += images
-            progress(done, len(records))
-
         job = PoseJob(
             out=out.resolve(),
             images=dataset.images,
@@ -317,9 +288,11 @@ def extract_poses(
             on_error=on_error,
             readable=_readable(dataset.images, records),
         )
-        with closing(engine.make(job, missing, advance)) as files:
-            for file in files:
-                directory.add(file)
+        done = len(records) - sum(map(len, missing.values()))
+        with closing(executor.map(job, tasks)) as results:
+            pieces = counted(results, lambda piece: piece.images_seen, progress, done, len(records))
+            for name, of_file in groupby(pieces, key=lambda piece: piece.file):
+                directory.add(_write_file(out / name, list(of_file), plan))
 
         directory.finish(_summary(directory.manifest))
         return directory.manifest

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -21,13 +21,13 @@ from reidprep.datasets.base import ImageSource
 from reidprep.datasets.images import check_readable
 from reidprep.datasets.registry import open_images
 from reidprep.errors import ImageError, ReidError
-from reidprep.executors.base import Advance, Executor
-from reidprep.executors.local import LocalExecutor, ordered_map, single_threaded, worker_processes
+from reidprep.executors.base import Executor
+from reidprep.executors.local import LocalExecutor, single_threaded
 from reidprep.files import write_file
 from reidprep.images import crop_box, encode_jpeg
 from reidprep.poses.format import Poses, take
 from reidprep.poses.reader import Piece, PoseSet, read_pieces
-from reidprep.progress import Progress, unseen
+from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Split
 from reidprep.shards.exclusions import excluded_rows, fingerprint
 from reidprep.shards.format import (
@@ -84,26 +84,12 @@ class ShardJob:
     canonical: CanonicalPoses
     plan: ShardPlan
     readable: str
+    in_threads: ClassVar[bool] = False
 
-    def start(self) -> Callable[[ShardTask], ShardFile]:
-        """See `reidprep.executors.base.Job.start`."""
+    def prepare(self) -> Callable[[ShardTask], ShardFile]:
+        """Make sure that the images are here."""
         check_readable(self.images, self.readable)
         return partial(_make, self)
-
-    def make_all(self, tasks: Sequence[ShardTask], workers: int, advance: Advance) -> Generator[ShardFile, None, None]:
-        """See `reidprep.executors.base.Job.make_all`; workers are processes, one is this process."""
-        for file in self._made(tasks, workers):
-            advance(file.rows + len(file.skipped))
-            yield file
-
-    def _made(self, tasks: Sequence[ShardTask], workers: int) -> Generator[ShardFile, None, None]:
-        make = partial(_make, self)
-        if workers == 1:
-            with single_threaded():
-                yield from map(make, tasks)
-        else:
-            with worker_processes(workers) as pool:
-                yield from ordered_map(pool, make, tasks, ahead=2 * workers)
 
 
 def aligned(poses: Poses, canonical: CanonicalPoses, plan: ShardPlan) -> Alignment:
@@ -256,7 +242,7 @@ def build_shards(
     exclude: Collection[str] = (),
     overwrite: bool = False,
     workers: int = 1,
-    engine: Executor | None = None,
+    executor: Executor | None = None,
     progress: Progress = unseen,
 ) -> ShardManifest:
     """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
@@ -270,7 +256,7 @@ def build_shards(
         exclude: paths of images to leave out; those that the poses do not have are ignored.
         overwrite: replace shards made with other parameters.
         workers: processes; one works in this process.
-        engine: has the shards made, None for processes on this machine.
+        executor: has the shards made, None for processes on this machine.
         progress: called with the samples done, and all samples, those of an earlier run included.
 
     Raises:
@@ -307,17 +293,10 @@ def build_shards(
             for number, rows in enumerate(_chunks(kept[splits[kept] == split], plan.samples_per_shard))
         ]
         missing = [task for task in tasks if task.name not in directory.present]
-        done = len(kept) - sum(task.rows for task in missing)
-        progress(done, len(kept))
-
-        def advance(samples: int) -> None:
-            nonlocal done
-            done += samples
-            progress(done, len(kept))
-
         job = ShardJob(out.resolve(), poses_path.resolve(), images, canonical, plan, readable)
-        with closing((engine or LocalExecutor(workers)).make(job, missing, advance)) as files:
-            for file in files:
+        done = len(kept) - sum(task.rows for task in missing)
+        with closing((executor or LocalExecutor(workers)).map(job, missing)) as files:
+            for file in counted(files, lambda file: file.rows + len(file.skipped), progress, done, len(kept)):
                 directory.add(file)
 
         directory.finish(_summary(directory.manifest, poses, splits[excluded]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reidprep.executors.ray_cluster import connected
+from reidprep.executors.ray import connected
 
 
 @pytest.fixture(scope="package")

@@ -59,7 +59,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     for entry in Path("/proc").iterdir():
         try:
             title = (entry / "cmdline").read_bytes()
-            if title.startswith(b"ray::Worker.make") and descends(int(entry.name), process.pid):
+            if title.startswith(b"ray::Worker.do") and descends(int(entry.name), process.pid):
                 found.append(int(entry.name))
         except (OSError, ValueError):
             continue

@@ -21,7 +21,7 @@ from reidprep.shards.build import BuildOptions, build_shards
 pytestmark = pytest.mark.usefixtures("cluster")
 SMALL = ExtractOptions(rows_per_part=3)
 Contents = Callable[[Path], dict[str, bytes]]
-ENGINE = RayExecutor(2)
+EXECUTOR = RayExecutor(2)
 CREATE = partial(create_estimator, device="cpu")
 
 
@@ -32,7 +32,7 @@ def dataset(drawn: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def undisturbed(dataset: Dataset, estimator: PoseEstimator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Poses made by the local engine. Read only."""
+    """Poses made by the local executor. Read only."""
     path = tmp_path_factory.mktemp("undisturbed") / "poses"
     extract_poses(dataset, path, estimator, SMALL)
     return path
@@ -42,7 +42,7 @@ def with_images(dataset: Dataset, images: object) -> Dataset:
     return Dataset(dataset.name, dataset.root, dataset.options, dataset.records, images, ())  # type: ignore[arg-type]
 
 
-def test_poses_are_those_of_the_local_engine(
+def test_poses_are_those_of_the_local_executor(
     dataset: Dataset, estimator: PoseEstimator, undisturbed: Path, tmp_path: Path, contents: Contents
 ) -> None:
     seen: list[tuple[int, int]] = []
@@ -51,7 +51,7 @@ def test_poses_are_those_of_the_local_engine(
         tmp_path / "p",
         estimator,
         SMALL,
-        engine=ENGINE,
+        executor=EXECUTOR,
         worker_estimator=CREATE,
         progress=lambda *call: seen.append(call),
     )
@@ -66,11 +66,11 @@ def test_poses_are_those_of_the_local_engine(
     [BuildOptions(samples_per_shard=3), BuildOptions(samples_per_shard=5, encoding="raw", image_size=(64, 32))],
     ids=["jpeg", "raw"],
 )
-def test_shards_are_those_of_the_local_engine(
+def test_shards_are_those_of_the_local_executor(
     undisturbed: Path, tmp_path: Path, contents: Contents, options: BuildOptions
 ) -> None:
     build_shards(undisturbed, tmp_path / "local", options)
-    build_shards(undisturbed, tmp_path / "ray", options, engine=ENGINE)
+    build_shards(undisturbed, tmp_path / "ray", options, executor=EXECUTOR)
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
 
 
@@ -79,7 +79,7 @@ def test_relative_paths_mean_the_same_to_workers(
 ) -> None:
     monkeypatch.chdir(drawn.parent)
     out = Path(os.path.relpath(tmp_path / "p"))
-    extract_poses(open_dataset(Path(drawn.name)), out, estimator, SMALL, engine=ENGINE, worker_estimator=CREATE)
+    extract_poses(open_dataset(Path(drawn.name)), out, estimator, SMALL, executor=EXECUTOR, worker_estimator=CREATE)
     parts, expected = contents(tmp_path / "p"), contents(undisturbed)
     assert {n: parts[n] for n in parts if n.endswith(".h5")} == {n: expected[n] for n in parts if n.endswith(".h5")}
 
@@ -91,11 +91,11 @@ def test_only_what_is_missing_is_made(
     (poses / "part-00001.h5").unlink()
     (poses / "part-00002.h5").write_bytes(b"cut off")
     times = {entry.name: entry.stat().st_mtime_ns for entry in poses.glob("*.h5")}
-    extract_poses(dataset, poses, estimator, SMALL, engine=ENGINE, worker_estimator=CREATE)
+    extract_poses(dataset, poses, estimator, SMALL, executor=EXECUTOR, worker_estimator=CREATE)
     assert contents(poses) == contents(undisturbed)
     changed = {entry.name for entry in poses.glob("*.h5") if entry.stat().st_mtime_ns != times.get(entry.name)}
     assert changed == {"part-00001.h5", "part-00002.h5"}
-    extract_poses(dataset, poses, estimator, SMALL, engine=ENGINE, worker_estimator=CREATE)  # nothing is missing
+    extract_poses(dataset, poses, estimator, SMALL, executor=EXECUTOR, worker_estimator=CREATE)  # nothing is missing
 
 
 def test_the_part_of_a_killed_worker_is_made_again(
@@ -124,7 +124,7 @@ def test_the_part_of_a_killed_worker_is_made_again(
         tmp_path / "p",
         estimator,
         SMALL,
-        engine=ENGINE,
+        executor=EXECUTOR,
         worker_estimator=CREATE,
     )
     assert len(list(tmp_path.glob("killed-*"))) == 2
@@ -142,18 +142,18 @@ def test_a_part_that_no_worker_survives_is_given_up(dataset: Dataset, estimator:
 
     with pytest.raises(ReidError, match=r"lost 4 times .* run the same command again, with fewer --num-workers"):
         extract_poses(
-            with_images(dataset, Kills()), tmp_path / "p", estimator, engine=RayExecutor(1), worker_estimator=CREATE
+            with_images(dataset, Kills()), tmp_path / "p", estimator, executor=RayExecutor(1), worker_estimator=CREATE
         )
 
 
-def test_an_error_of_a_worker_is_that_of_the_local_engine(
+def test_an_error_of_a_worker_is_that_of_the_local_executor(
     drawn: Path, estimator: PoseEstimator, tmp_path: Path
 ) -> None:
     damaged = Path(shutil.copytree(drawn, tmp_path / "damaged"))
     dataset = open_dataset(damaged)
     (damaged / dataset.records[7].path).write_bytes(b"")
     messages = []
-    for name, engine in (("local", None), ("ray", ENGINE)):
+    for name, executor in (("local", None), ("ray", EXECUTOR)):
         with pytest.raises(ReidError) as error:
             extract_poses(
                 dataset,
@@ -161,13 +161,13 @@ def test_an_error_of_a_worker_is_that_of_the_local_engine(
                 estimator,
                 SMALL,
                 on_error="fail",
-                engine=engine,
+                executor=executor,
                 worker_estimator=CREATE,
             )
         messages.append(str(error.value))
     assert messages[0] == messages[1] and "the file is empty" in messages[0]
-    for name, engine in (("local", None), ("ray", ENGINE)):
-        manifest = extract_poses(dataset, tmp_path / name, estimator, SMALL, engine=engine, worker_estimator=CREATE)
+    for name, executor in (("local", None), ("ray", EXECUTOR)):
+        manifest = extract_poses(dataset, tmp_path / name, estimator, SMALL, executor=executor, worker_estimator=CREATE)
         assert [entry.path for entry in manifest.skipped] == [dataset.records[7].path]
     assert (tmp_path / "local" / "manifest.json").read_bytes() == (tmp_path / "ray" / "manifest.json").read_bytes()
 
@@ -179,7 +179,7 @@ def test_a_fault_of_this_program_keeps_its_traceback(
         raise ZeroDivisionError("a fault")
 
     with pytest.raises(ZeroDivisionError, match="in broken"):
-        extract_poses(dataset, tmp_path / "p", estimator, engine=ENGINE, worker_estimator=broken)
+        extract_poses(dataset, tmp_path / "p", estimator, executor=EXECUTOR, worker_estimator=broken)
 
 
 class Constant:
@@ -211,7 +211,7 @@ def test_a_worker_with_another_estimator_is_refused(
 
     setattr(Other, attribute, value)
     with pytest.raises(ReidError, match=rf"Ray worker on .*: the estimator is another one here .*{attribute}"):
-        extract_poses(dataset, tmp_path / "p", Planned(), engine=ENGINE, worker_estimator=Other)
+        extract_poses(dataset, tmp_path / "p", Planned(), executor=EXECUTOR, worker_estimator=Other)
 
 
 def test_images_that_a_worker_does_not_see(dataset: Dataset, estimator: PoseEstimator, tmp_path: Path) -> None:
@@ -227,19 +227,19 @@ def test_images_that_a_worker_does_not_see(dataset: Dataset, estimator: PoseEsti
 
     with pytest.raises(ReidError, match=r"Ray worker on .* the file is missing; the images must be at the same place"):
         extract_poses(
-            with_images(dataset, OnlyHere()), tmp_path / "p", estimator, engine=ENGINE, worker_estimator=CREATE
+            with_images(dataset, OnlyHere()), tmp_path / "p", estimator, executor=EXECUTOR, worker_estimator=CREATE
         )
 
 
 def test_no_room_for_any_worker(undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool, "_SECONDS_TO_START", 2.0)
     with pytest.raises(ReidError, match=r"no Ray worker came up within 2 s: .*no GPU free.*--gpus-per-worker"):
-        build_shards(undisturbed, tmp_path / "s", engine=RayExecutor(1, gpus_per_worker=1000.0))
+        build_shards(undisturbed, tmp_path / "s", executor=RayExecutor(1, gpus_per_worker=1000.0))
 
 
 def test_more_workers_than_the_cluster_has_room_for(
     dataset: Dataset, estimator: PoseEstimator, undisturbed: Path, tmp_path: Path, contents: Contents
 ) -> None:
     """Those that find no place must not hold on to parts."""
-    extract_poses(dataset, tmp_path / "p", estimator, SMALL, engine=RayExecutor(5), worker_estimator=CREATE)
+    extract_poses(dataset, tmp_path / "p", estimator, SMALL, executor=RayExecutor(5), worker_estimator=CREATE)
     assert contents(tmp_path / "p") == contents(undisturbed)
