@@ -67,14 +67,15 @@ def rank(
       reidtrain rank run shards lists --worst
       reidtrain rank baseline shards lists --against run --top 5
     """
-    from reidprep.drawing.folder import check
+    from reidprep.drawing.album import ALBUM
+    from reidprep.files import check_folder
     from reidtrain.features.extractor import Computing
     from reidtrain.plots.ranked import write_ranked_lists
     from reidtrain.plots.sources import Source, compared_features
 
     if against_shards is not None and against is None:
         raise click.UsageError("--against-shards needs --against")
-    check(out)
+    check_folder(out, ALBUM, overwrite=True)
     sources = [Source(source, shards)]
     if against is not None:
         sources.append(Source(against, against_shards or shards))

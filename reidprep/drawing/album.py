@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any, Generic, TypeVar
 from markupsafe import Markup
 from PIL import Image
 
-from reidprep.drawing.folder import PAGE, claim, sheet_name
 from reidprep.drawing.pages import templates
 from reidprep.drawing.sheets import Mark, draw_sheet
 from reidprep.errors import ReidError
-from reidprep.files import write_file
+from reidprep.files import TOOL, FolderKind, whole_folder
 from reidprep.progress import Progress, unseen
+
+MARKER = "preview.json"
+"""Lists the files of an album, and so says which of them a later one may replace."""
+PAGE = "index.html"
+ALBUM = FolderKind("a preview", "reidprep.preview", MARKER, r"index\.html|sheet-\d+\.png", listed=True)
 
 Card = TypeVar("Card")
 
@@ -74,24 +79,25 @@ def write_album(
         progress: called with cards done and in total.
 
     Raises:
-        ReidError: what `make` raises; or an output folder that holds something else or cannot be written to.
+        ReidError: what `make` raises; or an output folder that holds something else or cannot be written to. An earlier
+            album is still there then.
     """
     if per_sheet < 1:
         raise ReidError(f"{per_sheet} on a sheet; give 1 or more")
     groups = [range(start, min(start + per_sheet, count)) for start in range(0, count, per_sheet)]
-    names = [sheet_name(number + 1) for number in range(len(groups))]
+    names = [f"sheet-{number:03d}.png" for number in range(1, len(groups) + 1)]
     environment = templates(look.package)
     card_template = environment.get_template(f"{look.name}_card.html")
     articles: list[str] = []
-    for number, (name, group) in enumerate(zip(names, groups, strict=True), start=1):
-        cards = make(group)
-        if number == 1:
-            # What cannot be shown at all leaves the earlier album.
-            claim(out, [PAGE, *names])
-        heading = f"{title}, {what} (sheet {number} of {len(groups)})"
-        write_file(out / name, draw_sheet(heading, look.legend, [look.draw(card) for card in cards]))
-        articles += [Markup(card_template.render(card=card)) for card in cards]
-        progress(len(articles), count)
-    page = environment.get_template(f"{look.name}.html")
-    write_file(out / PAGE, page.render(title=title, what=what, articles=articles, **about).encode())
+    with whole_folder(out, ALBUM, overwrite=True) as folder:
+        for number, (name, group) in enumerate(zip(names, groups, strict=True), start=1):
+            cards = make(group)
+            heading = f"{title}, {what} (sheet {number} of {len(groups)})"
+            (folder / name).write_bytes(draw_sheet(heading, look.legend, [look.draw(card) for card in cards]))
+            articles += [Markup(card_template.render(card=card)) for card in cards]
+            progress(len(articles), count)
+        page = environment.get_template(f"{look.name}.html")
+        (folder / PAGE).write_bytes(page.render(title=title, what=what, articles=articles, **about).encode())
+        marker = {"schema": ALBUM.schema, "version": 1, "tool": TOOL, "files": [PAGE, *names]}
+        (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", newline="\n")
     return Album(out / PAGE, tuple(out / name for name in names), count)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reidprep.drawing.folder import MARKER
+from reidprep.drawing.album import MARKER
 from reidprep.errors import ReidError
 
 _SHEET = re.compile(r"sheet-\d+\.png")

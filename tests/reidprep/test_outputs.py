@@ -17,6 +17,8 @@ from reidprep.export.openpose import export_openpose
 from reidprep.export.webdataset import export_webdataset
 from reidprep.files import FolderClaim, FolderKind, check_folder, whole_folder, write_file
 from reidprep.poses.extract import ExtractOptions, extract_poses
+from reidprep.preview.selection import Selection
+from reidprep.preview.write import write_preview
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.synth.dataset import generate
 
@@ -40,16 +42,15 @@ class Ones:
 
 @dataclass(frozen=True)
 class Writer:
-    """What a command does: writes to a path the content of a number."""
+    """What a command does: writes to a path the content of a number, over an earlier one if asked to, or always."""
 
     write: Callable[[Path, int, bool], object]
     resumes: bool = False
+    replaces: bool = False
     is_file: bool = False
 
 
-@pytest.fixture(
-    params=["poses", "shards", "webdataset", "openpose", "coco", "synth"],
-)
+@pytest.fixture(params=["poses", "shards", "webdataset", "openpose", "coco", "synth", "preview"])
 def writer(request: pytest.FixtureRequest, drawn: Path, drawn_poses: Path, drawn_shards: Path) -> Writer:
     split = ("query", "gallery")
     return {
@@ -80,6 +81,9 @@ def writer(request: pytest.FixtureRequest, drawn: Path, drawn_poses: Path, drawn
             lambda out, n, overwrite: generate(
                 out, identities=2, cameras=2, images_per_camera=2, seed=n, overwrite=overwrite
             )
+        ),
+        "preview": Writer(
+            lambda out, n, overwrite: write_preview(drawn_shards, out, Selection(limit=1 + n)), replaces=True
         ),
     }[request.param]
 
@@ -145,8 +149,9 @@ def test_what_is_finished_is_replaced_only_on_demand(writer: Writer, tmp_path: P
     out = tmp_path / "new" / "out"
     writer.write(out, 0, False)
     before = contents(out)
-    with pytest.raises(ReidError, match="--overwrite"):
-        writer.write(out, 1, False)
+    if not writer.replaces:
+        with pytest.raises(ReidError, match="--overwrite"):
+            writer.write(out, 1, False)
     if not writer.is_file:
         (out / "notes.txt").write_text("mine")
         if writer.resumes:  # a folder that goes by a marker may hold more
@@ -173,7 +178,8 @@ def test_a_read_only_folder_is_a_plain_error_or_needs_no_change(
         if writer.resumes and not overwrite:
             writer.write(out, 0, False)
         else:
-            with pytest.raises(ReidError, match="cannot be written" if overwrite else "already; choose another"):
+            replaces = overwrite or writer.replaces
+            with pytest.raises(ReidError, match="cannot be written" if replaces else "already; choose another"):
                 writer.write(out, 1, overwrite)
         with pytest.raises(ReidError, match="cannot be"):
             writer.write(tmp_path / "out" / "new" / "out", 0, overwrite)

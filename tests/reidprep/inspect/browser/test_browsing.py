@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidprep.drawing.folder import MARKER
+from reidprep.drawing.album import MARKER
 from reidprep.shards.reader import ShardSet
 
 pytestmark = pytest.mark.browser
