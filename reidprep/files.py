@@ -317,7 +317,7 @@ def _look(out: Path, kind: FolderKind, overwrite: bool) -> _Found:
     foreign = {name: found for name in others if (found := _foreign(out / name, kind)) is not None}
     ours = [name for name in others if name not in foreign]
     if kind.marker in names:
-        earlier = _read_marker(out, kind, may_be_damaged=overwrite and not foreign)
+        earlier = _read_marker(out, kind, overwrite, others=list(foreign))
         if kind.listed:
             ours = [name for name in _listed(out, kind, earlier) if name in others]
         leftovers += [
@@ -350,7 +350,7 @@ def _foreign(entry: Path, kind: FolderKind) -> Path | None:
     return next((file for file in files if not re.fullmatch(kind.names, file.name)), None)
 
 
-def _read_marker(out: Path, kind: FolderKind, *, may_be_damaged: bool) -> dict[str, Any]:
+def _read_marker(out: Path, kind: FolderKind, overwrite: bool, others: Sequence[str]) -> dict[str, Any]:
     assert kind.marker is not None
     path = out / kind.marker
     try:
@@ -358,9 +358,14 @@ def _read_marker(out: Path, kind: FolderKind, *, may_be_damaged: bool) -> dict[s
         if not isinstance(content, dict):
             raise ValueError("no JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        if may_be_damaged:
+        if overwrite and not others:
             return {}
-        raise ReidError(f"{path}: cannot be read ({error}); choose another folder") from None
+        if others:
+            raise ReidError(
+                f"{path}: cannot be read ({error}), and there are other files (found {others[0]!r}); choose another "
+                "folder"
+            ) from None
+        raise ReidError(f"{path}: cannot be read ({error}); choose another folder, or --overwrite") from None
     found = content.get(kind.key)
     if found != kind.schema:
         raise ReidError(f"{out}: holds {found!r}, not {kind.schema!r}, says its {kind.marker}; choose another folder")
