@@ -45,8 +45,9 @@ def index(
     from reidtrain.retrieval.index import build_index
 
     with progress("index") as report:
-        how = {"kind": kind, "metric": metric, "seed": seed, "overwrite": overwrite}
-        facts = build_index(open_gallery(gallery), out, progress=report, **how)
+        facts = build_index(
+            open_gallery(gallery), out, kind=kind, metric=metric, seed=seed, overwrite=overwrite, progress=report
+        )
     if as_json:
         print_json({"out": str(out), **asdict(facts)})
     else:
