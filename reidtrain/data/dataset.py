@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, default_collate
 from reidprep.errors import ReidError
 from reidprep.shards.format import VIEWS, View
 from reidprep.shards.reader import ShardSet
+from reidprep.text import counted
 
 NO_LABEL = -1
 """Label of an identity that is not trained on."""
@@ -71,6 +72,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        views = {name: getattr(self, name) for name in VIEWS if getattr(self, name) is not None}
+        shapes = ", ".join(f"{name} {tuple(images.shape)}" for name, images in views.items())
+        return f"Batch({counted(len(self), 'sample', 'samples')}: {shapes})"
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch on another device; `non_blocking` overlaps the copy if the memory is pinned."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
@@ -104,8 +110,10 @@ class ShardDataset(Dataset[Item]):
         >>> from reidtrain.data.dataset import collate
         >>> dataset = ShardDataset(ShardSet.open("shards", "train"), views=["whole"])
         >>> batch = next(iter(DataLoader(dataset, batch_size=4, collate_fn=collate)))
-        >>> batch.whole.dtype, batch.labels.tolist()
-        (torch.uint8, [0, 0, 0, 0])
+        >>> batch
+        Batch(4 samples: whole (4, 3, 192, 96))
+        >>> batch.labels.tolist()
+        [0, 0, 0, 0]
     """
 
     def __init__(self, shards: ShardSet, views: Sequence[View] = ("whole", "parts")) -> None:
@@ -133,6 +141,9 @@ class ShardDataset(Dataset[Item]):
 
     def __len__(self) -> int:
         return len(self.shards)
+
+    def __repr__(self) -> str:
+        return f"ShardDataset({self.shards}, views {', '.join(self.views)})"
 
     def __getitem__(self, index: int) -> Item:
         """Read and decode one sample.

@@ -70,6 +70,10 @@ class Evaluation:
     identities: tuple[int, int] | None
     rows: tuple[Scored, ...]
 
+    def __repr__(self) -> str:
+        embedding = next(row for row in self.rows if row.feature == EMBEDDING)
+        return f"Evaluation({self.scoring.protocol}, {len(self.rows)} rows, embedding: {embedding.metrics})"
+
 
 def evaluate(
     checkpoint: Checkpoint | str | Path,
@@ -105,8 +109,10 @@ def evaluate(
     Example:
         >>> from reidtrain import evaluate
         >>> evaluation = evaluate("run", "shards")
-        >>> {row.feature: f"{row.metrics.mAP:.0%}" for row in evaluation.rows}
-        {'whole': '...%', 'head': ..., 'fused': '...%', 'embedding': '...%'}
+        >>> evaluation
+        Evaluation(market1501, 7 rows, embedding: RankingMetrics(Rank-1 ...%, mAP ...%, 4 queries))
+        >>> [row.feature for row in evaluation.rows]
+        ['whole', 'head', 'upper_body', 'upper_leg', 'lower_leg', 'fused', 'embedding']
     """
     checkpoint, shards = as_checkpoint(checkpoint), Path(shards)
     computing = computing or Computing()

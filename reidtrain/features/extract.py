@@ -102,7 +102,7 @@ def extract_features(
         >>> from reidprep import ShardSet
         >>> from reidtrain import extract_features
         >>> features = extract_features("run", ShardSet.open("shards", "query"))
-        >>> features.arrays["embedding"].shape, features.pids.tolist()
+        >>> features.embedding.shape, features.pids.tolist()
         ((4, 768), [1, 1, 3, 3])
     """
     samples = shards if isinstance(shards, ShardSet) else ShardSet.open(shards)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import FolderKind, claim_file, whole_file, whole_folder
 from reidprep.store.hdf5 import Schema
+from reidprep.text import counted
 from reidtrain.features.numpy_files import NPZ, StoredArray, load_arrays, require_file, stored_array, stored_arrays
 
 if TYPE_CHECKING:
@@ -67,6 +68,15 @@ class Features:
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
     paths: NDArray[np.str_] | None = None
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {size}" for name, size in self.dimensions.items())
+        return f"Features({counted(len(self.pids), 'sample', 'samples')}: {sizes})"
+
+    @property
+    def embedding(self) -> NDArray[Any]:
+        """(n, dimension), by which images are compared."""
+        return self.arrays[EMBEDDING]
 
     @property
     def dimensions(self) -> dict[str, int]:

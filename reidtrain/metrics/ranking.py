@@ -109,8 +109,10 @@ def evaluate_features(
         >>> query, gallery = (people + rng.normal(scale=0.1, size=people.shape) for camera in (1, 2))
         >>> pids, cameras = np.arange(10), np.ones(10, int)
         >>> metrics = evaluate_features(query, gallery, pids, pids, cameras, cameras + 1)
-        >>> metrics.cmc_at(1), metrics.mAP
-        (1.0, 1.0)
+        >>> metrics
+        RankingMetrics(Rank-1 100.00%, mAP 100.00%, 10 queries)
+        >>> metrics.mAP, metrics.average_precision.shape
+        (1.0, (10,))
     """
     _require("metric", metric, get_args(Metric))
     features = FeatureDistances.checked(query_features, gallery_features, metric)

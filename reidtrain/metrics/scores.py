@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.text import counted
+
 APVariant = Literal["step", "trapezoid"]
 """`step`: mean of the precision at each hit. `trapezoid`: the Market-1501 authors' area under the curve."""
 
@@ -64,6 +66,10 @@ class RankingMetrics:
     def cmc_at(self, rank: int) -> float:
         """CMC at one of `ranks`."""
         return float(self.cmc[self.ranks.index(rank)])
+
+    def __repr__(self) -> str:
+        queries = counted(self.queries, "query", "queries")
+        return f"RankingMetrics(Rank-{self.ranks[0]} {self.cmc[0]:.2%}, mAP {self.mAP:.2%}, {queries})"
 
     def named(self) -> dict[str, float]:
         """`rank1`, `rank5`, `rank10`, `rank20`, `mAP` and `mINP`, 0 to 1."""
