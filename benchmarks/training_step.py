@@ -19,11 +19,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import make_preprocessor
-from reidtrain.data.dataset import Batch, Item, ShardDataset, collate, prepare_worker
+from reidtrain.data.dataset import Batch, BatchLoader, ShardDataset
 from reidtrain.data.preprocessing import ChannelMeans
 from reidtrain.data.samplers import ShuffledBatchSampler
 from reidtrain.losses import loss_terms
@@ -88,7 +87,7 @@ class Arrangement:
             self.peak = max(self.peak, torch.cuda.max_memory_allocated())
 
 
-def endless(loader: DataLoader[Item]) -> Iterator[Batch]:
+def endless(loader: BatchLoader) -> Iterator[Batch]:
     """Epoch after epoch."""
     while True:
         yield from loader
@@ -110,12 +109,10 @@ def main() -> None:
     shards = ShardSet.open(arguments.shards, "train")
     dataset = ShardDataset(shards, recipe.model.views)
     sampler = ShuffledBatchSampler(len(dataset), arguments.batch, seed=0, drop_last=True)
-    loader = DataLoader(
+    loader = BatchLoader(
         dataset,
         batch_sampler=sampler,
-        collate_fn=collate,
         num_workers=arguments.workers,
-        worker_init_fn=prepare_worker,
         pin_memory=arguments.device != "cpu",
     )
     batches = endless(loader)

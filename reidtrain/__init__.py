@@ -15,6 +15,7 @@ from reidprep.lazy import lazily
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reidtrain.checkpoints import load_checkpoint as load_checkpoint
+    from reidtrain.data.dataset import BatchLoader as BatchLoader
     from reidtrain.data.dataset import ShardDataset as ShardDataset
     from reidtrain.evaluation.evaluate import evaluate as evaluate
     from reidtrain.features.extract import extract_features as extract_features
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from reidtrain.training.fit import fit as fit
 else:
     _HOMES = {
+        "BatchLoader": "reidtrain.data.dataset",
         "ShardDataset": "reidtrain.data.dataset",
         "evaluate": "reidtrain.evaluation.evaluate",
         "evaluate_features": "reidtrain.metrics.ranking",

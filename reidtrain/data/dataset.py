@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from reidprep.errors import ReidError
 from reidprep.shards.format import VIEWS, View
@@ -91,7 +92,7 @@ class Batch:
 
 
 class ShardDataset(Dataset[Item]):
-    """The samples of a `ShardSet`, for a DataLoader with `collate`.
+    """The samples of a `ShardSet`, for a `BatchLoader`.
 
     Workers may be started by fork or spawn; each opens the files itself. Views have the size they are stored at;
     `Preprocessor` brings them to the network's.
@@ -104,12 +105,12 @@ class ShardDataset(Dataset[Item]):
         ReidError: no sample, an unknown view, or one the shards were built without.
 
     Example:
-        >>> from torch.utils.data import DataLoader
         >>> from reidprep import ShardSet
-        >>> from reidtrain import ShardDataset
-        >>> from reidtrain.data.dataset import collate
+        >>> from reidtrain import BatchLoader, ShardDataset
         >>> dataset = ShardDataset(ShardSet.open("shards", "train"), views=["whole"])
-        >>> batch = next(iter(DataLoader(dataset, batch_size=4, collate_fn=collate)))
+        >>> dataset
+        ShardDataset(ShardSet(shards, train: 8 samples, whole 192x96, parts 60x120), views whole)
+        >>> batch = next(iter(BatchLoader(dataset, batch_size=4)))
         >>> batch
         Batch(4 samples: whole (4, 3, 192, 96))
         >>> batch.labels.tolist()
@@ -187,7 +188,34 @@ def _stack(images: Sequence[Tensor | None]) -> Tensor | None:
     return stacked.movedim(-1, -3)
 
 
-def prepare_worker(worker: int) -> None:
-    """Keep a worker to one thread, as there are several of them, and leave Ctrl-C to the parent."""
+class BatchLoader(DataLoader[Any]):
+    """A `DataLoader` of `Batch`; its workers keep to one thread each, as there are several, and leave Ctrl-C to it.
+
+    Args:
+        dataset: gives an `Item` each.
+        **options: those of `DataLoader`, but for `collate_fn` and `worker_init_fn`.
+
+    Example:
+        >>> from reidprep import ShardSet
+        >>> from reidtrain import BatchLoader, ShardDataset
+        >>> loader = BatchLoader(ShardDataset(ShardSet.open("shards", "train")), batch_size=4, num_workers=1)
+        >>> [batch.pids.tolist() for batch in loader]
+        [[2, 2, 2, 2], [4, 4, 4, 4]]
+    """
+
+    def __init__(self, dataset: Dataset[Item], **options: Any) -> None:
+        super().__init__(dataset, collate_fn=collate, worker_init_fn=_prepare_worker, **options)
+
+    def __iter__(self) -> Any:
+        # A process that is forked while OpenCV has threads hangs or crashes when it sets their number.
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            return super().__iter__()
+        finally:
+            cv2.setNumThreads(threads)
+
+
+def _prepare_worker(worker: int) -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

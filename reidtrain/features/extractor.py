@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from reidprep.device import torch_device
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
-from reidtrain.data.dataset import Batch, Item, ShardDataset, collate, prepare_worker
+from reidtrain.data.dataset import Batch, BatchLoader, Item, ShardDataset
 from reidtrain.data.preprocessing import Preprocessor
 from reidtrain.failures import plain_failures
 from reidtrain.features.files import EMBEDDING, Features
@@ -156,12 +156,10 @@ def compute(
     """
     chosen = np.arange(len(dataset)) if indices is None else indices  # type: ignore[arg-type]
     device = torch.device(device)
-    loader: DataLoader[Any] = DataLoader(
+    loader = BatchLoader(
         Subset(dataset, chosen.tolist()),
         batch_size=batch_size,
-        collate_fn=collate,
         num_workers=min(workers, -(-len(chosen) // batch_size)),
-        worker_init_fn=prepare_worker,
         pin_memory=device.type == "cuda",
     )
     collected: dict[str, list[NDArray[Any]]] = {}

@@ -11,11 +11,10 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from reidprep.errors import ReidError
 from reidprep.shards.format import VIEWS
-from reidtrain.data.dataset import Batch, Item, collate, prepare_worker
+from reidtrain.data.dataset import Batch, BatchLoader
 from reidtrain.data.preprocessing import Preprocessor
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
 from reidtrain.losses import class_logits, loss_terms
@@ -115,7 +114,7 @@ class StageModule(pl.LightningModule):
             return torch.optim.AdamW(weights, lr, weight_decay=decay)
         return torch.optim.SGD(weights, lr, settings.momentum, weight_decay=decay, nesterov=settings.nesterov)
 
-    def train_dataloader(self) -> DataLoader[Item]:
+    def train_dataloader(self) -> BatchLoader:
         """Batches of this process in the order of the recipe."""
         batch = self.stage.batch
         processes = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
@@ -133,12 +132,10 @@ class StageModule(pl.LightningModule):
             self.sampler = IdentityBatchSampler(self.task.labels, batch.identities, batch.images, **shared)
         # The first epoch's order is asked for before that epoch begins.
         self.sampler.set_epoch(self.first_epoch)
-        return DataLoader(
+        return BatchLoader(
             self.task.dataset,
             batch_sampler=self.sampler,
-            collate_fn=collate,
             num_workers=self.workers,
-            worker_init_fn=prepare_worker,
             persistent_workers=self.workers > 0,
             pin_memory=self.device.type == "cuda",
         )

@@ -27,7 +27,7 @@ MOST_UNREADABLE = 0.1
 
 
 class ClassificationDataset(Dataset[Item]):
-    """The images of one split, for a DataLoader with `reidtrain.data.dataset.collate`.
+    """The images of one split, for a `reidtrain.data.dataset.BatchLoader`.
 
     Every view shows the image resized as a whole, its aspect not kept: `whole` and `image` all of it, `parts` its four
     equal horizontal strips (`reidprep.alignment.boxes.strip_boxes`). The label stands for the person; the camera is 0.

@@ -1,6 +1,8 @@
 import dataclasses
 import multiprocessing
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -9,11 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from msgspec import UNSET
-from torch.utils.data import DataLoader
 
 from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
-from reidtrain.data.dataset import ShardDataset, collate
+from reidtrain.data.dataset import BatchLoader, ShardDataset, collate
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
 
 ALL = ("whole", "parts", "image")
@@ -39,10 +40,9 @@ def test_batches_hold_the_samples(shards, start):
     # Opened here before the workers exist: they must not use the parent's file handles.
     assert dataset[0].pid == shards[0].pid
     sampler = ShuffledBatchSampler(len(dataset), 3, seed=0)
-    loader = DataLoader(
+    loader = BatchLoader(
         dataset,
         batch_sampler=sampler,
-        collate_fn=collate,
         num_workers=2 if start else 0,
         multiprocessing_context=start,
     )
@@ -98,7 +98,7 @@ def test_identity_batches_from_shards(shards):
     dataset = ShardDataset(shards)
     identities = len(shards.train_labels)
     sampler = IdentityBatchSampler(dataset.labels, identities, 2, seed=0)
-    for batch in DataLoader(dataset, batch_sampler=sampler, collate_fn=collate):
+    for batch in BatchLoader(dataset, batch_sampler=sampler):
         assert sorted(batch.labels.tolist()) == sorted(list(range(identities)) * 2)
 
 
@@ -109,7 +109,7 @@ def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
     with h5py.File(copy / name, "r+") as file:
         file["images"][: file["offsets"][1]] = 0
     dataset = ShardDataset(ShardSet.open(copy, "train"))
-    loader = DataLoader(dataset, batch_size=2, collate_fn=collate, num_workers=1)
+    loader = BatchLoader(dataset, batch_size=2, num_workers=1)
     with pytest.raises(ReidError, match=rf"{name}: row 0"):
         list(loader)
 
@@ -129,3 +129,23 @@ def test_views_the_shards_lack(shards):
 def test_split_without_samples(shards):
     with pytest.raises(ReidError, match="no sample in this split"):
         ShardDataset(ShardSet(shards.path, shards.manifest, ()))
+
+
+FORKED = """
+import cv2
+import numpy as np
+from reidprep import ShardSet
+from reidtrain import BatchLoader, ShardDataset
+
+cv2.setNumThreads(4)
+for _ in range(20):  # as the commands that cut crops do
+    cv2.warpAffine(np.zeros((2000, 2000, 3), np.uint8), np.eye(2, 3), (3000, 3000))
+loader = BatchLoader(ShardDataset(ShardSet.open(__import__("sys").argv[1])), batch_size=2, num_workers=4)
+print(sum(len(batch) for batch in loader), cv2.getNumThreads())
+"""
+
+
+def test_workers_start_where_opencv_has_threads(drawn_shards):
+    command = [sys.executable, "-c", FORKED, drawn_shards]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.split() == ["22", "4"]

@@ -10,14 +10,13 @@ torch = pytest.importorskip("torch")
 
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
 from reidprep.alignment.boxes import strip_boxes
 from reidprep.errors import ReidError
 from reidprep.images import crop_box
 from reidtrain.data.classification.registry import open_classification
 from reidtrain.data.classification.samples import _strip_means, channel_means, classification_dataset
-from reidtrain.data.dataset import collate
+from reidtrain.data.dataset import BatchLoader
 from reidtrain.data.preprocessing import Preprocessor
 from reidtrain.data.samplers import ShuffledBatchSampler
 
@@ -58,9 +57,7 @@ def test_batches_go_the_way_of_shards(save_images, start):
     data = open_classification(save_images(*PATHS))
     dataset = classification_dataset(data, "val", ALL, SIZES)
     sampler = ShuffledBatchSampler(len(dataset), 4, seed=0)
-    loader = DataLoader(
-        dataset, batch_sampler=sampler, collate_fn=collate, num_workers=2, multiprocessing_context=start
-    )
+    loader = BatchLoader(dataset, batch_sampler=sampler, num_workers=2, multiprocessing_context=start)
     preprocess = Preprocessor(channel_means(data, np.random.default_rng(0)))
     seen = []
     for batch, indices in zip(loader, sampler, strict=True):
