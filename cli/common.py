@@ -73,7 +73,7 @@ workers_option = click.option(
     default=None,
     help="Parallel workers.  [default: number of CPU cores]",
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Discard the parts that OUT holds and start anew.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Discard the files that OUT holds and start anew.")
 
 
 def _given_or_old(ctx: click.Context, param: click.Parameter, value: str) -> str:

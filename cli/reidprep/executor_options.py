@@ -1,4 +1,4 @@
-"""The options that choose where parts are made."""
+"""The options that choose where files are made."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 @click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=SPLITS, help="May be repeated.")
 @estimator_options
 @click.option("--limit", type=click.IntRange(1), help="At most so many images of each split.  [default: all]")
-@click.option("--rows-per-part", type=click.IntRange(1), default=2048, help="Images per part file.")
+@click.option("--rows-per-part", type=click.IntRange(1), default=2048, help="Images per file.")
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "fail"]),

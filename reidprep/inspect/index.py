@@ -18,7 +18,7 @@ UNKNOWN = np.iinfo(np.int64).min
 class Index:
     """Columns over n samples, in the order of the directory.
 
-    Rows of a damaged part have `UNKNOWN` ids and cameras, no flags, nan for every measure and an empty path.
+    Rows of a damaged file have `UNKNOWN` ids and cameras, no flags, nan for every measure and an empty path.
 
     Attributes:
         paths: n texts.
@@ -59,7 +59,7 @@ class Index:
 
 
 def damaged_rows(rows: int, split: str | None) -> Index:
-    """What stands for the rows of a part that cannot be read."""
+    """What stands for the rows of a file that cannot be read."""
     nothing = np.full(rows, np.nan, dtype=np.float32)
     unknown = np.full(rows, UNKNOWN, dtype=np.int64)
     return Index(

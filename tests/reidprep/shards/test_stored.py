@@ -50,23 +50,23 @@ def test_encoded_images_of_damaged_rows(copied: Path) -> None:
         shards.encoded(len(shards))
 
 
-def test_a_row_and_the_columns_of_a_part(drawn_shards: Path) -> None:
+def test_a_row_and_the_columns_of_a_file(drawn_shards: Path) -> None:
     shards = ShardSet.open(drawn_shards)
     start = 0
-    for part in shards.files:
-        columns = shards.file_columns(part)
+    for file in shards.files:
+        columns = shards.file_columns(file)
         for name in ("paths", "joints", "flags", "image_sizes"):
-            np.testing.assert_array_equal(columns[name], shards.column(name)[start : start + part.rows])
+            np.testing.assert_array_equal(columns[name], shards.column(name)[start : start + file.rows])
             np.testing.assert_array_equal(shards.row(start)[name], columns[name][0])
-        start += part.rows
+        start += file.rows
 
 
-def test_a_part_of_another_length_than_the_manifest_says(copied: Path) -> None:
+def test_a_file_of_another_length_than_the_manifest_says(copied: Path) -> None:
     shards = ShardSet.open(copied)
     first, second = shards.files[:2]
     shutil.copy(copied / second.name, copied / first.name)
     if first.rows == second.rows:
-        pytest.skip("the parts have equal lengths")
+        pytest.skip("the files have equal lengths")
     with pytest.raises(ReidError, match=f"holds {second.rows} rows, the manifest says {first.rows}"):
         shards.file_columns(first)
 

@@ -38,13 +38,13 @@ def test_a_finished_directory_reads_back(tmp_path: Path) -> None:
     assert manifest.complete and manifest.rows == 2 and manifest.plan == PLAN and manifest.summary == {"rows": 2}
 
 
-def test_parts_are_listed_by_name_whatever_the_order(tmp_path: Path) -> None:
+def test_files_are_listed_by_name_whatever_the_order(tmp_path: Path) -> None:
     one = filled(tmp_path / "one", ("part-00000.h5", "part-00001.h5"))
     two = filled(tmp_path / "two", ("part-00001.h5", "part-00000.h5"))
     assert one.manifest.to_json() == two.manifest.to_json()
 
 
-def test_resume_keeps_whole_parts_and_drops_damaged_ones(tmp_path: Path) -> None:
+def test_resume_keeps_whole_files_and_drops_damaged_ones(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / "part-00001.h5").write_bytes(b"half")
     (tmp_path / ".part-00002.h5.77.tmp").write_bytes(b"leftover of a kill")
@@ -171,7 +171,7 @@ def test_a_second_run_is_kept_out_until_the_first_ends(tmp_path: Path) -> None:
     StoreWriter(tmp_path, FORMAT, "", PLAN).close()
 
 
-def test_parts_with_skipped_images_are_made_again(tmp_path: Path) -> None:
+def test_files_with_skipped_images_are_made_again(tmp_path: Path) -> None:
     with StoreWriter(tmp_path, FORMAT, "", PLAN) as directory:
         add(directory, "part-00000.h5")
         sha256 = write_file(tmp_path / "part-00001.h5", b"data")
@@ -181,7 +181,7 @@ def test_parts_with_skipped_images_are_made_again(tmp_path: Path) -> None:
         assert again.present == {"part-00000.h5"} and not again.manifest.complete
 
 
-def test_overwriting_removes_parts_that_no_manifest_names(tmp_path: Path) -> None:
+def test_overwriting_removes_files_that_no_manifest_names(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / "part-00007.h5").write_bytes(b"renamed just before a kill")
     (tmp_path / "notes.txt").write_text("mine")
@@ -239,7 +239,7 @@ def test_a_lock_is_not_kept_by_processes_forked_meanwhile(tmp_path):
 
 
 def killed(path: Path, *names: str) -> None:
-    """Fill a directory and leave it as a kill would: without the manifest that lists the parts."""
+    """Fill a directory and leave it as a kill would: without the manifest that lists the files."""
     directory = StoreWriter(path, FORMAT, "../source", PLAN)
     for name in names:
         add(directory, name)
@@ -249,10 +249,10 @@ def killed(path: Path, *names: str) -> None:
         (path / name).write_bytes(data)
 
 
-def test_a_kill_loses_no_part_that_was_added(tmp_path: Path) -> None:
+def test_a_kill_loses_no_file_that_was_added(tmp_path: Path) -> None:
     killed(tmp_path, "part-00001.h5", "part-00000.h5")
     assert json.loads((tmp_path / MANIFEST).read_text())["parts"] == []
-    assert [part.name for part in read_manifest(tmp_path, FORMAT).files] == ["part-00000.h5", "part-00001.h5"]
+    assert [file.name for file in read_manifest(tmp_path, FORMAT).files] == ["part-00000.h5", "part-00001.h5"]
     with StoreWriter(tmp_path, FORMAT, "../source", PLAN) as again:
         assert again.present == {"part-00000.h5", "part-00001.h5"}
         assert not (tmp_path / JOURNAL).exists()
@@ -271,7 +271,7 @@ def test_a_journal_that_was_cut_off_counts_up_to_there(tmp_path: Path, cut: int)
     killed(tmp_path, "part-00000.h5", "part-00001.h5")
     journal = tmp_path / JOURNAL
     journal.write_bytes(journal.read_bytes()[:-cut])
-    assert [part.name for part in read_manifest(tmp_path, FORMAT).files] == ["part-00000.h5"]
+    assert [file.name for file in read_manifest(tmp_path, FORMAT).files] == ["part-00000.h5"]
 
 
 def test_an_error_in_the_middle_leaves_a_manifest_and_no_journal(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_an_error_in_the_middle_leaves_a_manifest_and_no_journal(tmp_path: Path)
         add(directory, "part-00000.h5")
         assert (tmp_path / JOURNAL).exists()
         raise ZeroDivisionError
-    assert [part["name"] for part in json.loads((tmp_path / MANIFEST).read_text())["parts"]] == ["part-00000.h5"]
+    assert [file["name"] for file in json.loads((tmp_path / MANIFEST).read_text())["parts"]] == ["part-00000.h5"]
     assert not (tmp_path / JOURNAL).exists()
 
 
@@ -298,12 +298,12 @@ def test_what_killed_workers_left_goes_when_all_is_done(tmp_path: Path) -> None:
     assert {entry.name for entry in tmp_path.iterdir()} == {"part-00000.h5", MANIFEST}
 
 
-def test_more_parts_than_five_digits_hold_are_in_order(tmp_path: Path) -> None:
+def test_more_files_than_five_digits_hold_are_in_order(tmp_path: Path) -> None:
     names = [f"{kind}-{number:05d}.h5" for kind in ("query", "train") for number in (7, 99999, 100000, 100001)]
     with StoreWriter(tmp_path, FORMAT, "../source", PLAN) as directory:
         for name in reversed(names):
             add(directory, name)
         directory.finish({})
-    assert [part.name for part in read_manifest(tmp_path, FORMAT).files] == names
+    assert [file.name for file in read_manifest(tmp_path, FORMAT).files] == names
     with StoreWriter(tmp_path, FORMAT, "../source", PLAN) as again:
         assert again.present == set(names)
