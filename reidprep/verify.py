@@ -13,11 +13,11 @@ import numpy as np
 from reidprep.errors import ImageError, ReidError
 from reidprep.export.webdataset import TARS
 from reidprep.files import file_sha256
-from reidprep.poses.format import POSES, read_poses, unusable_rows
+from reidprep.poses.format import POSES, read_poses, unusable_poses
 from reidprep.progress import Progress, unseen
-from reidprep.shards.file import open_shard, read_images
-from reidprep.shards.format import SHARDS, ShardManifest, image_shapes
-from reidprep.store.hdf5 import Schema
+from reidprep.shards.file import open_shard, read_images, unusable_rows
+from reidprep.shards.format import COLUMNS, SHARDS, ShardManifest, image_shapes
+from reidprep.store.hdf5 import Schema, read_columns
 from reidprep.store.manifest import JOURNAL, MANIFEST, AnyFile, Format, read_manifest
 
 
@@ -81,7 +81,7 @@ def _file_faults(path: Path, file: AnyFile, check: Check) -> list[Fault]:
 
 
 def _pose_faults(path: Path, file: AnyFile, manifest: object, executor: ThreadPoolExecutor) -> Iterator[Fault]:
-    for row, reason in unusable_rows(read_poses(path, file.rows)):
+    for row, reason in unusable_poses(read_poses(path, file.rows)):
         yield Fault(file.name, row, reason)
 
 
@@ -105,13 +105,12 @@ def _shard_faults(path: Path, file: AnyFile, manifest: ShardManifest, executor: 
             return None
 
         yield from (fault for fault in executor.map(image_fault, range(file.rows)) if fault)
-        for name in ("joints_filled", "boxes", "residuals"):
-            odd = np.argwhere(~np.isfinite(shard.columns[name]))[:, 0]
-            for row in np.unique(odd):
-                yield Fault(file.name, int(row), f"{name} holds values that are not finite")
-        boxes = shard.columns["boxes"]
-        for row in np.flatnonzero((boxes[..., 2:] <= boxes[..., :2]).any(axis=(1, 2))):
-            yield Fault(file.name, int(row), "a box is empty")
+        columns = read_columns(shard.file, COLUMNS)
+        for row, reason in unusable_rows(columns):
+            yield Fault(file.name, row, reason)
+        for name in ("joints_filled", "residuals"):
+            for row in np.unique(np.argwhere(~np.isfinite(columns[name]))[:, 0]).tolist():
+                yield Fault(file.name, row, f"{name} holds values that are not finite")
 
 
 def _no_further_faults(path: Path, file: AnyFile, manifest: object, executor: ThreadPoolExecutor) -> Iterator[Fault]:

@@ -63,6 +63,11 @@ def learn(
     )
     filled = fill(measured[fillable], sizes[fillable], first, confidence)
     usable = filled.joints[~filled.few & _upright(filled.joints)]
+    if len(usable) < count:
+        raise ReidError(
+            f"{len(usable)} of {len(measured)} poses can be completed, too few for {count} canonical poses; "
+            "lower --count, or use more images"
+        )
     second = _cluster(usable.astype(np.float64), count, rng)
     counts = {
         "confidence": confidence,

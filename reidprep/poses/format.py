@@ -185,7 +185,7 @@ def read_poses(path: Path, rows: int) -> Poses:
         return Poses(**read_columns(file, COLUMNS))
 
 
-def unusable_rows(poses: Poses) -> Iterator[tuple[int, str]]:
+def unusable_poses(poses: Poses) -> Iterator[tuple[int, str]]:
     """The rows that no command can use, and why."""
     yield from unsafe_rows(poses.paths)
     for row in np.flatnonzero(~np.isin(poses.splits, SPLITS)).tolist():

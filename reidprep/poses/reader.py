@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
-from reidprep.poses.format import POSES, PoseFile, Poses, concatenate, read_poses, take, unusable_rows
+from reidprep.poses.format import POSES, PoseFile, Poses, concatenate, read_poses, take, unusable_poses
 from reidprep.store.manifest import read_manifest
 from reidprep.text import counted
 
@@ -148,6 +148,6 @@ def _read_file(path: Path, sha256: str, rows: int) -> Poses:
             "run the same extract-poses command again to make it anew"
         )
     poses = read_poses(path, rows)
-    for row, reason in unusable_rows(poses):
+    for row, reason in unusable_poses(poses):
         raise ReidError(f"{path}: row {row}: {reason}; make the poses again")
     return poses

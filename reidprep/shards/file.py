@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,6 +19,8 @@ from reidprep.images import decode_jpeg
 from reidprep.poses.format import unsafe_rows
 from reidprep.shards.format import COLUMNS, SHARDS
 from reidprep.store.hdf5 import DAMAGE, open_hdf5, read_columns
+
+_FARTHEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,22 @@ class OpenShard:
         """The columns by name, read when they are first asked for.
 
         Raises:
-            ReidError: damaged, or a path that leads out of the dataset.
+            ReidError: damaged, or a row that no command can use.
         """
         columns = read_columns(self.file, COLUMNS)
-        for row, reason in unsafe_rows(columns["paths"]):
+        for row, reason in unusable_rows(columns):
             raise ReidError(f"{self.file.filename}: row {row}: {reason}; make the shards again")
         return columns
+
+
+def unusable_rows(columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[int, str]]:
+    """The rows that no command can use, and why: what `build-shards` never writes."""
+    yield from unsafe_rows(columns["paths"])
+    boxes = columns["boxes"]
+    for row in np.flatnonzero(~(np.abs(boxes) <= _FARTHEST).all(axis=(1, 2))).tolist():
+        yield row, f"a box is not finite, or more than {_FARTHEST:g} pixels away"
+    for row in np.flatnonzero((boxes[..., 2:] <= boxes[..., :2]).any(axis=(1, 2))).tolist():
+        yield row, "a box is empty"
 
 
 def open_shard(path: Path, rows: int) -> OpenShard:

@@ -176,7 +176,8 @@ def _row_counts(found: Mapping[str, h5d.DatasetID], table: Table) -> set[int]:
         shape: tuple[int, ...] = found[name].shape or ()
         text = h5py.check_string_dtype(dtype)
         is_text = text is not None and text.encoding == "utf-8" and text.length is not None
-        if not (is_text if column.dtype is np.str_ else dtype == column.dtype) or shape[:1] + column.row != shape:
+        is_right = is_text if column.dtype is np.str_ else dtype == column.dtype
+        if not is_right or len(shape) != 1 + len(column.row) or shape[1:] != column.row:
             expected = "fixed-length UTF-8" if column.dtype is np.str_ else np.dtype(column.dtype)
             raise ValueError(f"column {name} is {dtype}{shape}, expected {expected}{('rows', *column.row)}")
         if column.per_sample:

@@ -10,8 +10,17 @@ from reidprep.errors import ReidError
 from reidprep.store.hdf5 import Column, Schema, hdf5_bytes, open_hdf5, read_columns
 
 SCHEMA = Schema("reidprep.test", 1)
-TABLE = {"names": Column(np.str_), "values": Column(np.float32, (2,)), "flags": Column(np.bool_, optional=True)}
-VALUES = {"names": ["a", "", "\N{GREEK SMALL LETTER ALPHA}\N{GRINNING FACE}"], "values": np.arange(6.0).reshape(3, 2)}
+TABLE = {
+    "names": Column(np.str_),
+    "counts": Column(np.int64),
+    "values": Column(np.float32, (2,)),
+    "flags": Column(np.bool_, optional=True),
+}
+VALUES = {
+    "names": ["a", "", "\N{GREEK SMALL LETTER ALPHA}\N{GRINNING FACE}"],
+    "counts": range(3),
+    "values": np.arange(6.0).reshape(3, 2),
+}
 
 
 @pytest.fixture
@@ -54,10 +63,11 @@ def test_flipped_bits_give_a_plain_error_or_nothing(file: Path, seed: int) -> No
 
 
 def test_no_rows(tmp_path: Path) -> None:
-    (tmp_path / "a.h5").write_bytes(hdf5_bytes(SCHEMA, {}, TABLE, {"names": [], "values": []}))
+    (tmp_path / "a.h5").write_bytes(hdf5_bytes(SCHEMA, {}, TABLE, {"names": [], "counts": [], "values": []}))
     with open_hdf5(tmp_path / "a.h5", SCHEMA, TABLE, 0) as opened:
         assert {name: values.shape for name, values in read_columns(opened, TABLE).items()} == {
             "names": (0,),
+            "counts": (0,),
             "values": (0, 2),
         }
 
@@ -102,6 +112,15 @@ def test_columns_that_are_not_those_of_the_table(file: Path, change: Callable, m
         if value is not None:
             opened["values"] = value
     with pytest.raises(ReidError, match=rf"a\.h5: .*{message}"):
+        open_hdf5(file, SCHEMA, TABLE, 3)
+
+
+@pytest.mark.parametrize("value", [7, h5py.Empty("i8"), np.zeros((3, 1), "i8")], ids=["scalar", "empty", "rank"])
+def test_columns_of_single_values_have_one_dimension(file: Path, value: object) -> None:
+    with h5py.File(file, "r+") as opened:
+        del opened["counts"]
+        opened["counts"] = value
+    with pytest.raises(ReidError, match=r"a\.h5: .*column counts is int64\(.*\), expected int64\('rows',\)"):
         open_hdf5(file, SCHEMA, TABLE, 3)
 
 
