@@ -20,6 +20,7 @@ from reidprep.store.hdf5 import Schema
 from reidprep.text import counted
 from reidtrain.data.preprocessing import Augmentation, ChannelMeans, Preprocessor
 from reidtrain.models.factory import Model, build_model
+from reidtrain.models.layers import without_weights
 from reidtrain.models.weights import CHECKPOINT_KEY
 from reidtrain.recipes.loading import recipe_from_dict, recipe_to_dict, stored_recipe
 from reidtrain.recipes.schema import Recipe
@@ -60,7 +61,7 @@ class Checkpoint:
 
     def model(self) -> Model:
         """The network with these weights, in evaluation mode, on the CPU."""
-        with torch.device("meta"):
+        with without_weights():
             model = build_model(self.recipe.model, len(self.class_names))
         model.to_empty(device="cpu")
         self._load(model, "model.")

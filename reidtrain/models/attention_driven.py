@@ -18,7 +18,7 @@ from reidprep.errors import ReidError
 from reidprep.shards.format import View
 from reidprep.skeleton import PARTS
 from reidtrain.models.intra_attention import Attention, IntraAttention
-from reidtrain.models.layers import Bottleneck, GroupedLinear, conv, initialise
+from reidtrain.models.layers import Bottleneck, GroupedLinear, conv, initialise, without_weights
 
 Fusion = Literal["inter-attention", "fc", "global-fc", "concatenation"]
 
@@ -244,7 +244,7 @@ class AttentionDrivenNet(nn.Module):
         if count:
             self.parts = Branch(16, 128, PART_POOL_STRIDE, config.attention, groups=count)
             self.part_classifiers = GroupedLinear(128, classes, groups=count)
-            with torch.device("meta"):
+            with without_weights():
                 # In a tuple, so that it is no submodule: it lends its forward() and owns no weights.
                 self._one_part = (Branch(16, 128, PART_POOL_STRIDE, config.attention),)
         fused = 128 * count

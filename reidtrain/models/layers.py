@@ -8,9 +8,13 @@ slicing that dimension takes one network out.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 def conv(
@@ -101,3 +105,23 @@ def initialise(model: nn.Module) -> None:
             else:
                 nn.init.normal_(module.weight, std=math.sqrt(module.groups / (kernel * module.in_channels)))
                 nn.init.zeros_(module.bias)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Networks made in here have shapes only, on PyTorch's meta device; no time is lost on weights nobody asks for."""
+    with torch.device("meta"), _NoInitialisation():
+        yield
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Has `torch.nn.init` do nothing, which on the meta device takes longer than on any other."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run a function of PyTorch, or hand back the tensor that it was to fill."""
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)

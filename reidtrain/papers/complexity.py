@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reidprep.skeleton import PARTS
 from reidtrain.models.attention_driven import AttentionDrivenNet
+from reidtrain.models.layers import without_weights
 from reidtrain.models.self_attention import ResNet50, SelfAttentionNet
 from reidtrain.papers.classifiers import alexnet, googlenet, vgg16
 from reidtrain.papers.networks import ATTENTION_DRIVEN, SELF_ATTENTION
@@ -91,7 +92,7 @@ def module_costs(model: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
 
 def attention_driven(variant: str, classes: int) -> Complexity:
     """Cost of a variant of the five-branch network at 384x192 and 96x192."""
-    with torch.device("meta"):
+    with without_weights():
         # Running the parts together is what the counter can follow; separately they cost the same.
         model = AttentionDrivenNet(ATTENTION_DRIVEN[variant], classes, part_computation="grouped").eval()
         costs = module_costs(model, torch.empty(1, *WHOLE_SHAPE), torch.empty(1, *PARTS_SHAPE))
@@ -113,7 +114,7 @@ def attention_driven(variant: str, classes: int) -> Complexity:
 
 def self_attention(variant: str, classes: int) -> Complexity:
     """Cost of a variant of the dilated ResNet-50 at 256x128."""
-    with torch.device("meta"):
+    with without_weights():
         model = SelfAttentionNet(SELF_ATTENTION[variant], classes).eval()
         costs = module_costs(model, torch.empty(1, *UNALIGNED_SHAPE))
     shares = {"stage 1": _sum([costs["conv1"], costs["bn1"]])}
@@ -124,7 +125,7 @@ def self_attention(variant: str, classes: int) -> Complexity:
 
 def resnet50(height: int, width: int) -> Complexity:
     """Cost of ResNet-50 with ImageNet's 1000 classes."""
-    with torch.device("meta"):
+    with without_weights():
         costs = module_costs(ResNet50().eval(), torch.empty(1, 3, height, width))
     name = f"resnet50 at {height}x{width}"
     return Complexity(name, (height, width), costs[""], costs["fc"], paper=TABLE_12.get(name))
