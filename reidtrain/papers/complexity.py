@@ -133,7 +133,7 @@ def resnet50(height: int, width: int) -> Complexity:
 
 def scaled_classifier(name: str) -> Complexity:
     """Cost of a classifier as Table 12 has it: multiply-adds at 224x224 times 1.469, the ratio of the images' areas."""
-    with torch.device("meta"):
+    with without_weights():
         costs = module_costs(CLASSIFIERS[name]().eval(), torch.empty(1, 3, IMAGENET_SIZE, IMAGENET_SIZE))
     _, height, width = WHOLE_SHAPE
 
