@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import pytest
+from filelock import FileLock
 
 from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.base import PoseEstimator
@@ -29,6 +31,10 @@ from reidprep.synth.dataset import generate
 
 if TYPE_CHECKING:
     from reidtrain.checkpoints import Checkpoint
+    from reidtrain.models.factory import Model
+    from reidtrain.recipes.schema import Recipe
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 TINY = {
     "input": {"whole_size": [48, 24], "part_size": [16, 24], "image_size": [48, 24]},
@@ -201,27 +207,48 @@ def estimator() -> PoseEstimator:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Has a folder made by the first process of a parallel run that asks for it; the others wait, and share it.
+
+    Takes its name, and what fills it. It is for reading only.
+    """
+    root = tmp_path_factory.getbasetemp()
+    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "made-once"
+    shared.mkdir(exist_ok=True)
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / name).exists():
+                unfinished = shared / f"unfinished-{name}"
+                unfinished.mkdir()
+                fill(unfinished)
+                unfinished.rename(shared / name)
+        return shared / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def drawn(made_once: MadeOnce) -> Path:
     """A small drawn dataset in the layout of Market-1501. Read only."""
-    path = tmp_path_factory.mktemp("drawn") / "people with spaces \N{LATIN SMALL LETTER E WITH ACUTE}"
-    generate(path, identities=4, cameras=2, images_per_camera=2, seed=1)
-    return path
+    name = "people with spaces \N{LATIN SMALL LETTER E WITH ACUTE}"
+    folder = made_once(
+        "drawn", lambda folder: generate(folder / name, identities=4, cameras=2, images_per_camera=2, seed=1)
+    )
+    return folder / name
 
 
 @pytest.fixture(scope="session")
-def drawn_poses(drawn: Path, estimator: PoseEstimator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_poses(drawn: Path, estimator: PoseEstimator, made_once: MadeOnce) -> Path:
     """Its poses, a few images to a part. Read only."""
-    path = tmp_path_factory.mktemp("poses") / "poses"
-    extract_poses(open_dataset(drawn), path, estimator)
-    return path
+    return made_once("poses", lambda folder: extract_poses(open_dataset(drawn), folder / "poses", estimator)) / "poses"
 
 
 @pytest.fixture(scope="session")
-def drawn_shards(drawn_poses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_shards(drawn_poses: Path, made_once: MadeOnce) -> Path:
     """Its shards, with the plain image. Read only."""
-    path = tmp_path_factory.mktemp("shards") / "shards"
-    build_shards(drawn_poses, path, BuildOptions(image_size=(256, 128), samples_per_shard=8))
-    return path
+    options = BuildOptions(image_size=(256, 128), samples_per_shard=8)
+    return made_once("shards", lambda folder: build_shards(drawn_poses, folder / "shards", options)) / "shards"
 
 
 @pytest.fixture(scope="session")
@@ -229,7 +256,6 @@ def tiny():
     """A recipe that trains in seconds: two stages of the attention-driven network, but for the values given."""
     pytest.importorskip("torch")
     from reidtrain.recipes.loading import recipe_from_dict
-    from reidtrain.recipes.schema import Recipe
 
     def build(**values: object) -> Recipe:
         return recipe_from_dict({"network": "attention-driven", "stages": [SOFTMAX, RANKING], **TINY, **values})
@@ -238,25 +264,21 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def make_checkpoint(drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Checkpoint]:
-    """Checkpoints of small networks that have seen no training.
+def untrained(drawn_shards: Path, made_once: MadeOnce) -> Callable[[Recipe, Sequence[str]], Path]:
+    """Makes checkpoint files of networks that have seen no training, of a recipe and the names of the classes.
 
     They have the channel means of the drawn people, and batch statistics of noise.
     """
     torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
     from reidprep.shards.reader import ShardSet
-    from reidtrain.checkpoints import checkpoint_content, load_checkpoint, make_preprocessor
+    from reidtrain.checkpoints import checkpoint_content, make_preprocessor
     from reidtrain.data.preprocessing import ChannelMeans
     from reidtrain.models.factory import build_model
     from reidtrain.models.layers import Bottleneck
-    from reidtrain.recipes.loading import recipe_from_dict
+    from reidtrain.recipes.loading import recipe_to_yaml
 
-    def make(network: str, model: dict[str, object] | None = None, **input: object) -> Checkpoint:
-        shards = ShardSet.open(drawn_shards)
-        recipe = recipe_from_dict(
-            {"network": network, "model": model or {}, "input": UNTRAINED_INPUT | input, "stages": [UNTRAINED_STAGE]}
-        )
-        net = build_model(recipe.model, 3, seed=1)
+    def network(recipe: Recipe, classes: int) -> Model:
+        net = build_model(recipe.model, classes, seed=recipe.seed)
         for module in net.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None
@@ -267,18 +289,39 @@ def make_checkpoint(drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory
         shapes = {view: (8, *([4] if view == "parts" else []), 3, *recipe.input.sizes[view]) for view in net.views}
         with torch.no_grad():
             net(**{view: torch.randn(shape, generator=generator) for view, shape in shapes.items()})
-        modules = {
-            "model": net,
-            "preprocessor": make_preprocessor(recipe, ChannelMeans.of(shards), augmented=False),
-        }
-        schema = shards.manifest.schema
-        source = {"kind": "shards", "schema": [schema.name, schema.version], "alignment": "pose"}
-        content = checkpoint_content(recipe, ["1", "2", "3"], source, None, 0, [])
-        content["state_dict"] = {
-            f"{prefix}.{key}": value for prefix, module in modules.items() for key, value in module.state_dict().items()
-        }
-        path = tmp_path_factory.mktemp(network) / "last.ckpt"
-        torch.save(content, path)
-        return load_checkpoint(path)
+        return net
+
+    def make(recipe: Recipe, class_names: Sequence[str]) -> Path:
+        def fill(folder: Path) -> None:
+            shards = ShardSet.open(drawn_shards)
+            modules = {
+                "model": network(recipe, len(class_names)),
+                "preprocessor": make_preprocessor(recipe, ChannelMeans.of(shards), augmented=False),
+            }
+            schema = shards.manifest.schema
+            source = {"kind": "shards", "schema": [schema.name, schema.version], "alignment": "pose"}
+            content = checkpoint_content(recipe, class_names, source, None, 0, [])
+            content["state_dict"] = {
+                f"{prefix}.{key}": value
+                for prefix, module in modules.items()
+                for key, value in module.state_dict().items()
+            }
+            torch.save(content, folder / "last.ckpt")
+
+        what = f"{recipe_to_yaml(recipe)} {list(class_names)}"
+        return made_once(f"untrained-{sha256(what.encode()).hexdigest()[:16]}", fill) / "last.ckpt"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(untrained: Callable[[Recipe, Sequence[str]], Path]) -> Callable[..., Checkpoint]:
+    """Checkpoints of small networks that have seen no training."""
+    from reidtrain.checkpoints import load_checkpoint
+    from reidtrain.recipes.loading import recipe_from_dict
+
+    def make(network: str, model: dict[str, object] | None = None, **input: object) -> Checkpoint:
+        content = {"network": network, "model": model or {}, "input": UNTRAINED_INPUT | input, "seed": 1}
+        return load_checkpoint(untrained(recipe_from_dict(content | {"stages": [UNTRAINED_STAGE]}), ["1", "2", "3"]))
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,20 +12,16 @@ from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.base import PoseEstimator
 from reidprep.poses.extract import extract_poses
 from reidprep.shards.build import BuildOptions, build_shards
-from reidprep.shards.reader import ShardSet
 from reidprep.synth.dataset import generate
 
 SMALL = ("input.whole_size=[96,48]", "input.part_size=[48,48]", "input.image_size=[64,32]")
 MakeRun = Callable[..., Path]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture
-def make_run(drawn_shards: Path, tmp_path: Path) -> MakeRun:
+def make_run(untrained: Callable[..., Path], tmp_path: Path) -> MakeRun:
     """Writes a run folder with an untrained network."""
-    torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
-    from reidtrain.checkpoints import checkpoint_content, make_preprocessor
-    from reidtrain.data.preprocessing import ChannelMeans
-    from reidtrain.models.factory import build_model
     from reidtrain.recipes.loading import load_recipe
 
     def make(
@@ -34,31 +31,22 @@ def make_run(drawn_shards: Path, tmp_path: Path) -> MakeRun:
         class_names: Sequence[str] = ("1", "2", "3"),
         which: str = "last",
     ) -> Path:
-        shards = ShardSet.open(drawn_shards)
-        recipe = load_recipe(recipe_name, (*SMALL, *overrides))
-        modules = {
-            "model": build_model(recipe.model, len(class_names), seed=recipe.seed),
-            "preprocessor": make_preprocessor(recipe, ChannelMeans.of(shards), augmented=False),
-        }
-        schema = shards.manifest.schema
-        source = {"kind": "shards", "schema": [schema.name, schema.version], "alignment": "pose"}
-        content = checkpoint_content(recipe, class_names, source, None, 0, [])
-        content["state_dict"] = {
-            f"{prefix}.{key}": value for prefix, module in modules.items() for key, value in module.state_dict().items()
-        }
-        path = tmp_path / name / "checkpoints" / f"{which}.ckpt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, path)
+        checkpoints = tmp_path / name / "checkpoints"
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        # A link: tests read checkpoints, or put another file in their place.
+        os.link(untrained(load_recipe(recipe_name, (*SMALL, *overrides)), class_names), checkpoints / f"{which}.ckpt")
         return tmp_path / name
 
     return make
 
 
 @pytest.fixture(scope="session")
-def crowd_shards(estimator: PoseEstimator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crowd_shards(estimator: PoseEstimator, made_once: MadeOnce) -> Path:
     """Shards of twice as many drawn people, four of them for training. Read only."""
-    path = tmp_path_factory.mktemp("crowd")
-    generate(path / "images", identities=8, cameras=2, images_per_camera=2, seed=3)
-    extract_poses(open_dataset(path / "images"), path / "poses", estimator)
-    build_shards(path / "poses", path / "shards", BuildOptions())
-    return path / "shards"
+
+    def fill(folder: Path) -> None:
+        generate(folder / "images", identities=8, cameras=2, images_per_camera=2, seed=3)
+        extract_poses(open_dataset(folder / "images"), folder / "poses", estimator)
+        build_shards(folder / "poses", folder / "shards", BuildOptions())
+
+    return made_once("crowd", fill) / "shards"
