@@ -195,15 +195,14 @@ def test_features_of_something_else(make_run, drawn_shards, tmp_path) -> None:
     assert "reidtrain.features version 1" in fail(run, drawn_shards, "--features", file)
 
 
-@pytest.fixture(scope="module")
-def held_out_run(crowd_shards: Path, tiny: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def held_out_run(crowd_shards: Path, tiny: Callable, made_once: Callable) -> Path:
     """A run that holds two of four identities out."""
     from reidtrain.training.fit import Machine, fit
 
-    run = tmp_path_factory.mktemp("held-out") / "run"
-    recipe = tiny(validation={"every": 1, "identities": 2})
-    fit(crowd_shards, run, recipe, machine=Machine(device="cpu", workers=0))
-    return run
+    recipe = tiny(stages=[{"epochs": 1, "batch": {"size": 4}}], validation={"every": 1, "identities": 2})
+    machine = Machine(device="cpu", workers=0)
+    return made_once("held-out", lambda folder: fit(crowd_shards, folder / "run", recipe, machine=machine)) / "run"
 
 
 def test_held_out_identities_as_in_training(held_out_run, crowd_shards, tmp_path) -> None:

@@ -32,13 +32,14 @@ def two_processes(tmp_path, drawn_shards, recipe, *launcher):
 
 
 @pytest.mark.parametrize("launcher", [[], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]])
-def test_two_processes_agree_with_one(launcher, tiny, run, drawn_shards, tmp_path):
+def test_two_processes_agree_with_one(launcher, tiny, trained, drawn_shards, tmp_path):
     """One process that averages the gradients of two batches takes the step of two processes with one batch each."""
     values = {
-        "model": {"dropout": 0.0},
+        "model": {"branches": ["whole", "head"], "attention": "none", "dropout": 0.0},
         "stages": [{"epochs": 2, "batch": {"identities": 2, "images": 2}, "optimizer": {"lr": 0.001}}],
+        "validation": {"every": 2},
     }
-    one = load_checkpoint(run(tiny(**values, execution={"accumulate": 2}), "one").out)
+    one = load_checkpoint(trained("accumulated", tiny(**values, execution={"accumulate": 2})))
     two, printed = two_processes(tmp_path, drawn_shards, tiny(**values), *launcher)
     # The statistics of batch norms are those of one process's batches.
     learnt = [name for name in one.state if name.startswith("model.") and not name.endswith(BUFFERS)]

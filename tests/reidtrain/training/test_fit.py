@@ -1,6 +1,8 @@
 import csv
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +16,10 @@ from reidtrain.training import callbacks
 from reidtrain.training.fit import Machine
 from reidtrain.training.module import StageModule
 
+ONE = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
 SELF_ATTENTION = {
     "network": "self-attention",
+    "model": {"stage6_dilation": 4},
     "stages": [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}, "loss": {"sac": 1}}],
 }
 
@@ -40,63 +44,73 @@ def interrupt_in(monkeypatch, epoch, batch=1):
     monkeypatch.setattr(StageModule, "training_step", breaking)
 
 
-def test_a_run_folder_holds_what_traces_a_result(run, tiny, drawn_shards, tmp_path):
-    lines = []
-    recipe = tiny()
-    result = run(recipe, log=lines.append)
-    out = tmp_path / "run"
-    assert load_recipe(out / "recipe.yaml") == recipe
-    about = json.loads((out / "run.json").read_text())
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A finished run that a test may change."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def finished_other(trained, tiny):
+    """A finished run of the other network. Read only."""
+    return trained("other", tiny(**SELF_ATTENTION))
+
+
+def test_a_run_folder_holds_what_traces_a_result(finished, full):
+    recipe = full()
+    assert load_recipe(finished / "recipe.yaml") == recipe
+    about = json.loads((finished / "run.json").read_text())
     assert about["status"] == "finished"
     assert about["versions"]["torch"] == torch.__version__
     assert len(about["source"]["manifest_sha256"]) == 64
-    assert about["metrics"]["last"] == dict(result.last)
-    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    rows = list(csv.DictReader((finished / "metrics.csv").open()))
     assert [(row["epoch"], row["stage"]) for row in rows] == [("1", "softmax"), ("2", "softmax"), ("3", "ranking")]
     assert float(rows[2]["loss"]) == pytest.approx(float(rows[2]["loss/softmax"]) + float(rows[2]["loss/ranking"]))
+    assert about["metrics"]["last"]["loss"] == pytest.approx(float(rows[2]["loss"]))
     assert all(0 <= float(row["val/mAP"]) <= 1 for row in rows)
-    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert list((out / "tensorboard").glob("events*"))
-    assert any("epoch 3/3" in line for line in lines)
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((finished / "tensorboard").glob("events*"))
+    assert any("epoch 3/3" in line for line in json.loads((finished.parent / "said.json").read_text()))
     best = max(rows, key=lambda row: float(row["val/mAP"]))
-    assert load_checkpoint(out, "best").epoch == int(best["epoch"])
+    assert load_checkpoint(finished, "best").epoch == int(best["epoch"])
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_does_not(run, tiny, tmp_path):
-    stage = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
     augmentation = {"horizontal_flip": 0.5, "random_erasing": 0.5}
     for out, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run(tiny(stages=stage, seed=seed, augmentation=augmentation), out)
+        run(tiny(stages=ONE, seed=seed, augmentation=augmentation), out)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_an_interrupted_run_ends_with_the_same_weights(epoch, run, tiny, tmp_path, monkeypatch):
-    recipe = tiny(augmentation={"horizontal_flip": 0.5, "random_erasing": 0.3})
-    run(recipe, "whole")
+def test_an_interrupted_run_ends_with_the_same_weights(epoch, run, trained, tiny, tmp_path, monkeypatch):
+    recipe = tiny(augmentation={"horizontal_flip": 0.5, "random_erasing": 0.3}, validation={"every": 1})
+    whole = trained("augmented", recipe)
     with monkeypatch.context() as patch:
         interrupt_in(patch, epoch)
         with pytest.raises(OSError, match="power cut"):
             run(recipe, "broken")
     assert load_checkpoint(tmp_path / "broken").epoch == epoch
     run(recipe, "broken")
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
-    rows = [load_checkpoint(tmp_path / name).history for name in ("whole", "broken")]
+    assert same(weights(whole), weights(tmp_path / "broken"))
+    rows = [load_checkpoint(folder).history for folder in (whole, tmp_path / "broken")]
     untimed = [[{key: row[key] for key in ("epoch", "loss", "lr", "val/mAP")} for row in history] for history in rows]
     assert untimed[0] == untimed[1]
 
 
-def test_a_finished_run_is_not_trained_again(run, tiny, tmp_path, monkeypatch):
-    first = run(tiny())
+def test_a_finished_run_is_not_trained_again(copied, run, full, monkeypatch):
+    last = json.loads((copied / "run.json").read_text())["metrics"]["last"]
     interrupt_in(monkeypatch, 0, 0)
-    assert run(tiny()).last == first.last
+    assert run(full()).last == last
 
 
-def test_overwrite_starts_anew(run, tiny):
-    first = run(tiny())
-    again = run(tiny(seed=5), overwrite=True)
-    assert again.last["loss"] != first.last["loss"]
+def test_overwrite_starts_anew(copied, run, tiny):
+    recipe = tiny(stages=ONE)
+    run(recipe, overwrite=True)
+    again = load_checkpoint(copied)
+    assert again.recipe == load_recipe(copied / "recipe.yaml") == recipe
+    assert [row["epoch"] for row in again.history] == [1]
 
 
 def test_a_killed_checkpoint_write_leaves_the_last_good_one(run, tiny, tmp_path, monkeypatch):
@@ -130,17 +144,15 @@ def test_a_killed_checkpoint_write_leaves_the_last_good_one(run, tiny, tmp_path,
         (SELF_ATTENTION, "network is self-attention, was attention-driven"),
     ],
 )
-def test_a_folder_of_another_recipe_is_refused(change, message, run, tiny):
-    run(tiny())
+def test_a_folder_of_another_recipe_is_refused(change, message, copied, run, full):
     with pytest.raises(ReidError, match=message):
-        run(tiny(**change))
+        run(full(**change))
 
 
-def test_a_folder_of_other_shards_is_refused(run, tiny, drawn_poses, tmp_path):
-    run(tiny())
+def test_a_folder_of_other_shards_is_refused(copied, run, full, drawn_poses, tmp_path):
     build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
     with pytest.raises(ReidError, match="data: "):
-        run(tiny(), shards=tmp_path / "strips")
+        run(full(), shards=tmp_path / "strips")
 
 
 def test_a_folder_that_is_no_run_is_refused_and_kept(run, tiny, tmp_path):
@@ -152,28 +164,27 @@ def test_a_folder_that_is_no_run_is_refused_and_kept(run, tiny, tmp_path):
     assert (tmp_path / "run" / "thesis.tex").read_text() == "years of work"
 
 
-def test_starting_from_a_checkpoint_names_the_layers_that_did_not_fit(run, tiny, tmp_path):
-    run(tiny(), "first")
+def test_starting_from_a_checkpoint_names_the_layers_that_did_not_fit(finished, run, tiny, tmp_path):
     lines = []
     one = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 1e-9}}]
-    run(tiny(stages=one, model={"fusion": "fc"}), "second", init=tmp_path / "first", log=lines.append)
+    run(tiny(stages=one, model={"fusion": "fc"}), init=finished, log=lines.append)
     assert any("fusion.importance" in line for line in lines)
-    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    first, second = weights(finished), weights(tmp_path / "run")
     assert torch.allclose(first["model.conv1.weight"], second["model.conv1.weight"], atol=1e-6)
-    about = json.loads((tmp_path / "second" / "run.json").read_text())
-    assert about["init"]["path"].endswith("first")
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert Path(about["init"]["path"]) == finished
     with pytest.raises(ReidError, match="--init"):
-        run(tiny(stages=one, model={"fusion": "fc"}), "second")
+        run(tiny(stages=one, model={"fusion": "fc"}))
 
 
-def test_both_networks_train(run, tiny):
-    result = run(tiny(**SELF_ATTENTION))
-    assert {"loss/softmax", "loss/sac"} <= result.last.keys()
+def test_both_networks_train(finished_other):
+    last = json.loads((finished_other / "run.json").read_text())["metrics"]["last"]
+    assert {"loss/softmax", "loss/sac"} <= last.keys()
 
 
 @pytest.mark.parametrize("execution", [{"precision": "bf16"}, {"channels_last": False}, {"gradient_clip": 1.0}])
 def test_switches_of_execution(execution, run, tiny):
-    result = run(tiny(stages=[{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}], execution=execution))
+    result = run(tiny(stages=ONE, execution=execution))
     assert 0 < result.last["loss"] < 100
 
 
@@ -225,22 +236,19 @@ def test_a_gpu_that_is_not_there_is_an_error(run, tiny):
         run(tiny(), machine=Machine(device="cuda", workers=0))
 
 
-def test_recipes_in_checkpoints_are_complete(run, tiny):
-    recipe = tiny()
-    loaded = load_checkpoint(run(recipe).out).recipe
-    assert loaded == recipe_from_dict(recipe_to_dict(recipe))
+def test_recipes_in_checkpoints_are_complete(finished, full):
+    assert load_checkpoint(finished).recipe == recipe_from_dict(recipe_to_dict(full()))
 
 
-def test_a_run_from_before_a_switch_goes_on_with_what_it_was_trained_with(run, tiny, tmp_path):
+def test_a_run_from_before_a_switch_goes_on_with_what_it_was_trained_with(finished_other, run, tiny, tmp_path):
     """Stage 6 had the dilation of stage 5 before `stage6_dilation`; its default now is another."""
-    old = tiny(**SELF_ATTENTION, model={"stage6_dilation": 4})
-    run(old)
-    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    copy = shutil.copytree(finished_other, tmp_path / "run")
+    about = json.loads((copy / "run.json").read_text())
     del about["recipe"]["model"]["stage6_dilation"], about["recipe"]["model"]["depth"]
-    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    (copy / "run.json").write_text(json.dumps(about))
     with pytest.raises(ReidError, match="model.stage6_dilation is 1, was 4"):
-        run(tiny(**SELF_ATTENTION))
-    assert run(old).last["epoch"] == 1
+        run(tiny(**SELF_ATTENTION | {"model": {}}))
+    assert run(tiny(**SELF_ATTENTION)).last["epoch"] == 1
 
 
 @pytest.mark.parametrize(("size", "steps"), [(4, 1), (3, 2), (6, 1), (7, 1)])
@@ -254,5 +262,5 @@ def test_a_last_batch_of_few_images_is_left_out_after_whole_ones(size, steps, ru
         return step(self, images, batch_idx)
 
     monkeypatch.setattr(StageModule, "training_step", counting)
-    run(tiny(stages=[{"epochs": 1, "batch": {"size": size}, "optimizer": {"lr": 0.001}}]))
+    run(tiny(stages=[{**ONE[0], "batch": {"size": size}}]))
     assert len(sizes) == steps
