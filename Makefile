@@ -21,8 +21,10 @@ ifneq ($(findstring train,$(EXTRAS)),)
 endif
 endif
 
+# As many processes as there are cores; `make test WORKERS=0` runs everything in one.
+WORKERS ?= auto
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -70,10 +70,11 @@ def whole_directories(folder: Path) -> Whole:
 # What may stand anywhere in a manifest, as text, for JSON can hold what Python's writer would not write.
 VALUES = (
     "null", "true", "0", "-1", "1", "3", "1.5", "-0.0", "1e308", "1e999", "-1e999", "NaN", "9" * 30, "-" + "9" * 30,
-    str(2**31), str(2**53 + 1), str(2**63), "1" + "0" * 12, '""', '"x"', '"1"', '"\\u0000"', '"a\\u0000b"', '"\\ud800"', '".."',
-    '"../../etc/passwd"', '"/etc/passwd"', '"' + "x" * 5000 + '"', '"' + "x/" * 3000 + '"', '"manifest.json"', '"train"',
-    '"cuhk03"', '"pose"', "[]", "{}", "[0]", "[0, 0]", "[1, 1, 1]", "[-1, 5]", "[65536, 65536]", '["train", "train"]', '{"a": 1}',
-    '{"": null}', "[" * 20 + "]" * 20, "[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, "[" * 100_000 + "]" * 100_000,
+    str(2**31), str(2**53 + 1), str(2**63), "1" + "0" * 12, '""', '"x"', '"1"', '"\\u0000"', '"a\\u0000b"', '"\\ud800"',
+    '".."', '"../../etc/passwd"', '"/etc/passwd"', '"' + "x" * 5000 + '"', '"' + "x/" * 3000 + '"', '"manifest.json"',
+    '"train"', '"cuhk03"', '"pose"', "[]", "{}", "[0]", "[0, 0]", "[1, 1, 1]", "[-1, 5]", "[65536, 65536]",
+    '["train", "train"]', '{"a": 1}', '{"": null}', "[" * 20 + "]" * 20, "[" * 900 + "]" * 900,
+    '{"a":' * 900 + "1" + "}" * 900, "[" * 100_000 + "]" * 100_000,
 )  # fmt: skip
 PLACE = "\N{REPLACEMENT CHARACTER}place"
 
@@ -174,9 +175,11 @@ def damage_columns(directory: Path, rng: np.random.Generator) -> str:
 
 ODD_NUMBERS = (np.nan, np.inf, -np.inf, 0, -0.0, -1, 1, 7, 255.5, 1e-30, 1e9, -1e9, 1e30, 3.4e38, -3.4e38)
 ODD_WHOLE = (0, -1, 1, 2, 7, 255, -(2**31), 2**31 - 1, -(2**63), 2**63 - 1, 2**62, 10**12)
-ODD_TEXT = (b"", b".", b"..", b"/", b"//", b"/etc/passwd", b"../x.jpg", b"a/../..", b"\xff\xfe", b"a\0b", b"\0a", b"C:/a.jpg",
-            b"a\\b", b"a b", b"train", b"query", b"valid", b"#xywh=1,2,3,4", b"a#xywh=0,0,1,1", b"<b>", b"x.jpg", b".jpg", b"\n",
-            b"__a.jpg", "\N{GRINNING FACE}".encode())  # fmt: skip
+ODD_TEXT = (
+    b"", b".", b"..", b"/", b"//", b"/etc/passwd", b"../x.jpg", b"a/../..", b"\xff\xfe", b"a\0b", b"\0a", b"C:/a.jpg",
+    b"a\\b", b"a b", b"train", b"query", b"valid", b"#xywh=1,2,3,4", b"a#xywh=0,0,1,1", b"<b>", b"x.jpg", b".jpg",
+    b"\n", b"__a.jpg", "\N{GRINNING FACE}".encode(),
+)  # fmt: skip
 
 
 def damage_values(directory: Path, rng: np.random.Generator) -> str:
