@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -23,3 +24,19 @@ def test_the_demo_on_a_dataset_of_ones_own(drawn: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "look at" in result.output and "joints found" in result.output
     assert not (tmp_path / "demo" / "dataset").exists()
+
+
+def test_an_interrupted_demo_goes_on_and_what_is_not_its_own_stays(drawn: Path, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    command = ["demo", str(out), "--data", str(drawn), "--workers", "1", "--json"]
+    first = json.loads(CliRunner().invoke(main, command).stdout)
+    poses = (out / "poses" / "part-00000.h5").stat().st_mtime_ns
+    shutil.rmtree(out / "preview")
+    (out / "shards" / "train-00000.h5").unlink()
+    again = CliRunner().invoke(main, command)
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["images"] == first["images"] and Path(first["page"]).is_file()
+    assert (out / "poses" / "part-00000.h5").stat().st_mtime_ns == poses
+    (out / "thesis.tex").write_text("years of work")
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1 and "holds no demo (found 'thesis.tex')" in refused.output
