@@ -34,22 +34,26 @@ _LABELS = ("pids", "camids", "paths")
 
 
 class _Column(NamedTuple):
-    """What an array must be: how many axes, of which kinds of types, and both in words."""
+    """What an array must be: how many axes, of which kinds of types, up to how many bytes each, and all in words."""
 
     axes: int
     kinds: str
+    most: int
     needs: str
 
 
-_FEATURE = _Column(2, "fiu", "(images, dimension) real numbers, such as float32, neither of them 0")
-_LABEL = _Column(1, "iu", "one whole number per image, such as int64")
+_FEATURE = _Column(2, "fiu", 16, "(images, dimension) real numbers, such as float32, neither of them 0")
+_LABEL = _Column(1, "iu", 8, "one whole number per image, such as int64")
 _COLUMNS = {
     "pids": _LABEL,
     "camids": _LABEL,
-    "paths": _Column(1, "U", "one text per image"),
-    ABOUT: _Column(0, "U", "one text"),
+    "paths": _Column(1, "U", 4 * 4096, "one text per image, of up to 4,096 characters"),
+    ABOUT: _Column(0, "U", 4 << 20, "one text, of up to a million characters"),
 }
 """By the name without its prefix; all others are features."""
+
+_FEW_BYTES, _MOST_PACKED = 1 << 26, 100
+"""Features that are larger than that and pack to less than a hundredth are all but constant."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,15 @@ def read_query_and_gallery(path: Path, names: Sequence[str] = (EMBEDDING,)) -> t
     wanted = [
         {column: _array_name(prefix, column) for column in (*names, "pids", "camids")} for prefix in (QUERY, GALLERY)
     ]
-    arrays = read_arrays(path, [array for columns in wanted for array in columns.values()])
-    query, gallery = (_features(path, columns, arrays) for columns in wanted)
+    stored = _stored(path, [array for columns in wanted for array in columns.values()])
+    for columns in wanted:
+        sizes = {array: stored[array].shape[0] for array in columns.values()}
+        if len({*sizes.values()}) > 1:
+            listed = ", ".join(f"{array} {size}" for array, size in sizes.items())
+            raise ReidError(f"{path}: the arrays are of different numbers of images: {listed}")
+    arrays = load_arrays(path, stored)
+    sides = ({column: arrays[array] for column, array in columns.items()} for columns in wanted)
+    query, gallery = (Features(pids=side.pop("pids"), camids=side.pop("camids"), arrays=side) for side in sides)
     return query, gallery
 
 
@@ -157,7 +168,9 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
     """
     if path.suffix == NPZ or path.is_dir():
         return read_arrays(path, (name,))[name]
-    return _loaded(path, {name: stored_array(path)})[name]
+    array = stored_array(path)
+    _check(name, array)
+    return array.load()
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -167,9 +180,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         ReidError: no such file, damaged, larger than the memory, without one of the arrays, or with one of another
             shape or type than its name says; or a folder that does not say what it holds.
     """
-    if path.is_dir():
-        read_about(path)
-    return _loaded(path, stored_arrays(path, names))
+    return load_arrays(path, _stored(path, names))
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -204,24 +215,27 @@ def read_about(path: Path) -> dict[str, Any]:
     return about
 
 
-def _features(path: Path, columns: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> Features:
-    """Those of one side, whose `columns` are arrays of these names."""
-    sizes = {array: len(arrays[array]) for array in columns.values()}
-    if len({*sizes.values()}) > 1:
-        listed = ", ".join(f"{array} {size}" for array, size in sizes.items())
-        raise ReidError(f"{path}: the arrays are of different numbers of images: {listed}")
-    features = {column: arrays[array] for column, array in columns.items()}
-    return Features(pids=features.pop("pids"), camids=features.pop("camids"), arrays=features)
-
-
-def _loaded(path: Path, stored: Mapping[str, StoredArray]) -> dict[str, NDArray[Any]]:
-    """The values of arrays, once all are of the shape and type that their names say."""
+def _stored(path: Path, names: Sequence[str]) -> dict[str, StoredArray]:
+    """Arrays of an `.npz` file or a folder, checked by their names."""
+    if path.is_dir():
+        read_about(path)
+    stored = stored_arrays(path, names)
     for name, array in stored.items():
-        column = _COLUMNS.get(name.removeprefix(QUERY).removeprefix(GALLERY), _FEATURE)
-        empty = column is _FEATURE and 0 in array.shape
-        if len(array.shape) != column.axes or array.dtype.kind not in column.kinds or empty:
-            raise ReidError(f"{array.where} has shape {array.shape} and holds {array.dtype}; it needs {column.needs}")
-    return dict(zip(stored, load_arrays(path, [*stored.values()]), strict=True))
+        _check(name, array)
+    return stored
+
+
+def _check(name: str, array: StoredArray) -> None:
+    """Refuse an array that is not what its name says, before it is read."""
+    column = _COLUMNS.get(name.removeprefix(QUERY).removeprefix(GALLERY), _FEATURE)
+    fits = len(array.shape) == column.axes and array.dtype.kind in column.kinds and array.dtype.itemsize <= column.most
+    if not fits or (column is _FEATURE and 0 in array.shape):
+        raise ReidError(f"{array.where} has shape {array.shape} and holds {array.dtype}; it needs {column.needs}")
+    if column is _FEATURE and array.packed is not None and array.size > max(_FEW_BYTES, _MOST_PACKED * array.packed):
+        raise ReidError(
+            f"{array.where} unpacks from {array.packed} bytes to {array.size / 1e9:.1f} GB, so it is all but constant; "
+            "if it does hold features, save it by numpy.savez, unpacked"
+        )
 
 
 class _Npz:

@@ -11,7 +11,7 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +41,14 @@ class StoredArray:
         where: its file, or its file and its name there.
         shape: by its header.
         dtype: by its header; no objects.
-        mapped: whether `load` leaves it on the disk until it is used, as an `.npy` file is.
+        packed: bytes it takes in its file; None where `load` leaves it on the disk until it is used, as an `.npy` file.
         load: gives its values; raises a `ReidError` where they cannot be read.
     """
 
     where: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    mapped: bool
+    packed: int | None
     load: Callable[[], NDArray[Any]]
 
     @property
@@ -118,19 +118,19 @@ def stored_array(path: Path) -> StoredArray:
             with _plainly(f"{path} cannot be mapped into memory"):
                 return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
 
-        return StoredArray(str(path), shape, dtype, True, load)
+        return StoredArray(str(path), shape, dtype, None, load)
 
 
-def load_arrays(path: Path, arrays: Sequence[StoredArray]) -> list[NDArray[Any]]:
-    """The values of arrays of one file.
+def load_arrays(path: Path, arrays: Mapping[str, StoredArray]) -> dict[str, NDArray[Any]]:
+    """The values of arrays of one file, by their names.
 
     Raises:
         ReidError: more than the memory holds, or one that is damaged.
     """
-    needed, memory = sum(array.size for array in arrays if not array.mapped), _memory()
+    needed, memory = sum(array.size for array in arrays.values() if array.packed is not None), _memory()
     if needed > memory:
         raise ReidError(f"{path} unpacks to {needed / 1e9:.1f} GB; this machine has {memory / 1e9:.1f} GB of memory")
-    return [array.load() for array in arrays]
+    return {name: array.load() for name, array in arrays.items()}
 
 
 def _member(path: Path, name: str) -> StoredArray:
@@ -145,7 +145,7 @@ def _member(path: Path, name: str) -> StoredArray:
             values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
             return values
 
-    return StoredArray(where, shape, dtype, False, load)
+    return StoredArray(where, shape, dtype, member.compress_size, load)
 
 
 def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

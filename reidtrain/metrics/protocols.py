@@ -124,6 +124,8 @@ def _whole_numbers(name: str, values: Numbers, length: int) -> NDArray[np.int64]
         raise ReidError(f"{name} has shape {array.shape}; it needs one dimension, a whole number per image")
     if not np.issubdtype(array.dtype, np.integer):
         raise ReidError(f"{name} holds {array.dtype}; it needs whole numbers, such as int64")
+    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise ReidError(f"{name} holds {array.max()}, which is larger than whole numbers may be: {2**63 - 1}")
     if len(array) != length:
         raise ReidError(f"{name} has {len(array)} entries for {length} images; the lengths must agree")
     return array.astype(np.int64, copy=False)

@@ -67,7 +67,9 @@ def as_records(nearest: Nearest, paths: Sequence[NDArray[np.str_]] | None) -> li
         if paths is None:
             return entry
         part = int(starts.searchsorted(index, side="right")) - 1
-        return {**entry, "path": str(paths[part][index - starts[part]])}
+        text = str(paths[part][index - starts[part]])
+        # A file may hold what is no character, and no output takes it.
+        return {**entry, "path": text.encode("utf-8", "replace").decode("utf-8", "replace")}
 
     return [
         [record(index, distance) for index, distance in zip(*row, strict=True) if index >= 0]

@@ -158,6 +158,9 @@ def search_index(
         index = faiss.read_index(str(folder / FAISS_FILE), faiss.IO_FLAG_MMAP if facts.kind == "ivfpq" else 0)
     except RuntimeError as error:
         raise ReidError(f"{folder / FAISS_FILE} cannot be read: {_short(error)}; build the index again") from None
+    right_kind = isinstance(index, faiss.IndexIVF if facts.kind == "ivfpq" else faiss.IndexHNSW)
+    if not (right_kind and index.ntotal == facts.images and 0 <= index.d - facts.dimension < CODE_BYTES):
+        raise ReidError(f"{folder / FAISS_FILE} is not the index that {FACTS_FILE} describes; build the index again")
     if facts.kind == "ivfpq":
         parameters = faiss.SearchParametersIVF(nprobe=min(visits, index.nlist))
     else:
@@ -182,6 +185,8 @@ def read_facts(folder: Path) -> Facts:
         facts = Facts(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ReidError(f"{path} cannot be read: {error}") from None
+    if facts.kind not in get_args(Kind):
+        raise ReidError(f"{path} cannot be read: there is no kind {facts.kind}")
     if facts.format != _FORMAT:
         raise ReidError(f"{folder} has format {facts.format}, this version reads {_FORMAT}; build the index again")
     return facts

@@ -74,6 +74,16 @@ def test_paths_are_told_where_the_files_have_them(features, tmp_path) -> None:
     assert "path" not in invoke("search", tmp_path / "query.npy", *parts, "--json").stdout
 
 
+@pytest.mark.parametrize("code", [0xD800, 0x7FFFFFFF])
+def test_paths_that_are_no_text(code, features, tmp_path) -> None:
+    names = np.array(["a.jpg"] * 300)
+    names.view(np.uint32)[0] = code
+    np.savez(tmp_path / "named.npz", query_features=features[0], gallery_features=features[1], gallery_paths=names)
+    result = invoke("search", tmp_path / "named.npz", "--top", 300, "--json")
+    paths = {entry["index"]: entry["path"] for entry in json.loads(result.stdout)["nearest"][0]}
+    assert paths[1] == "a.jpg" and paths[0].endswith(".jpg") and not paths[0].startswith("a")
+
+
 def test_index(features, tmp_path) -> None:
     pytest.importorskip("faiss")
     parts = [tmp_path / "gallery-0.npy", tmp_path / "gallery-1.npy"]

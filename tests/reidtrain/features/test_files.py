@@ -96,6 +96,7 @@ def test_missing_arrays_are_named(form, arrays, save):
         ("query_pids", np.zeros(4), "holds float64; it needs one whole number per image"),
         ("query_pids", np.zeros((4, 1), int), "has shape (4, 1)"),
         ("gallery_pids", np.zeros(6, object), "objects, which are never read"),
+        ("query_features", np.array([["a"]]), "holds <U1"),
         ("gallery_camids", np.zeros(5, int), "different numbers of images: gallery_features 6,"),
     ],
 )
@@ -196,12 +197,22 @@ def test_larger_than_the_memory(arrays, save, monkeypatch):
     read_query_and_gallery(save(arrays, "folder"))
 
 
-def test_much_that_is_no_array_is_not_unpacked(arrays, save):
+@pytest.mark.parametrize(
+    ("name", "header", "message"),
+    [
+        ("gallery_pids", b"", "gallery_pids cannot be read: .*magic"),
+        ("gallery_features", npy(of_shape(b"(6, 2796224)")), "gallery_features unpacks from .* it is all but constant"),
+        ("gallery_pids", npy(of_shape(b"(16777344,)").replace(b"<f4", b"<i4")), "different numbers of images"),
+    ],
+)
+def test_what_unpacks_to_much_is_refused_before_it_is_unpacked(name, header, message, arrays, save, monkeypatch):
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    del arrays[name]
     path = save(arrays, "compressed")
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("gallery_paths.npy", bytes(64 << 20))
-    with pytest.raises(ReidError, match="gallery_paths cannot be read: .*magic"):
-        read_array(path, "gallery_paths")
+        archive.writestr(f"{name}.npy", header + bytes(6 * 2796224 * 4))
+    with pytest.raises(ReidError, match=message):
+        read_query_and_gallery(path)
 
 
 @pytest.mark.parametrize("form", FORMS[1:])

@@ -41,6 +41,7 @@ def test_features_must_be_finite(good, name, value, metric):
         ("gallery_camids", [1] * 7, "gallery_camids has 7 entries for 6 images"),
         ("gallery_pids", np.zeros(6), "gallery_pids holds float64; it needs whole numbers"),
         ("query_camids", ["a"] * 4, "query_camids holds <U1"),
+        ("query_pids", np.full(4, 2**64 - 1, np.uint64), "query_pids holds 18446744073709551615, which is larger"),
         ("query_pids", np.ones((4, 1), int), r"query_pids has shape \(4, 1\)"),
         ("query_features", np.zeros(4), r"query_features has shape \(4,\)"),
         ("gallery_features", np.zeros((0, 3)), r"gallery_features has shape \(0, 3\)"),

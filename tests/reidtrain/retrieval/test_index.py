@@ -136,7 +136,13 @@ def test_no_index_and_damaged_ones(built, tmp_path):
     with pytest.raises(ReidError, match="holds no index"):
         search_index(query, tmp_path, gallery)
     facts = json.loads((folder / FACTS_FILE).read_bytes())
-    for content, message in (("{", "cannot be read"), ("{}", "cannot be read"), (facts | {"format": 9}, "format 9")):
+    for content, message in (
+        ("{", "cannot be read"),
+        ("{}", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        (facts | {"kind": "lsh"}, "there is no kind lsh"),
+        (facts | {"format": 9}, "format 9"),
+    ):
         text = content if isinstance(content, str) else json.dumps(content)
         (tmp_path / FACTS_FILE).write_text(text)
         with pytest.raises(ReidError, match=message):
@@ -147,3 +153,14 @@ def test_no_index_and_damaged_ones(built, tmp_path):
             (tmp_path / FAISS_FILE).write_bytes(content)
         with pytest.raises(ReidError, match="cannot be read.*build the index again"):
             search_index(query, tmp_path, gallery)
+
+
+@pytest.mark.parametrize("kind", list(SIZES))
+def test_facts_of_another_index(kind, tmp_path):
+    query, gallery = people(SIZES["ivfpq"])
+    other = gallery if kind == "ivfpq" else [gallery[0]]
+    build_index(gallery, tmp_path / "index", kind="hnsw")
+    build_index(other, tmp_path / "other", kind=kind)
+    (tmp_path / "other" / FAISS_FILE).replace(tmp_path / "index" / FAISS_FILE)
+    with pytest.raises(ReidError, match="is not the index that index.json describes"):
+        search_index(query, tmp_path / "index", gallery)
