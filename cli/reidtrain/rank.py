@@ -69,9 +69,9 @@ def rank(
     """
     from reidprep.drawing.album import ALBUM
     from reidprep.files import check_folder
+    from reidtrain.evaluation.sources import Source, compared_features
     from reidtrain.features.extractor import Computing
     from reidtrain.plots.ranked import write_ranked_lists
-    from reidtrain.plots.sources import Source, compared_features
 
     if against_shards is not None and against is None:
         raise click.UsageError("--against-shards needs --against")

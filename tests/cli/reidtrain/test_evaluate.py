@@ -12,10 +12,8 @@ from reid_cli.reidtrain.main import main
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
 
-from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
-from reidtrain.evaluation.images import RankedImages, protocol_of, query_gallery_images
 from reidtrain.features.extractor import Extractor, extract
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.reranking import Reranking
@@ -231,32 +229,3 @@ def test_no_query_split(make_run, drawn_shards, tmp_path) -> None:
     manifest.write_text(json.dumps(content), encoding="utf-8")
     assert "there are no query images" in (message := fail(make_run("run"), tmp_path / "copy"))
     assert "--held-out" in message
-
-
-def test_splits_and_junk(drawn_shards) -> None:
-    for junk in (False, True):
-        images = query_gallery_images(drawn_shards, junk=junk)
-        for rows, split in ((images.query, "query"), (images.gallery, "gallery")):
-            expected = ShardSet.open(drawn_shards, split).column("paths")
-            found = images.shards.column("paths")[rows]
-            assert found.tolist() == [path for path in expected.tolist() if junk or "-1_" not in path]
-
-
-def test_images_without_a_match(drawn_shards) -> None:
-    images = query_gallery_images(drawn_shards)
-    one = RankedImages("test", images.shards, images.query[:1], images.query[:1], "market1501")
-    with pytest.raises(ReidError, match="appear at the same camera only"):
-        one.require_match("market1501")
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "protocol"),
-    [
-        ("market1501", {"distractors": "no"}, "market1501"),
-        ("msmt17", {}, "market1501"),
-        ("cuhk03", {"protocol": "np"}, "cuhk03-np"),
-        ("cuhk03", {"protocol": "classic"}, "cuhk03-classic"),
-    ],
-)
-def test_protocol_of_a_dataset(name, options, protocol) -> None:
-    assert protocol_of(name, options) == protocol

@@ -53,24 +53,6 @@ def test_a_model_against_a_file_of_features(
     assert text.count("AP 100.0%, first match at rank 1") >= 3
 
 
-def test_features_by_a_model_are_those_it_computes(make_run: MakeRun, drawn_shards: Path) -> None:
-    from reidtrain.checkpoints import load_checkpoint
-    from reidtrain.features.extractor import Computing, extract
-    from reidtrain.plots.sources import split_features
-
-    run = make_run("run")
-    calls: list[tuple[int, int]] = []
-    found = split_features(run, drawn_shards, Computing("cpu", 0, 3), lambda *call: calls.append(call))
-    checkpoint = load_checkpoint(run)
-    total = 0
-    for split, features in zip(("query", "gallery"), found, strict=True):
-        shards = ShardSet.open(drawn_shards, split)
-        expected = extract(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays["embedding"]
-        np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
-        total += len(shards)
-    assert calls[-1] == (total, total) and calls == sorted(calls)
-
-
 def test_crops_of_another_kind_for_the_other_model(
     features: Path, drawn_shards: Path, drawn_poses: Path, tmp_path: Path
 ) -> None:
