@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL, FolderClaim, FolderKind, write_file
+from reidprep.files import TOOL, FolderClaim, FolderKind, not_written, write_file
 from reidprep.store.hdf5 import Schema
 from reidtrain.recipes.loading import differences, recipe_to_dict, recipe_to_yaml, stored_recipe
 from reidtrain.recipes.schema import Recipe
@@ -105,7 +105,11 @@ class RunFolder:
         """
         self.write(**self._started)
         write_file(self.path / "recipe.yaml", recipe_to_yaml(self.recipe).encode())
-        (self.path / "checkpoints").mkdir(exist_ok=True)
+        checkpoints = self.path / "checkpoints"
+        try:
+            checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            raise not_written(checkpoints, error) from None
 
     def write(self, **fields: Any) -> None:
         """Write run.json, with some fields new."""

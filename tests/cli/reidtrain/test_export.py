@@ -142,7 +142,7 @@ def test_outputs_that_differ_too_much_are_not_written(two_parts: Checkpoint, tmp
     [
         ("network.bin", [], "neither in .onnx nor in .pt2"),
         ("there.onnx", [], "exists already"),
-        ("there.onnx/network.onnx", [], "cannot be made a folder"),
+        ("there.onnx/network.onnx", [], "is a file; choose a folder"),
         ("network.onnx", ["--attention"], "has no maps"),
         ("network.onnx", ["--shards", "nowhere"], "nowhere"),
         ("network.pt2", ["--tolerance", "nan"], "finite"),
