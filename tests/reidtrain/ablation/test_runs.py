@@ -82,7 +82,8 @@ def test_what_is_done_is_not_done_again(seven) -> None:
     assert (again, labels) == (result, [])
     other = replace(ablation, table=ABLATIONS["9"])
     states = {run.rows[0].label: state(other, run) for run in plan_runs(other).runs}
-    assert states == {"Concatenation": "to do", "FC fusion": "to do", "Inter-attention": "done"}
+    learnt = {"FC fusion": "to do", "FC fusion of the parts": "to do", "Inter-attention": "done"}
+    assert states == {"Concatenation": "to do", **learnt}
 
 
 def test_a_run_that_was_not_scored_is_scored(seven) -> None:
