@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -192,3 +193,35 @@ def test_the_tests_mirror_the_packages() -> None:
     folders = {file.parent.relative_to(tests).as_posix() for file in tests.rglob("test_*.py")} - {"."}
     packages = {FILES[package].parent.relative_to(ROOT).as_posix() for package in PACKAGES}
     assert folders - packages == OTHER_TESTS
+
+
+def definitions(file: Path) -> set[str]:
+    """Functions, classes and methods of a module, by their qualified names."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    found = {node.name: node for node in body if isinstance(node, kinds)}
+    methods = {
+        f"{name}.{inner.name}" for name, node in found.items() for inner in node.body if isinstance(inner, kinds)
+    }
+    return {*found, *methods}
+
+
+def test_the_page_of_the_architecture_knows_the_tree() -> None:
+    tree = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("## The tree")[1].split("\n## ")[0]
+    named = re.split(r"^    (reidprep|reidtrain|cli)/", tree, flags=re.MULTILINE)[1:]
+    for package, text in zip(named[::2], named[1::2], strict=True):
+        if package == "cli":
+            continue
+        there = {below(name, package) for name in FILES} - {None}
+        folders = {name for name in there if f"{package}.{name}" in PACKAGES}
+        assert set(re.findall(r"^ {6}(\w+)/", text, re.MULTILINE)) == folders
+        assert there - folders == set(
+            " ".join(re.findall(r"^ {6}(?!\w+/)(.+?)(?: {3,}.*)?$", text, re.MULTILINE)).split()
+        )
+
+
+def test_the_journeys_of_the_architecture_pass_functions_that_there_are() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^ +(\S+\.py) +([\w.]+) {2,}", page, re.MULTILINE)
+    assert len(steps) > 30
+    assert [(file, name) for file, name in steps if name not in definitions(ROOT / file)] == []
