@@ -100,7 +100,7 @@ def test_skipped_images_give_exit_status_3(drawn: Path, tmp_path: Path) -> None:
         ),
         (["verify", "{full}"], "no manifest.json"),
         (["info", "{full}"], "no manifest.json"),
-        (["demo", "{full}"], "not an empty folder"),
+        (["demo", "{full}"], "the folder is not empty"),
         (["synth", "{full}"], "not empty|empty folder"),
         (["fit-canonical", "{poses}", "{out}", "--count", "4000"], "too few"),
     ],
