@@ -214,7 +214,6 @@ def _environment(address: str | None) -> dict[str, str]:
         "RAY_NUM_REDIS_GET_RETRIES": "1",
         "RAY_gcs_rpc_server_connect_timeout_s": "2",
         "RAY_py_gcs_connect_timeout_s": "3",
-        "RAY_BACKEND_LOG_LEVEL": "error",  # its warnings meanwhile say no more than the error does
     }
     host, _, _ = address.rpartition(":")
     # 'ray start' makes this token and asks for it. By default Ray shows it to no cluster whose address was given, as

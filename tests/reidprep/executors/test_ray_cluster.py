@@ -41,8 +41,10 @@ def test_an_address_without_a_cluster_is_soon_an_error(port: str) -> None:
         # Another process, for Ray reads its time-outs once. It takes 8 s, and twice as many to import under load.
         run = subprocess.run([sys.executable, "-c", CONNECT, address], capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
-    assert run.stderr.startswith(f"--ray-address {address}: no Ray cluster was reached; start one by")
-    assert len(run.stderr.splitlines()) == 1
+    assert "Traceback" not in run.stderr
+    # Ray's core may warn before, on the file descriptor itself.
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith(f"--ray-address {address}: no Ray cluster was reached; start one by")
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
