@@ -101,7 +101,7 @@ def test_overlays_are_toggled(server: Any, open_page: OpenPage, name: str) -> No
     box.uncheck()
     assert (abs(page.pixels(overlay) - before) > 40).sum() > 30
     box.check()
-    assert (abs(page.pixels(overlay) - before) > 40).sum() == 0
+    assert (abs(page.pixels(overlay) - before) > 40).sum() <= 8  # edges are not painted twice alike
 
 
 def test_toggles_last(server: Any, open_page: OpenPage) -> None:
