@@ -180,6 +180,8 @@ def connected(address: str | None, workers: int | None) -> Iterator[None]:
     """
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS", AUTO)
+    if address is not None:
+        _check_address(address)
     for name, value in _environment(address).items():
         os.environ.setdefault(name, value)
     try:
@@ -194,7 +196,6 @@ def connected(address: str | None, workers: int | None) -> Iterator[None]:
     if address is None:
         _init("a Ray cluster could not be started here", address="local", **_of_its_own(workers))
     else:
-        _check_address(address)
         _init(f"--ray-address {address}: {_NO_CLUSTER}; set RAY_AUTH_MODE as for 'ray start'", address=address)
     try:
         yield
