@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 # Small tensors are computed faster by one thread, above all where other work has the cores. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do
 
 import cv2
 import pytest

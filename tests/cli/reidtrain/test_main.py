@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -21,3 +22,11 @@ def test_a_missing_extra_is_named() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr and "pip install 'reidprep[train]'" in result.stderr
+
+
+@pytest.mark.parametrize(("before", "within"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_that_wait_leave_their_core_to_others_unless_told(before: dict[str, str], within: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = "import os, reid_cli; print(os.environ['OMP_WAIT_POLICY'])"
+    result = subprocess.run([sys.executable, "-c", code], env=others | before, capture_output=True, text=True)
+    assert result.stdout.strip() == within
