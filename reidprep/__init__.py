@@ -3,12 +3,13 @@
 What a program or notebook needs is here; `help(reidprep.align)` and the like show an example of each. From one image to
 its crops:
 
-    from reidprep import align, create_estimator, crop_box, read_image
+    from reidprep import align, create_estimator, crop_box, draw_pose, read_image
 
     image = read_image("person.jpg")
     joints = create_estimator()(image)  # (1, 18, 3)
     alignment = align(joints, [image.shape[1::-1]])
     crops = [crop_box(image, box, (96, 48)) for box in alignment.boxes[0]]  # whole body, then the four parts
+    picture = draw_pose(image, alignment.joints[0], alignment.boxes[0], filled=alignment.filled[0])
 
 From a dataset to samples:
 

@@ -51,7 +51,7 @@ def draw_pose(
 
     Example:
         >>> import numpy as np
-        >>> from reidprep.drawing.pose import draw_pose
+        >>> from reidprep import draw_pose
         >>> image = np.full((128, 64, 3), 90, dtype=np.uint8)
         >>> joints = np.stack([np.linspace(20, 44, 18), np.linspace(10, 120, 18)], axis=1)
         >>> draw_pose(image, joints, boxes=[[10, 4, 54, 126]], size=256).shape
