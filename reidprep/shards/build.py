@@ -8,13 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.alignment.align import Alignment, Flag, align
+from reidprep.alignment.align import Alignment, Boxes, Flag, align
 from reidprep.alignment.boxes import DEFAULT_BETA
 from reidprep.alignment.canonical import CanonicalPoses, load, to_json
 from reidprep.datasets.base import ImageSource
@@ -32,6 +32,7 @@ from reidprep.records import SPLITS, Split
 from reidprep.shards.exclusions import excluded_rows, fingerprint
 from reidprep.shards.format import (
     SHARDS,
+    Encoding,
     PosesUsed,
     Scale,
     ShardFile,
@@ -219,17 +220,22 @@ class BuildOptions:
         ShardSet(small, query: 4 samples, whole 96x48, parts 24x48)
     """
 
-    alignment: Literal["pose", "strips"] = "pose"
+    alignment: Boxes = "pose"
     beta: float = DEFAULT_BETA
     confidence: float | None = None
     whole_size: Size = (384, 192)
     part_size: Size = (96, 192)
     image_size: Size | None = None
     scale: Scale = "source"
-    encoding: Literal["jpeg", "raw"] = "jpeg"
+    encoding: Encoding = "jpeg"
     quality: int | None = None
     border: tuple[float, float, float] | None = None
     samples_per_shard: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("alignment", Boxes), ("scale", Scale), ("encoding", Encoding)):
+            if getattr(self, name) not in get_args(kind):
+                raise ReidError(f"{name} is {getattr(self, name)!r}; it is one of {', '.join(get_args(kind))}")
 
 
 def build_shards(

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
-from reidprep.alignment.align import Flag
+from reidprep.alignment.align import Boxes, Flag
 from reidprep.poses.format import EXCLUDE, PosePlan
 from reidprep.records import Split
 from reidprep.skeleton import JOINTS, PARTS
@@ -29,6 +29,7 @@ View = Literal["whole", "parts", "image"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 Scale = Literal["source", "full"]
+Encoding = Literal["jpeg", "raw"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +128,14 @@ class ShardPlan:
 
     poses: PosesUsed
     canonical_sha256: str
-    alignment: Literal["pose", "strips"]
+    alignment: Boxes
     beta: Share
     confidence: Score
     whole_size: Size
     part_size: Size
     image_size: Size | None
     scale: Scale | UnsetType = UNSET
-    encoding: Literal["jpeg", "raw"]
+    encoding: Encoding
     quality: Annotated[int, Meta(ge=1, le=100)] | None
     border: Colour
     samples_per_shard: Positive

@@ -92,6 +92,12 @@ def test_channel_means_are_those_of_the_training_crops(drawn_poses: Path, tmp_pa
     np.testing.assert_allclose(means.image, np.mean([s.image.mean(axis=(0, 1)) for s in samples], 0), atol=2e-3)
 
 
+@pytest.mark.parametrize("name", ["alignment", "scale", "encoding"])
+def test_a_choice_that_there_is_not_is_refused(name: str) -> None:
+    with pytest.raises(ReidError, match=f"{name} is 'poses'; it is one of "):
+        BuildOptions(**{name: "poses"})
+
+
 @pytest.mark.parametrize("options", [RAW, BuildOptions(samples_per_shard=7)], ids=["raw", "jpeg"])
 def test_workers_do_not_change_a_byte(drawn_poses: Path, tmp_path: Path, options: BuildOptions) -> None:
     for workers in (1, 3):
