@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Split = Literal["train", "query", "gallery"]
 SPLITS: tuple[Split, ...] = ("train", "query", "gallery")
@@ -61,3 +66,28 @@ class SplitCounts:
             cameras=len(set(camids)),
             junk=sum(pid == JUNK_PID for pid in pids),
         )
+
+
+def why_unsafe(path: str) -> str | None:
+    """Why a path must not be opened below a dataset's folder; None if it may.
+
+    The path is checked as text: a symbolic link inside the folder was put there by its owner and is followed.
+    """
+    if not PurePosixPath(path).parts:
+        return "the path is empty"
+    if "\0" in path:
+        return "the path contains a NUL character"
+    if "\\" in path:
+        return "the path contains a backslash; separate folders by /"
+    if path.startswith("/") or PureWindowsPath(path).drive:
+        return "the path is absolute; give it relative to the dataset's folder"
+    if ".." in PurePosixPath(path).parts:
+        return "the path leaves the dataset's folder through '..'"
+    return None
+
+
+def unsafe_rows(paths: NDArray[np.str_]) -> Iterator[tuple[int, str]]:
+    """The rows whose paths, (n,) str, lead out of the dataset that they are of or to nothing, and why."""
+    for row, path in enumerate(paths.tolist()):
+        if unsafe := why_unsafe(path):
+            yield row, f"{path[:80]!r}: {unsafe}"

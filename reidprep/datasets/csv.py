@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import ImageSource, Listing, Reader, did_you_mean
-from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_files, split_box, why_unsafe, with_box
+from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_files, split_box, with_box
 from reidprep.datasets.market1501 import NUMBER
 from reidprep.errors import ReidError
-from reidprep.records import SPLITS, Record, Split
+from reidprep.records import SPLITS, Record, Split, why_unsafe
 from reidprep.text import csv_rows, quoted
 
 REQUIRED = ("path", "pid", "camid", "split")

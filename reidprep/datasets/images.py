@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from reidprep.datasets.base import ImageSource
 from reidprep.errors import ImageError, ReidError
 from reidprep.images import decode_image, read_bytes
+from reidprep.records import why_unsafe
 
 
 def check_readable(images: ImageSource, path: str | None) -> None:
@@ -154,24 +155,6 @@ class FrameImages:
 
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-
-
-def why_unsafe(path: str) -> str | None:
-    """Why a path must not be opened below a dataset's folder; None if it may.
-
-    The path is checked as text: a symbolic link inside the folder was put there by its owner and is followed.
-    """
-    if not PurePosixPath(path).parts:
-        return "the path is empty"
-    if "\0" in path:
-        return "the path contains a NUL character"
-    if "\\" in path:
-        return "the path contains a backslash; separate folders by /"
-    if path.startswith("/") or PureWindowsPath(path).drive:
-        return "the path is absolute; give it relative to the dataset's folder"
-    if ".." in PurePosixPath(path).parts:
-        return "the path leaves the dataset's folder through '..'"
-    return None
 
 
 @dataclass(frozen=True)

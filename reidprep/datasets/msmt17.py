@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import Listing, Option, Reader
-from reidprep.datasets.images import FolderImages, missing_files, why_unsafe
+from reidprep.datasets.images import FolderImages, missing_files
 from reidprep.datasets.market1501 import NUMBER, SUFFIX
 from reidprep.errors import ReidError
-from reidprep.records import Record, Split
+from reidprep.records import Record, Split, why_unsafe
 from reidprep.text import quoted
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from reidprep.datasets.images import why_unsafe
-from reidprep.records import SPLITS, Split
+from reidprep.records import SPLITS, Split, unsafe_rows
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import Count, JointCounts, JointShares, Positive, Score
 from reidprep.store.hdf5 import Column, Schema, Table, hdf5_bytes, open_hdf5, read_columns
@@ -194,13 +193,6 @@ def unusable_poses(poses: Poses) -> Iterator[tuple[int, str]]:
         yield row, f"image size {poses.image_sizes[row].tolist()}"
     for row in np.flatnonzero(~((poses.channel_means >= 0) & (poses.channel_means <= 255)).all(axis=1)).tolist():
         yield row, f"channel means {poses.channel_means[row].tolist()}, which are 0 to 255"
-
-
-def unsafe_rows(paths: NDArray[np.str_]) -> Iterator[tuple[int, str]]:
-    """The rows whose paths, (n,) str, lead out of the dataset that they are of or to nothing, and why."""
-    for row, path in enumerate(paths.tolist()):
-        if unsafe := why_unsafe(path):
-            yield row, f"{path[:80]!r}: {unsafe}"
 
 
 def take(poses: Poses, rows: NDArray[np.int64]) -> Poses:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError, first_line
 from reidprep.images import decode_jpeg
-from reidprep.poses.format import unsafe_rows
+from reidprep.records import unsafe_rows
 from reidprep.shards.format import COLUMNS, SHARDS
 from reidprep.store.hdf5 import DAMAGE, open_hdf5, read_columns
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reidprep import images as images_module
-from reidprep.datasets.images import FolderImages, missing_files, scan, why_unsafe
+from reidprep.datasets.images import FolderImages, missing_files, scan
 from reidprep.errors import ImageError, ReidError
+from reidprep.records import why_unsafe
 from reidprep.text import quoted
 
 SaveImage = Callable[[Path], np.ndarray]
