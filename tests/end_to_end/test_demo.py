@@ -2,13 +2,15 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from reid_cli.reidprep.main import main
 
 from reidprep.shards.reader import ShardSet
 
 
-def test_the_demo_ends_with_a_page_and_sound_shards(tmp_path: Path) -> None:
+def test_the_demo_ends_with_a_page_and_sound_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reidprep.demo.DRAWN_IDENTITIES", 6)  # drawing takes most of the time
     result = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), "--limit", "20", "--workers", "1", "--json"])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)

@@ -13,8 +13,25 @@ from pathlib import Path
 import pytest
 
 COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()"]
-EXTRACT = ["--rows-per-part", "3", "--batch-size", "1", "--workers", "2"]
-BUILD = ["--shard-size", "2", "--with-image", "--workers", "2"]
+OPTIONS = {
+    "extract-poses": ("--rows-per-part", "3", "--batch-size", "1", "--workers", "2"),
+    "build-shards": ("--shard-size", "2", "--with-image", "--workers", "2"),
+}
+Step = Callable[[Path], list[str | Path]]
+
+
+@pytest.fixture(scope="module", params=list(OPTIONS))
+def step(request: pytest.FixtureRequest, drawn: Path, drawn_poses: Path) -> Step:
+    """The command of a step that writes to a folder."""
+    source = {"extract-poses": drawn, "build-shards": drawn_poses}[request.param]
+    return lambda out: [request.param, source, out, *OPTIONS[request.param]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(step: Step, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """What it writes if nothing comes between, and the seconds it takes. Read only."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    return out, run(*step(out))
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -44,41 +61,33 @@ def run(*arguments: str | Path) -> float:
     return time.monotonic() - started
 
 
-def kill_and_rerun(command: Callable[[Path], list[str | Path]], undisturbed: Path, out: Path, kills: int) -> None:
-    seconds = run(*command(undisturbed))
+def test_a_step_survives_kills(step: Step, undisturbed: tuple[Path, float], tmp_path: Path) -> None:
+    expected, seconds = undisturbed
+    out = tmp_path / "out"
     rng = random.Random(7)
     killed = 0
-    for _ in range(kills):
-        process = start(*command(out))
+    for _ in range(3):
+        process = start(*step(out))
         time.sleep(rng.uniform(0.3, 1.0) * seconds)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             killed += 1
         process.communicate()
     assert killed > 0
-    run(*command(out))
-    assert contents(out) == contents(undisturbed)
+    run(*step(out))
+    assert contents(out) == contents(expected)
 
 
-def test_extract_poses_survives_kills(drawn: Path, tmp_path: Path) -> None:
-    kill_and_rerun(lambda out: ["extract-poses", drawn, out, *EXTRACT], tmp_path / "a", tmp_path / "b", kills=4)
-
-
-def test_build_shards_survives_kills(drawn_poses: Path, tmp_path: Path) -> None:
-    kill_and_rerun(lambda out: ["build-shards", drawn_poses, out, *BUILD], tmp_path / "a", tmp_path / "b", kills=4)
-
-
-@pytest.mark.parametrize("step", ["extract-poses", "build-shards"])
 def test_a_full_disk_is_a_plain_error_and_a_rerun_goes_on(
-    step: str, drawn: Path, drawn_poses: Path, tmp_path: Path
+    step: Step, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
-    source, options = (drawn, EXTRACT) if step == "extract-poses" else (drawn_poses, BUILD)
-    run(step, source, tmp_path / "undisturbed", *options)
-    parts = sorted((tmp_path / "undisturbed").glob("*.h5"), key=lambda file: file.stat().st_size)
-    process = start(step, source, tmp_path / "out", *options, limit=parts[-1].stat().st_size - 1)
+    expected, _ = undisturbed
+    out = tmp_path / "out"
+    largest = max(file.stat().st_size for file in expected.glob("*.h5"))
+    process = start(*step(out), limit=largest - 1)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "cannot be written" in errors and "Traceback" not in errors
-    assert not list((tmp_path / "out").glob(".*.tmp"))
-    run(step, source, tmp_path / "out", *options)
-    assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
+    assert not list(out.glob(".*.tmp"))
+    run(*step(out))
+    assert contents(out) == contents(expected)
