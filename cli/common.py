@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from reidprep.device import DEVICES
 from reidprep.errors import ReidError
 from reidprep.progress import Progress
+from reidprep.text import counted
+
+if TYPE_CHECKING:
+    from reidprep.drawing.album import Album
 
 EXIT_SKIPPED = 3
 """Exit status of a command that finished but had to leave images out."""
@@ -29,14 +30,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 SECONDS_BETWEEN_LINES = 10.0
 
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
 class Group(click.Group):
     """A command group that prints a `ReidError` as a plain error."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of use, not of the alphabet."""
+        """List the commands in the order of use, not of the alphabet."""
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -53,61 +51,6 @@ class Group(click.Group):
             raise click.ClickException(
                 f"this needs {package}, which is not installed: pip install 'reidprep[{extra}]'"
             ) from None
-
-
-class FiniteRange(click.FloatRange):
-    """A `click.FloatRange` that refuses nan and inf, which compare as being in any range."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See `click.ParamType.convert`."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number", param, ctx)
-        return number
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-workers_option = click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=None,
-    help="Parallel workers.  [default: number of CPU cores]",
-)
-overwrite_option = click.option("--overwrite", is_flag=True, help="Discard the files that OUT holds and start anew.")
-
-
-def _given_or_old(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    given = ctx.get_parameter_source("device") == ParameterSource.COMMANDLINE
-    return value if given else ctx.meta.get(_OLD_DEVICE, value)
-
-
-def _keep_old(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        click.echo("--accelerator is called --device now, and gpu is called cuda", err=True)
-        ctx.meta[_OLD_DEVICE] = "cuda" if value == "gpu" else value
-
-
-_OLD_DEVICE = f"{__name__}.accelerator"
-
-
-def device_option(command: Command) -> Command:
-    """--device; its former name in reidtrain, --accelerator, still works."""
-    device = click.option(
-        "--device",
-        type=click.Choice(DEVICES),
-        default=DEVICES[0],
-        callback=_given_or_old,
-        help="What to compute on; auto takes a GPU if there is one.",
-    )
-    old = click.option(
-        "--accelerator",
-        type=click.Choice(["auto", "cpu", "gpu"]),
-        is_eager=True,  # before --device
-        expose_value=False,
-        callback=_keep_old,
-        hidden=True,
-    )
-    return device(old(command))
 
 
 def print_json(value: Any) -> None:
@@ -132,6 +75,15 @@ def print_listed(title: str, lines: Sequence[str], rest: str = "", limit: int = 
         click.echo(f"  {line}", err=True)
     if len(lines) > limit:
         click.echo(f"  ... and {len(lines) - limit} more{rest}", err=True)
+
+
+def print_album(album: Album, shown: str, as_json: bool, **more: object) -> None:
+    """Print where the pictures are, and in JSON whatever `more` is to be said."""
+    if as_json:
+        sheets = [str(sheet) for sheet in album.sheets]
+        print_json({"page": str(album.page), "sheets": sheets, "shown": album.shown, **more})
+    else:
+        click.echo(f"{shown} on {counted(len(album.sheets), 'sheet', 'sheets')}; open {album.page}")
 
 
 @contextmanager

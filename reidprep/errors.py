@@ -21,6 +21,6 @@ class ImageError(ReidError):
 
 
 def first_line(error: Exception) -> str:
-    """Of another library's message, or else its type: what fits into a message of ours."""
+    """The first line of another library's message, or else its type: what fits into a message of ours."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return line[:300]

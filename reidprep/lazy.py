@@ -2,7 +2,7 @@
 
 import sys
 
-# See `reidprep.__init__`.
+# Why and how: `reidprep/__init__.py`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -31,7 +31,7 @@ def indices(*names: str) -> NDArray[np.intp]:
 
 
 COCO17_NAMES = [name.replace("l_", "left_").replace("r_", "right_") for name in COCO17_JOINTS]
-"""As COCO calls them."""
+"""The names that COCO files have for them."""
 
 
 def _mirrored(name: str) -> str:

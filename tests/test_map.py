@@ -64,8 +64,7 @@ LAYERS = {
     """,
     "reid_cli": """
         reidprep reidtrain
-        computing pictures
-        common
+        common options
     """,
 }
 # Of `reidprep`, what only shows, checks or demonstrates: no network needs it.
@@ -173,6 +172,7 @@ def test_imports_are_absolute_but_for_the_commands() -> None:
         "import reidprep",
         "import reidtrain",
         "from reid_cli.reidprep.main import main; main(['--help'], standalone_mode=False)",
+        "from reid_cli.reidprep.main import main; main(['extract-poses', '--help'], standalone_mode=False)",
         "from reid_cli.reidtrain.main import main; main(['--help'], standalone_mode=False)",
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from pathlib import Path
@@ -10,40 +9,17 @@ from typing import Any
 
 import click
 
-from ..common import (
-    EXIT_SKIPPED,
+from ..common import EXIT_SKIPPED, print_json, print_listed, print_skipped, progress
+from ..options import (
     FiniteRange,
+    chosen_executor,
+    colour,
+    executor_options,
+    executor_settings,
     json_option,
     overwrite_option,
-    print_json,
-    print_listed,
-    print_skipped,
-    progress,
+    size,
 )
-from .executor_options import chosen_executor, executor_options, executor_settings
-
-
-def size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """HEIGHTxWIDTH, with 8 to 4096 pixels a side."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)
-    if not match or not all(8 <= int(side) <= 4096 for side in match.groups()):
-        raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH with sides of 8 to 4096 pixels, such as 384x192")
-    return int(match[1]), int(match[2])
-
-
-def colour(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...] | None:
-    """R,G,B; None for `mean`."""
-    if value == "mean":
-        return None
-    try:
-        parts = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        parts = ()
-    if len(parts) != 3 or not all(0 <= part <= 255 for part in parts):
-        raise click.BadParameter(f"{value!r} is neither 'mean' nor three numbers of 0 to 255, such as 128,128,128")
-    return parts
 
 
 @click.command(short_help="Poses -> shards: aligned whole body and four parts.")

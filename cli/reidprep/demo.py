@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from ..common import EXIT_SKIPPED, json_option, print_json, progress, workers_option
+from ..common import EXIT_SKIPPED, print_json, progress
+from ..options import json_option, workers_option
 
 
 @click.command(short_help="Run the whole pipeline.")

@@ -9,7 +9,8 @@ import click
 
 from reidprep.records import SPLITS
 
-from ..common import json_option, print_json, progress
+from ..common import print_json, progress
+from ..options import json_option
 
 FORMATS = ("coco", "openpose", "webdataset")
 

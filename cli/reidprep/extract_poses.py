@@ -12,26 +12,20 @@ import click
 
 from reidprep.records import SPLITS
 
-from ..common import (
-    EXIT_SKIPPED,
+from ..common import EXIT_SKIPPED, print_json, print_skipped, progress
+from ..options import (
+    GroupedCommand,
+    chosen_executor,
+    estimator_options,
+    estimator_settings,
+    executor_options,
+    executor_settings,
     json_option,
+    key_values,
     overwrite_option,
-    print_json,
-    print_skipped,
-    progress,
 )
-from .estimator_options import GroupedCommand, estimator_options, estimator_settings
-from .executor_options import chosen_executor, executor_options, executor_settings
 
 DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
-
-
-def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Options given as KEY=VALUE."""
-    for value in values:
-        if "=" not in value:
-            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
-    return dict(value.split("=", 1) for value in values)
 
 
 @click.command(cls=GroupedCommand, short_help="Dataset -> poses: 18 joints for every image.")

@@ -9,7 +9,8 @@ import click
 
 from reidprep.records import SPLITS
 
-from ..common import FiniteRange, json_option, print_json
+from ..common import print_json
+from ..options import FiniteRange, json_option
 
 
 @click.command(short_help="Learn typical poses for filling gaps.")

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ..common import json_option, print_json
+from ..common import print_json
+from ..options import json_option
 
 
 @click.command(short_help="Describe a pose or shard folder.")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..common import json_option, print_json
+from ..common import print_json
+from ..options import json_option
 
 
 @click.command(name="inspect", short_help="Look through shards or poses in the browser.")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..common import json_option, print_json
+from ..common import print_json
+from ..options import json_option
 
 
 @click.command(short_help="Draw a small dataset with known joints.")

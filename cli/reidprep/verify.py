@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..common import json_option, print_json, progress, workers_option
+from ..common import print_json, progress
+from ..options import json_option, workers_option
 
 
 @click.command(short_help="Check every byte and image of poses, shards or tar files.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ import click
 
 from reidtrain.papers.tables import ABLATIONS, DATASETS, PAPER_BETA
 
-from ..common import device_option, json_option, print_json, progress
+from ..common import print_json, progress
+from ..options import decoders_option, device_option, json_option
 
 if TYPE_CHECKING:
     from reidtrain.ablation.plan import Ablation, Plan
@@ -36,13 +36,7 @@ DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Overlap of the parts in 48ths of the body height, where the table does not vary it.",
 )
 @device_option
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    default=lambda: min(8, os.cpu_count() or 1),
-    show_default="CPU cores, at most 8",
-    help="Processes that decode.",
-)
+@decoders_option
 @click.option("--dry-run", is_flag=True, help="List the runs and how far they are.")
 @json_option
 def ablate(

@@ -10,8 +10,8 @@ import click
 from reidprep.records import SPLITS
 from reidprep.text import counted
 
-from ..common import device_option, json_option, progress
-from ..pictures import per_sheet_option, print_album
+from ..common import print_album, progress
+from ..options import device_option, json_option, per_sheet_option
 
 if TYPE_CHECKING:
     from reidprep.records import Split

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..common import json_option, print_json
+from ..common import print_json
+from ..options import json_option
 
 
 @click.command(short_help="Parameters and multiply-adds beside the papers.")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..common import FiniteRange, json_option, print_json
+from ..common import print_json
+from ..options import FiniteRange, json_option
 
 if TYPE_CHECKING:
     from reidtrain.export.formats import Format

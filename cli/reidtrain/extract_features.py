@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..common import json_option, print_json, progress
-from ..computing import computing_options, which_option
+from ..common import print_json, progress
+from ..options import computing_options, json_option, which_option
 
 if TYPE_CHECKING:
     from reidtrain.checkpoints import Which

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .training import train_and_print, training_options
+from ..common import print_json, progress
+from ..options import training_options
+
+if TYPE_CHECKING:
+    from reidtrain.training.fit import RunResult
 
 
 @click.command(short_help="Shards -> a trained model.")
@@ -28,3 +33,54 @@ def fit(shards: Path, **options: Any) -> None:
     from reidtrain.training.fit import fit as run
 
     train_and_print("fit", run, shards, **options)
+
+
+def train_and_print(
+    label: str,
+    train: Callable[..., RunResult],
+    data: Path,
+    *,
+    out: Path,
+    recipe: str,
+    overrides: tuple[str, ...],
+    init: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    **machine: Any,
+) -> None:
+    """Call a library function that trains, with what `training_options` gave."""
+    from reidtrain.recipes.loading import load_recipe
+    from reidtrain.training.fit import Machine
+
+    chosen = load_recipe(recipe, overrides)
+    with progress(label) as report:
+        result = train(
+            data,
+            out,
+            chosen,
+            init=init,
+            machine=Machine(**machine),
+            overwrite=overwrite,
+            progress=report,
+            log=lambda line: click.echo(line, err=True),
+        )
+    print_result(result, as_json)
+
+
+def print_result(result: RunResult, as_json: bool) -> None:
+    """The figures of the last and the best epoch, by the first of several processes."""
+    from reidtrain.training.fit import is_first_process
+
+    if not is_first_process():
+        return
+    if as_json:
+        figures = {"last": result.last, "best": result.best}
+        print_json({"out": str(result.out), "seconds": round(result.seconds, 1), **figures})
+        return
+    for name, row in (("last", result.last), ("best", result.best)):
+        if row is None:
+            continue
+        shown = {"loss": f"{row['loss']:.4f}"}
+        shown |= {key.removeprefix("val/"): f"{value:.2%}" for key, value in row.items() if key.startswith("val/")}
+        click.echo(f"{name} (epoch {row['epoch']}): " + ", ".join(f"{key} {value}" for key, value in shown.items()))
+    click.echo(f"{result.out}: checkpoints, metrics.csv, curves.png and run.json, {result.seconds:.0f} s")

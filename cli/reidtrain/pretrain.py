@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from .training import train_and_print, training_options
+from ..options import training_options
+from .fit import train_and_print
 
 
 @click.command(short_help="Classified images -> weights for fit --init.")

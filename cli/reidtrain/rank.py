@@ -9,10 +9,8 @@ import click
 
 from reidprep.text import counted
 
-from ..common import device_option, json_option, progress
-from ..computing import batch_size_option, decoders_option
-from ..pictures import per_sheet_option, print_album
-from .scoring import metric_option
+from ..common import print_album, progress
+from ..options import batch_size_option, decoders_option, device_option, json_option, metric_option, per_sheet_option
 
 if TYPE_CHECKING:
     from reidtrain.metrics.distances import Metric

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..common import json_option, print_json
-from .scoring import PROTOCOL_HELP, PROTOCOLS, ap_option, metric_option
+from ..common import print_json
+from ..options import PROTOCOL_HELP, PROTOCOLS, ap_option, json_option, metric_option
 
 if TYPE_CHECKING:
     from reidtrain.metrics.distances import Metric

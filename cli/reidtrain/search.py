@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..common import json_option, print_json, progress
+from ..common import print_json, progress
+from ..options import json_option
 
 if TYPE_CHECKING:
     from reidtrain.metrics.distances import Metric

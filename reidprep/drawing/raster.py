@@ -17,7 +17,7 @@ from reidprep.images import crop_box
 # Lines are drawn enlarged and then averaged down: OpenCV's line widths are whole pixels.
 _ENLARGED = 4
 _LABEL = 5
-"""Of a box's name to the left end of the gutter."""
+"""Pixels from a box's name to the left end of the gutter."""
 
 
 @lru_cache
@@ -56,7 +56,7 @@ def draw_scene(scene: Scene, picture: NDArray[np.uint8] | None = None) -> NDArra
 
 
 def _draw_lines(canvas: NDArray[np.uint8], scene: Scene) -> None:
-    """All of a scene but its picture, on an enlarged canvas."""
+    """Draw all of a scene but its picture, on an enlarged canvas."""
     weight = scene.weight * _ENLARGED
 
     def rectangle(corners: Rectangle, colour: Colour, width: float) -> None:

@@ -52,7 +52,7 @@ class LooksUpPaths(Protocol):
     """What an estimator offers besides if it looks joints up by the paths of the images instead of seeing them."""
 
     def check_paths(self, paths: Sequence[str]) -> None:
-        """To be called with the record paths of all images to come, before the first of them.
+        """Check the record paths of all images to come; to be called before the first of them.
 
         Raises:
             ReidError: it has joints for none of them, or cannot tell some of them apart.

@@ -124,7 +124,7 @@ class MMPose:
             raise ReidError(f"{config}: the model finds {len(blank)} joints, its dataset's skeleton has {len(names)}")
 
     def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
-        """See `PoseEstimator.__call__`."""
+        """Estimate the joints of images (`PoseEstimator`)."""
         images = image_list(images)
         joints = [self._predict(images[i : i + self.batch_size]) for i in range(0, len(images), self.batch_size)]
         return self._mapping(np.concatenate(joints)) if joints else np.zeros((0, len(INDEX), 3), np.float32)

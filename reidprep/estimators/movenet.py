@@ -36,7 +36,7 @@ class MoveNet:
     options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *, device: str = "auto", batch_size: int | None = None) -> None:
-        """See `reidprep.estimators.registry.create_estimator`."""
+        """Load the network; arguments as for `create_estimator`."""
         chosen = onnxruntime_device(device)
         weights = files("reidprep.estimators").joinpath("movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
@@ -46,7 +46,7 @@ class MoveNet:
         self.device = session_device(self._session, device)
 
     def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
-        """See `PoseEstimator.__call__`."""
+        """Estimate the joints of images (`PoseEstimator`)."""
         images = image_list(images)
         joints = np.zeros((len(images), len(COCO17_JOINTS), 3), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):

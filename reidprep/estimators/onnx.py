@@ -90,7 +90,7 @@ class OnnxFile:
         check_outputs(file, self._graph, self.forward(black), (self.batch_size, 3, *self._pre.input_size))
 
     def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
-        """See `PoseEstimator.__call__`.
+        """Estimate the joints of images (`PoseEstimator`).
 
         Raises:
             ReidError: the network answers with what is no number.

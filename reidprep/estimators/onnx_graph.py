@@ -71,7 +71,7 @@ class Preprocessing:
     padding: float
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The same as JSON values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 

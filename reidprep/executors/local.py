@@ -118,7 +118,7 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Has tasks done on this machine; see `reidprep.executors.base.Executor`.
+    """Has tasks done on this machine, an `Executor`.
 
     Attributes:
         workers: threads or processes, as the job has it. One process is this one.

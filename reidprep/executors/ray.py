@@ -34,7 +34,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Has tasks done by the Ray cluster that this process is connected to; see `reidprep.executors.base.Executor`.
+    """Has tasks done by the Ray cluster that this process is connected to, an `Executor`.
 
     A worker that is lost is started again, elsewhere if need be, and does its task anew. Workers may write to the
     directory that the command fills, so it must be at the same path on all machines.

@@ -17,7 +17,7 @@ from reidprep.records import SPLITS
 
 
 class PoseSamples(Samples):
-    """See `Samples`.
+    """The images of a complete pose directory.
 
     Args:
         path: a complete pose directory.
@@ -50,7 +50,7 @@ class PoseSamples(Samples):
         return _index(content, poses.plan.confidence)
 
     def geometry(self, index: int) -> Geometry:
-        """See `Samples`."""
+        """Joints of an image, as its file holds them; there are no boxes yet."""
         poses, row = self._located(index)
         width, height = poses.image_sizes[row].tolist()
         return Geometry(
@@ -62,11 +62,11 @@ class PoseSamples(Samples):
         )
 
     def crop(self, index: int, name: str) -> Picture:
-        """See `Samples`."""
+        """Raise a `ReidError`: poses have no crops."""
         raise ReidError("poses have no crops; build shards from them")
 
     def place(self, index: int) -> tuple[str, int]:
-        """See `Samples`."""
+        """File and row of an image."""
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.manifest.files[number].name, int(index - self._starts[number])
 

@@ -113,7 +113,7 @@ class View:
     show: str = "all"
 
     def text(self, changes: Mapping[str, object] | None = None, page: int = 1) -> str:
-        """As the query of an address, with the least that says it.
+        """Write it as the query of an address, with the least that says it.
 
         Args:
             changes: parameters to replace, None or empty to leave out.

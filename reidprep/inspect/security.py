@@ -93,7 +93,7 @@ class Guard:
         self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Answer a request, or have it answered, as ASGI has it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -23,7 +23,7 @@ _KEPT = 256
 
 
 class ShardSamples(Samples):
-    """See `Samples`.
+    """The samples of a complete shard directory.
 
     Args:
         path: a complete shard directory.
@@ -72,7 +72,7 @@ class ShardSamples(Samples):
         return _index(columns, split)
 
     def geometry(self, index: int) -> Geometry:
-        """See `Samples`."""
+        """Joints and boxes of a sample, as its file holds them."""
         self._check(index)
         return Geometry(
             joints=self._joints[index],
@@ -92,7 +92,7 @@ class ShardSamples(Samples):
         return width, height
 
     def crop(self, index: int, name: str) -> Picture:
-        """See `Samples`."""
+        """A crop as it is stored; raw ones as PNG."""
         if name not in self.crops:
             raise ReidError(f"the shards hold no {name.replace('_', ' ')} image; build them --with-image")
         data = self._encoded(index)[self.crops.index(name)]
@@ -105,7 +105,7 @@ class ShardSamples(Samples):
         return Picture(encoded.tobytes(), "image/png")
 
     def place(self, index: int) -> tuple[str, int]:
-        """See `Samples`."""
+        """File and row of a sample."""
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.shards.files[number].name, int(index - self._starts[number])
 

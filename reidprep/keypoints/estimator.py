@@ -58,11 +58,11 @@ class KeypointFiles:
         self.options: Mapping[str, Any] = {"format": keypoints.format, "files": keypoints.files}
 
     def check_paths(self, paths: Sequence[str]) -> None:
-        """See `LooksUpPaths.check_paths`."""
+        """Check that the files name the images with these paths clearly (`LooksUpPaths`)."""
         self._names.check(paths)
 
     def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
-        """See `PoseEstimator.__call__`.
+        """Look the joints of images up by their paths (`PoseEstimator`).
 
         Raises:
             ReidError: several entries fit a path equally well.

@@ -75,7 +75,7 @@ class Estimated:
 
 @dataclass(frozen=True)
 class PoseJob:
-    """Estimates poses; see `reidprep.executors.base.Job`.
+    """Estimates poses: the job (`reidprep.executors.base.Job`) of `extract_poses`.
 
     Reading, decoding and estimating of different tasks run at the same time on threads, which call one estimator: all
     of it releases the interpreter lock.

@@ -68,7 +68,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """Aligns poses, cuts crops and encodes them; see `reidprep.executors.base.Job`.
+    """Aligns poses, cuts crops and encodes them: the job (`reidprep.executors.base.Job`) of `build_shards`.
 
     Attributes:
         out: the shard directory.

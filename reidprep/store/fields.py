@@ -19,17 +19,17 @@ from reidprep.skeleton import JOINTS
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Positive = Annotated[int, Meta(ge=1, le=2**53)]
 Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""Of a person; fits an int64."""
+"""Number of a person or camera; fits an int64."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 Score = Annotated[float, Meta(ge=-3e38, le=3e38)]
-"""On the scale of an estimator; fits a float32."""
+"""A joint's score on the scale of its estimator; fits a float32."""
 Level = Annotated[float, Meta(ge=0, le=255)]
 Colour = tuple[Level, Level, Level]
 """Red, green and blue."""
 JointShares = Annotated[tuple[Share, ...], Meta(min_length=len(JOINTS), max_length=len(JOINTS))]
 JointCounts = Annotated[tuple[Count, ...], Meta(min_length=len(JOINTS), max_length=len(JOINTS))]
 Side = Annotated[int, Meta(ge=1, le=16384)]
-"""Of an image, in pixels."""
+"""Height or width of an image, in pixels."""
 Size = tuple[Side, Side]
 """Height and width."""
 

@@ -47,7 +47,7 @@ class Crops:
 
     @property
     def name(self) -> str:
-        """Of the folder they are built in."""
+        """Name of the folder they are built in."""
         if self.alignment is None:
             return "image"
         return self.alignment if self.beta is None else f"{self.alignment}-beta-{self.beta}"
@@ -66,7 +66,7 @@ class Crops:
         return plan.alignment == self.alignment and (self.beta is None or beta_in_48ths(plan) == self.beta)
 
     def options(self) -> BuildOptions:
-        """To build them with."""
+        """Options to build them with."""
         beta = PAPER_BETA if self.beta is None else self.beta
         return BuildOptions(
             alignment=self.alignment or "pose", beta=beta / 48, image_size=IMAGE_SIZE if self.image else None

@@ -71,7 +71,7 @@ class Run:
 
     @property
     def name(self) -> str | None:
-        """Of its folder: the same for the same recipe, data and first weights; None before the shards are built."""
+        """Name of its folder, from recipe, data and first weights; None before the shards are built."""
         if self.source.manifest_sha256 is None:
             return None
         content = {

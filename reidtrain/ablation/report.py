@@ -26,7 +26,7 @@ class Measured:
 
 
 def as_values(table: Table, dataset: str | None, rows: Sequence[Measured]) -> dict[str, Any]:
-    """For `--json`: figures 0 to 1, those of ours without a run null."""
+    """The table as JSON values: figures 0 to 1, those of ours without a run null."""
     return {
         "paper": table.paper,
         "table": table.number,

@@ -27,7 +27,7 @@ SCORES = "scores.json"
 _SCORES_VERSION = 1
 
 Scores = dict[str, dict[str, float]]
-"""By feature, then by metric: rank1, rank5, rank10, rank20, mAP and mINP, 0 to 1."""
+"""Scores by feature, then by metric: rank1, rank5, rank10, rank20, mAP and mINP, 0 to 1."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _ERASED_AREA = (0.02, 0.4)
 _ERASED_ASPECT = 0.3
 
 Strength = Annotated[float, Field(ge=0, le=1, strict=True)]
-"""From 0, off, to 1."""
+"""Strength of a change, from 0, off, to 1."""
 
 
 @checked_dataclass(frozen=True, config={"extra": "forbid"})
@@ -75,7 +75,7 @@ class ChannelMeans:
 
     @classmethod
     def of(cls, shards: ShardSet) -> ChannelMeans:
-        """As measured when the shards were built."""
+        """The means measured when the shards were built."""
         return cls(**vars(shards.summary.channel_means))
 
 

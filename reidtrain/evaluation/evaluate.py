@@ -27,11 +27,11 @@ from reidtrain.papers.variants import Variant
 from reidtrain.recipes.variants import recipe_variant
 
 LAST_RANK = 50
-"""Of the CMC curve."""
+"""Ranks that the CMC curve reaches."""
 
 _OR_HELD_OUT = "score on training identities that the recipe holds out by --held-out"
 _SAME = ("checkpoint_sha256", "manifest_sha256", "images", "flip", "precision")
-"""Of what a file says about its features; where they agree, the features would come out the same."""
+"""Entries of what a file says about its features; where they agree, the features would come out the same."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _features(
     file: Path | None,
     progress: Steps,
 ) -> tuple[Features, Features]:
-    """Of queries and gallery, from a file or computed, and then kept in it."""
+    """Features of queries and gallery, from a file or computed, and then kept in it."""
     if file is not None and file.suffix != NPZ:
         raise ReidError(f"--features {file}: must end in {NPZ}")
     if file is not None and file.exists():

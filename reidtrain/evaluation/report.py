@@ -43,7 +43,7 @@ def rounded_scores(metrics: RankingMetrics) -> dict[str, float]:
 
 
 def as_values(evaluation: Evaluation) -> dict[str, Any]:
-    """For JSON: what was scored and how, and a row for each feature, plain and re-ranked; scores are 0 to 1."""
+    """The evaluation as JSON values: what was scored and how, and scores, 0 to 1, for each feature and ranking."""
     about = {key: value for key, value in evaluation.about.items() if key not in ("schema", "version")}
     metrics = evaluation.rows[0].metrics
     return {

@@ -50,7 +50,7 @@ _COLUMNS = {
     "paths": _Column(1, "U", 4 * 4096, "one text per image, of up to 4,096 characters"),
     ABOUT: _Column(0, "U", 4 << 20, "one text, of up to a million characters"),
 }
-"""By the name without its prefix; all others are features."""
+"""Columns by the name without its prefix; all others are features."""
 
 _FEW_BYTES, _MOST_PACKED = 1 << 26, 100
 """Features that are larger than that and pack to less than a hundredth are all but constant."""

@@ -29,10 +29,10 @@ _SHARE_BYTES = 1 << 20
 
 _BLOCK_BYTES, _BLOCK_ROWS = 8 << 20, 128
 _MASK_BYTES = 4 << 20
-"""Of comparisons done by one call: enough for threads to seldom wait for each other, little enough for the cache."""
+"""Comparisons done by one call: enough for threads to seldom wait for each other, little enough for the cache."""
 
 _WORDS = 255
-"""As many bytes of 0 or 1 can be added in a byte."""
+"""So many bytes of 0 or 1 can be added in a byte."""
 
 
 def count_at_most(block: NDArray[Any], which: NDArray[np.int64], limits: NDArray[Any]) -> NDArray[np.int64]:
@@ -194,7 +194,7 @@ class _Mask:
 
     @classmethod
     def of(cls, count: int, width: int) -> _Mask:
-        """All false."""
+        """A mask that is all false."""
         groups = -(-width // (8 * _WORDS))
         words = np.zeros((count, groups, -(-width // (8 * groups))), dtype=np.uint64)
         return cls(words.view(np.bool_).reshape(count, -1)[:, :width], words)

@@ -12,7 +12,7 @@ from reidtrain.metrics.distances import FeatureDistances, Metric
 from reidtrain.metrics.protocols import JUNK, Labels
 
 NOBODY = -1
-"""In place of a gallery position, where the gallery has fewer images that count than were asked for."""
+"""Stands for a gallery position where the gallery has fewer images that count than were asked for."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,7 +77,7 @@ class RankingMetrics:
 
 
 def percent(share: float | None) -> str:
-    """As in the tables of the papers: 94.65; a dash for None."""
+    """Write a score as the papers' tables do: 94.65; a dash for None."""
     return "-" if share is None else f"{100 * share:.2f}"
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from reidprep.errors import ReidError
 
 _COPY_BYTES = 256 << 20
-"""Of rows copied at once to be compared."""
+"""Bytes of rows copied at once to be compared."""
 
 
 class _Torch:

@@ -56,7 +56,7 @@ class Hit:
 
     @property
     def verdict(self) -> str:
-        """In a word, as colour alone does not reach everybody."""
+        """The frame's colour in a word, as colour alone does not reach everybody."""
         return "right" if self.right else "wrong"
 
 

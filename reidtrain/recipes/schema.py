@@ -252,5 +252,5 @@ class Recipe:
 
     @property
     def epochs(self) -> int:
-        """Of all stages."""
+        """Sum over all stages."""
         return sum(stage.epochs for stage in self.stages)

@@ -41,7 +41,7 @@ class WholeFiles(TorchCheckpointIO):
         write_file(Path(path), buffer.getvalue())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """See `reidtrain.checkpoints.read_checkpoint`."""
+        """Read a checkpoint as all of them are read here: no pickle (`reidtrain.checkpoints`)."""
         return read_checkpoint(Path(path))
 
 
@@ -74,7 +74,7 @@ class Timing(Callback):
         self.progress(round(share * total), total)
 
     def figures(self) -> dict[str, float]:
-        """Of the epoch so far."""
+        """The figures of the epoch so far."""
         seconds = max(1e-9, time.perf_counter() - self.started)
         return {
             "seconds": round(seconds, 3),

@@ -131,7 +131,7 @@ def train(
     progress: Progress,
     log: Callable[[str], None] | None,
 ) -> RunResult:
-    """Train a recipe's network on any task; see `fit`."""
+    """Train a recipe's network on any task; arguments as for `fit`."""
     first = is_first_process()
     model = arranged(build_model(recipe.model, task.classes, recipe.seed), recipe.execution)
     start = _initialise(model, init) if init else None

@@ -200,7 +200,7 @@ class StageModule(pl.LightningModule):
         return dict(zip(self.sums, means.tolist(), strict=True))
 
     def learning_rate(self, batch_idx: int) -> float:
-        """Of a batch in the current epoch."""
+        """The learning rate in the middle of a batch of the current epoch."""
         epoch = self.current_epoch + (batch_idx + 0.5) / max(1, len(self.sampler))
         return self.stage.optimizer.lr * lr_factor(self.stage.schedule, epoch, self.stage.epochs)
 

@@ -1,7 +1,7 @@
 import click
 import pytest
 from click.testing import CliRunner
-from reid_cli.common import device_option
+from reid_cli.options import device_option
 from reid_cli.reidprep.main import main as reidprep
 from reid_cli.reidtrain.main import main as reidtrain
 

@@ -37,7 +37,7 @@ class CifarImages:
         return f"{self.path.name}, image {index}"
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Read an image (32, 32, 3); see `Images.read`."""
+        """Read one image as (32, 32, 3) uint8 RGB."""
         try:
             planes = np.fromfile(self.path, np.uint8, _PIXELS, offset=index * _RECORD + _LABELS)
         except OSError as error:

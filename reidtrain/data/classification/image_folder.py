@@ -36,7 +36,7 @@ class ListedImages:
         return bytes(self.paths[index]).decode()
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Read an image; see `Images.read`."""
+        """Read one image as (h, w, 3) uint8 RGB."""
         return self.files.read(self.name(index))
 
 

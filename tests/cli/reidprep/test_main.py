@@ -161,7 +161,7 @@ def test_fit_canonical_writes_a_set_that_build_shards_takes(drawn_poses: Path, t
 
 
 def test_the_choices_offered_are_those_of_the_library() -> None:
-    from reid_cli.reidprep.estimator_options import ESTIMATORS, KEYPOINT_FORMATS
+    from reid_cli.options import ESTIMATORS, KEYPOINT_FORMATS
     from reid_cli.reidprep.extract_poses import DATASETS
 
     from reidprep import datasets, keypoints
