@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -129,16 +130,61 @@ def sync_directory(path: Path) -> None:
             os.close(handle)
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to read: what every reader of somebody's file opens it by.
+
+    Raises:
+        OSError: as `open`; or it is no regular file. A pipe would be waited for, and a device has no end.
+    """
+    try:
+        # Not to wait for a writer, where it is a pipe after all.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError:  # a NUL, or a lone surrogate, which no file name can hold
+        raise OSError(errno.EINVAL, "not a usable file name", str(path)) from None
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_file(path: Path, most: int | None = None) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: the file.
+        most: bytes it may have, None for any number.
+
+    Raises:
+        OSError: as `open_file`; or it is larger.
+    """
+    with open_file(path) as file:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"the file is larger than {most // 2**20} MiB", str(path))
+        return file.read()
+
+
 def file_sha256(path: Path) -> str | None:
     """SHA-256 of a file, None if it cannot be read."""
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError:
         return None
     return digest.hexdigest()
+
+
+def require_file(path: Path) -> None:
+    """Make sure that what opens a file by its name will not wait for ever.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    open_file(path).close()
 
 
 @dataclass(frozen=True)
@@ -354,7 +400,7 @@ def _read_marker(out: Path, kind: FolderKind, overwrite: bool, others: Sequence[
     assert kind.marker is not None
     path = out / kind.marker
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_file(path))
         if not isinstance(content, dict):
             raise ValueError("no JSON object")
     except (OSError, ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reidprep.errors import ReidError
+from reidprep.files import read_file
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -42,7 +43,7 @@ def csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """
     try:
         # utf-8-sig: spreadsheet programs put a byte order mark in front.
-        text = file.read_bytes().decode("utf-8-sig")
+        text = read_file(file).decode("utf-8-sig")
     except OSError as error:
         raise ReidError(f"{file}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:

@@ -43,7 +43,8 @@ LAYERS = {
         executors
         store
         synth
-        alignment device files images text
+        alignment device images text
+        files jpeg
         errors lazy progress records skeleton
     """,
     # Training is validated by evaluation and draws its own curves, so both are below it. A network runs on a batch of

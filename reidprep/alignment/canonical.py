@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.files import read_file
 from reidprep.skeleton import INDEX, JOINTS, MIRROR
 
 SCHEMA = "reidprep.canonical-poses"
@@ -99,7 +100,7 @@ def load(path: Path | None = None) -> CanonicalPoses:
     """
     source = path or files("reidprep.alignment").joinpath("canonical_poses.json")
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        content = json.loads(read_file(source) if isinstance(source, Path) else source.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise _refused(source, f"cannot be read ({error})") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from reidprep.datasets.cuhk03_names import BOXES, IMAGES_PER_PERSON, ImageId, PersonId, parse_name
 from reidprep.errors import ImageError, ReidError
+from reidprep.files import require_file
 from reidprep.images import MAX_PIXELS
 
 
@@ -131,7 +132,8 @@ def _is_image(cell: Any) -> bool:
 
 def _open(root: Path) -> h5py.File:
     try:
-        return h5py.File(root, "r")
+        require_file(root)
+        return h5py.File(root, "r", locking=False)
     except FileNotFoundError:
         raise ReidError(f"{root}: file not found") from None
     except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reidprep.errors import ReidError
+from reidprep.files import open_file, read_file
 from reidprep.records import SPLITS, Record, Split
 
 BOXES = ("labeled", "detected")
@@ -122,7 +123,7 @@ def np_split(folders: Sequence[Path], boxes: str) -> dict[ImageId, Split]:
 
 def _read_splits(file: Path) -> list[Any]:
     try:
-        splits = json.loads(file.read_bytes())
+        splits = json.loads(read_file(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ReidError(f"{file}: cannot be read as JSON: {error}") from None
     if not isinstance(splits, list) or not splits:
@@ -146,7 +147,8 @@ def _np_from_mat(file: Path) -> dict[ImageId, Split]:
         raise ReidError(f"{file}: needs scipy; install it with: pip install 'reidprep[cuhk03]'") from None
     fields = ("filelist", "train_idx", "query_idx", "gallery_idx")
     try:
-        content = loadmat(file, variable_names=fields)
+        with open_file(file) as opened:
+            content = loadmat(opened, variable_names=fields)
     # A damaged file makes scipy raise errors of many kinds.
     except Exception as error:
         raise ReidError(f"{file}: cannot be read as a MATLAB file: {error}") from None

@@ -11,6 +11,7 @@ from reidprep.datasets.base import Listing, Option, Reader
 from reidprep.datasets.images import FolderImages, missing_files
 from reidprep.datasets.market1501 import NUMBER, SUFFIX
 from reidprep.errors import ReidError
+from reidprep.files import read_file
 from reidprep.records import Record, Split, why_unsafe
 from reidprep.text import quoted
 
@@ -66,7 +67,7 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
 
 def _read_list(file: Path, folder: str, split: Split) -> list[Record]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_file(file).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise ReidError(f"{file}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -22,6 +22,7 @@ from reidprep.estimators.onnx_graph import (
 )
 from reidprep.estimators.runtime import onnxruntime_device, session_device, start_session
 from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES, decode_heat_maps, decode_simcc, to_image, warp
+from reidprep.files import read_file
 from reidprep.images import Images, image_list
 from reidprep.skeleton import to_18_joints
 
@@ -67,7 +68,7 @@ class OnnxFile:
         self.file = file
         chosen = onnxruntime_device(device)
         try:
-            model = file.read_bytes()
+            model = read_file(file)
         except OSError as error:
             raise ReidError(f"{file}: cannot be read: {error.strerror or error}") from None
         self.weights_sha256 = hashlib.sha256(model).hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 
 from reidprep.drawing.album import MARKER
 from reidprep.errors import ReidError
+from reidprep.files import read_file
 
 _SHEET = re.compile(r"sheet-\d+\.png")
 _RUN, _CURVES = "run.json", "curves.png"
@@ -42,7 +43,7 @@ class RunPictures:
         if name not in self.names:
             raise ReidError("there is no such picture")
         try:
-            data = (self.folder / name).read_bytes()
+            data = read_file(self.folder / name)
         except OSError as error:
             raise ReidError(f"the picture cannot be read ({error.strerror})") from None
         if not data.startswith(_PNG):
@@ -98,7 +99,7 @@ def _is_file(file: Path) -> bool:
 def _listed(folder: Path) -> list[str]:
     """Sheets that the folder's marker lists."""
     try:
-        content: Any = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        content: Any = json.loads(read_file(folder / MARKER))
         names = [str(name) for name in content["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.files import read_file
 from reidprep.skeleton import SKELETONS, known_skeletons, to_18_joints
 
 FARTHEST = 1e6
@@ -57,7 +58,7 @@ def load_json(file: Path) -> Any:
         ReidError: it cannot be read, or is not JSON; names the line.
     """
     try:
-        return json.loads(file.read_bytes().decode("utf-8-sig"))
+        return json.loads(read_file(file).decode("utf-8-sig"))
     except OSError as error:
         raise ReidError(f"{file}: cannot be read: {error.strerror or error}") from None
     except json.JSONDecodeError as error:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, overload
 import msgspec
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL
+from reidprep.files import TOOL, read_file
 from reidprep.store.fields import Count, checked, plain
 from reidprep.store.hdf5 import Schema
 
@@ -225,7 +225,7 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
     path = directory / MANIFEST
     expected = " or ".join(format.schema.name.removeprefix("reidprep.") for format in formats)
     try:
-        values = msgspec.json.decode(path.read_bytes())
+        values = msgspec.json.decode(read_file(path))
     except FileNotFoundError:
         raise ReidError(f"{directory}: no {MANIFEST} here; expected a directory of {expected}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -268,7 +268,7 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
 def _journal(path: Path, kind: Any) -> Iterator[AnyFile]:
     """The files of a journal, up to the line that a kill or a full disk may have cut off."""
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = read_file(path).splitlines(keepends=True)
     except OSError:
         return
     for number, line in enumerate(lines, start=1):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.files import read_file
 from reidprep.skeleton import JOINTS
 
 FILE_NAME = "truth.json"
@@ -90,7 +91,7 @@ def load_truth(dataset: Path) -> Truth:
     """
     file = dataset / FILE_NAME
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_file(file))
     except FileNotFoundError:
         raise ReidError(f"{file} does not exist; make the dataset with 'reidprep synth'") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from reidprep.errors import ReidError
-from reidprep.files import write_file
+from reidprep.files import read_file, write_file
 from reidprep.progress import Steps, unseen_steps
 from reidtrain.ablation.crops import Crops, Source, build
 from reidtrain.ablation.plan import Ablation, Plan, Run
@@ -144,7 +144,7 @@ def _read_scores(run: Path, wanted: Set[str]) -> Scores | None:
         ReidError: damaged, or of an unknown version.
     """
     try:
-        content = json.loads((run / SCORES).read_text(encoding="utf-8"))
+        content = json.loads(read_file(run / SCORES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

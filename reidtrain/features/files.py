@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.files import FolderKind, claim_file, whole_file, whole_folder
+from reidprep.files import FolderKind, claim_file, read_file, whole_file, whole_folder
 from reidprep.store.hdf5 import Schema
 from reidprep.text import counted
-from reidtrain.features.numpy_files import NPZ, StoredArray, load_arrays, require_file, stored_array, stored_arrays
+from reidtrain.features.numpy_files import NPZ, StoredArray, load_arrays, stored_array, stored_arrays
 
 if TYPE_CHECKING:
     from reidprep.shards.reader import ShardSet
@@ -193,11 +193,12 @@ def read_about(path: Path) -> dict[str, Any]:
         where = f"{path / ABOUT_FILE}"
         if not (path / ABOUT_FILE).exists():
             raise ReidError(f"{path}: is a folder without {ABOUT_FILE}; give files or folders of features")
-        require_file(path / ABOUT_FILE)
         try:
-            text = (path / ABOUT_FILE).read_bytes()
-        except (OSError, MemoryError) as error:
-            raise ReidError(f"{where} cannot be read: {error}") from None
+            text = read_file(path / ABOUT_FILE)
+        except OSError as error:
+            raise ReidError(f"{where} cannot be read: {error.strerror or error}") from None
+        except MemoryError:
+            raise ReidError(f"{where} cannot be read: it is larger than the memory") from None
     else:
         where = f"{path}: its array {ABOUT}"
         text = str(read_arrays(path, (ABOUT,))[ABOUT]).encode(errors="replace")

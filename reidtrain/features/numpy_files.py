@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.files import open_file
 
 NPY, NPZ = ".npy", ".npz"
 _HEADER_BYTES = 1 << 14
@@ -64,13 +64,11 @@ def require_file(path: Path) -> None:
         ReidError: there is none, or something else.
     """
     try:
-        mode = path.stat().st_mode
+        open_file(path).close()
     except (FileNotFoundError, NotADirectoryError):
         raise ReidError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise ReidError(f"{path} cannot be read: {error}") from None
-    if not stat.S_ISREG(mode):
-        raise ReidError(f"{path} cannot be read: it is no file")
+    except OSError as error:
+        raise ReidError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def array_names(path: Path) -> set[str]:

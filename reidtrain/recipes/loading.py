@@ -8,6 +8,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -17,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from reidprep.errors import ReidError
+from reidprep.files import open_file
 from reidtrain.recipes.schema import NETWORKS, Recipe
 
 _SHIPPED = resources.files(__package__) / "shipped"
@@ -113,7 +115,7 @@ def _read(source: str | Path) -> DictConfig:
         text = (_SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
     elif Path(source).suffix in (".yaml", ".yml") or Path(source).is_file():
         try:
-            with Path(source).open(encoding="utf-8") as file:
+            with TextIOWrapper(open_file(Path(source)), encoding="utf-8") as file:
                 text = file.read(_LONGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise ReidError(f"{source}: the recipe cannot be read ({error})") from None

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.files import FolderKind, whole_folder
+from reidprep.files import FolderKind, read_file, require_file, whole_folder
 from reidprep.progress import Progress, unseen
 from reidtrain.metrics.arrays import on_host
 from reidtrain.metrics.distances import FeatureDistances, Metric, require_features
@@ -151,8 +151,10 @@ def search_index(
     query = on_host(query_features)
     require_features("query_features", query)
     FeatureDistances.checked(query, everything.take(np.zeros(1, dtype=np.int64)), facts.metric)
-    if not (folder / FAISS_FILE).is_file():
-        raise ReidError(f"{folder / FAISS_FILE} cannot be read: there is no such file; build the index again")
+    try:
+        require_file(folder / FAISS_FILE)
+    except OSError as error:
+        raise ReidError(f"{folder / FAISS_FILE} cannot be read: {error.strerror}; build the index again") from None
     try:
         # What an ivfpq index holds of the images is read from the disk when it is visited.
         index = faiss.read_index(str(folder / FAISS_FILE), faiss.IO_FLAG_MMAP if facts.kind == "ivfpq" else 0)
@@ -182,7 +184,7 @@ def read_facts(folder: Path) -> Facts:
     if not path.is_file():
         raise ReidError(f"{folder} holds no index; `reidtrain index` builds one")
     try:
-        facts = Facts(**json.loads(path.read_bytes()))
+        facts = Facts(**json.loads(read_file(path)))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ReidError(f"{path} cannot be read: {error}") from None
     if facts.kind not in get_args(Kind):

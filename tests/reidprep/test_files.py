@@ -1,3 +1,4 @@
+import os
 import resource
 from pathlib import Path
 
@@ -11,10 +12,32 @@ from reidprep.files import (
     claim_file,
     file_sha256,
     is_temporary,
+    read_file,
     whole_file,
     whole_folder,
     write_file,
 )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("pipe", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        ("folder", "Is a directory"),
+        ("large", "larger than 0 MiB"),
+        ("x" * 1000, "File name too long"),
+        ("a\0b", "not a usable file name"),
+        ("\udc80", "No such file|not a usable file name"),
+        ("missing", "No such file"),
+    ],
+)
+def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path, name: str, reason: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "large").write_bytes(bytes(11))
+    with pytest.raises(OSError, match=reason):
+        read_file(tmp_path / name, most=10)
 
 
 def test_write_file_replaces_and_returns_the_hash(tmp_path: Path) -> None:

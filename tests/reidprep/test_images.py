@@ -3,11 +3,12 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from reidprep.errors import ImageError
 from reidprep.images import decode_image, decode_jpeg, encode_jpeg, read_image
@@ -78,8 +79,8 @@ JPEG = encoded(Image.fromarray(picture(size=(64, 64))), "JPEG")
     [
         (b"", "empty"),
         (b"hello, I am text", "not an image"),
-        (JPEG[: len(JPEG) // 2], "truncated"),
-        (JPEG[:30], "cannot be decoded|not an image"),
+        (JPEG[: len(JPEG) // 2], "damaged or cut off"),
+        (JPEG[:30], "damaged"),
         (encoded(Image.fromarray(picture()))[:60], "cannot be decoded|truncated"),
         (bomb(9_000, 9_000), "9000x9000 and has more"),
         (bomb(100_000, 100_000), "more than the .* pixels allowed"),
@@ -111,6 +112,74 @@ def test_a_tiff_tag_of_the_wrong_type_is_a_bad_image() -> None:
     data[offsets + 2] = 2  # StripOffsets as text: Pillow raises TypeError
     with pytest.raises(ImageError, match="cannot be decoded"):
         decode_image(bytes(data))
+
+
+def cut_and_closed(data: bytes) -> bytes:
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+def zeroed(data: bytes) -> bytes:
+    return data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
+
+
+def without_last_scan(data: bytes) -> bytes:
+    return data[: data.rindex(b"\xff\xda")] + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "options"),
+    [
+        (cut_and_closed, "JPEG", {}),
+        (zeroed, "JPEG", {}),
+        (cut_and_closed, "JPEG", {"progressive": True}),
+        (without_last_scan, "JPEG", {"progressive": True}),
+        (cut_and_closed, "JPEG", {"restart_marker_blocks": 2}),
+        (zeroed, "PNG", {}),
+    ],
+)
+def test_damage_that_decoders_forgive_is_refused(
+    damage: Callable[[bytes], bytes], kind: str, options: dict[str, object]
+) -> None:
+    data = encoded(Image.fromarray(picture(size=(64, 64))), kind, **options)
+    assert decode_image(data).shape == (64, 64, 3)
+    with pytest.raises(ImageError):
+        decode_image(damage(data))
+
+
+@pytest.mark.parametrize("more", [bytes(500), JPEG], ids=["zeros", "a second image"])
+def test_what_follows_a_whole_jpeg_is_no_damage(more: bytes) -> None:
+    np.testing.assert_array_equal(decode_image(JPEG + more), decode_image(JPEG))
+
+
+def test_bytes_that_belong_to_nothing_are_damage() -> None:
+    scan = JPEG.index(b"\xff\xda")
+    with pytest.raises(ImageError, match="damaged or cut off: .*3 extraneous bytes"):
+        decode_image(JPEG[:scan] + b"\0\1\2" + JPEG[scan:])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpegs_decode_as_pillow_decodes_them(mode: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(picture()).convert(mode), "JPEG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    np.testing.assert_array_equal(decode_image(data), np.asarray(expected))
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded() -> None:
+    progressive = encoded(Image.fromarray(picture()), "JPEG", progressive=True)
+    last = progressive.rindex(b"\xff\xda")
+    with pytest.raises(ImageError, match="more than the 64 scans allowed"):
+        decode_image(progressive[:-2] + progressive[last:-2] * 5000 + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(
+    "values", [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 1 << 20, np.int32), np.full((4, 4), -1, np.int32)]
+)
+def test_values_whose_range_is_not_known_are_refused(values: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="save it with 8 or 16 bits"):
+        decode_image(encoded(Image.fromarray(values), "TIFF"))
 
 
 def test_jpeg_round_trip_keeps_channel_order() -> None:

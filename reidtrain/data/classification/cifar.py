@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError
+from reidprep.files import read_file
 from reidtrain.data.classification.base import ClassificationData, ClassificationSplit
 
 CLASSES = 100
@@ -68,7 +69,7 @@ def open_cifar100(root: Path) -> ClassificationData:
 
 def _split(path: Path, notes: list[str]) -> ClassificationSplit:
     try:
-        content = np.fromfile(path, np.uint8)
+        content = np.frombuffer(read_file(path), np.uint8)
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not len(content) or len(content) % _RECORD:
@@ -87,7 +88,7 @@ def _class_names(path: Path, notes: list[str]) -> tuple[str, ...]:
         notes.append(f"{path.name} is missing: classes are called by their numbers")
         return tuple(str(label) for label in range(CLASSES))
     try:
-        names = tuple(path.read_text(encoding="utf-8").split())
+        names = tuple(read_file(path).decode().split())
     except (OSError, UnicodeDecodeError) as error:
         raise ReidError(f"{path}: cannot be read ({error}); unpack it again, or remove it to use numbers") from None
     if len(names) != CLASSES or len(set(names)) != CLASSES:

@@ -48,8 +48,8 @@ def is_split(folder: Path) -> bool:
 def open_image_folder(root: Path) -> ClassificationData:
     """List ROOT/train/<class>/* and, where there is one, ROOT/val/<class>/*; or ROOT/<class>/* alone, for training.
 
-    Images may lie in further folders below their class. Classes are sorted by name, images by path; folders whose
-    name starts with a dot are left out.
+    Images may lie in further folders below their class. Classes are sorted by name, images by path; files and folders,
+    at any depth, whose name starts with a dot are left out.
 
     Raises:
         ReidError: no class, a class without an image, a validation class that the training images do not have, or no
@@ -118,12 +118,13 @@ def _folders(folder: Path) -> Iterator[str]:
 def _walk(root: Path, folder: str) -> Iterator[tuple[str, bool]]:
     """Relative paths of all files below a folder, and whether each is an image."""
     entries = scan(root / folder)
-    yield from ((f"{folder}/{name}", True) for name in entries.images)
+    yield from ((f"{folder}/{name}", not name.startswith(".")) for name in entries.images)
     for name in entries.others:
         path = root / folder / name
         # A link to a folder above would never end.
         if path.is_dir() and not path.is_symlink():
-            yield from _walk(root, f"{folder}/{name.rstrip('/')}")
+            if not name.startswith("."):
+                yield from _walk(root, f"{folder}/{name.rstrip('/')}")
         else:
             yield f"{folder}/{name}", False
 

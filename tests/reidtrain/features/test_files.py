@@ -122,7 +122,7 @@ def test_a_pipe_is_not_waited_for(name, arrays, save, tmp_path):
     folder = save(arrays, "folder")
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
-    with pytest.raises(ReidError, match=f"{name} cannot be read: it is no file"):
+    with pytest.raises(ReidError, match=f"{name} cannot be read: not a regular file"):
         if name.startswith("folder"):
             read_query_and_gallery(folder)
         else:

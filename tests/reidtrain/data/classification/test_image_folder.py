@@ -74,6 +74,12 @@ def test_other_files_are_counted_and_links_to_folders_not_followed(save_images):
     assert data.notes == ("2 files are no image by its suffix and left out",)
 
 
+def test_hidden_files_and_folders_are_left_out_at_any_depth(save_images):
+    root = save_images(*TRAIN, "train/cat/.trash/x.jpg", "train/cat/._x.jpg", "train/.git/y.jpg")
+    found = names(open_classification(root).train)
+    assert found == ["train/cat/deeper/y.bmp", "train/cat/x.jpg", "train/dog/a.JPEG", "train/dog/b.png"]
+
+
 def test_classes_may_be_links(save_images):
     root = save_images("elsewhere/cat/a.png", "set/dog/b.png")
     (root / "set" / "cat").symlink_to(root / "elsewhere" / "cat")
