@@ -68,6 +68,15 @@ def print_skipped(skipped: list[Any]) -> None:
         )
 
 
+def print_kept(kept: int, total: int, noun: str, what: str, out: object) -> bool:
+    """Say how much an earlier run had made; whether that was everything, so that there is nothing else to say."""
+    if kept == total:
+        click.echo(f"nothing to do: {total:,} {noun} kept in {out}; --overwrite if {what} changed")
+    elif kept:
+        click.echo(f"{kept:,} of {total:,} {noun} kept from an earlier run; --overwrite if {what} changed")
+    return kept == total
+
+
 def print_listed(title: str, lines: Sequence[str], rest: str = "", limit: int = 20) -> None:
     """The title and the first lines on standard error, then how many more there are and where the rest is."""
     click.echo(title, err=True)

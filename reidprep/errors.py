@@ -16,6 +16,10 @@ class ReidError(Exception):
     """
 
 
+class ShortageError(ReidError):
+    """The process or the machine has run out of something, which says nothing about the file that was wanted."""
+
+
 class ImageError(ReidError):
     """An image that cannot be used; the message says why, the caller knows which file."""
 

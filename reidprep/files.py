@@ -17,7 +17,7 @@ from secrets import randbits
 from typing import Any, BinaryIO
 
 from reidprep import __version__
-from reidprep.errors import ReidError
+from reidprep.errors import ReidError, ShortageError
 
 
 def lock_directory(path: Path) -> int | None:
@@ -130,17 +130,39 @@ def sync_directory(path: Path) -> None:
             os.close(handle)
 
 
+_SHORTAGES = {
+    errno.EMFILE: "too many files are open in this process; allow more ('ulimit -n 4096'), or use fewer --workers",
+    errno.ENFILE: "too many files are open on this machine; close some programs",
+    errno.ENOMEM: "there is not enough memory; close some programs, or use fewer --workers",
+    errno.ENOLCK: "the file system gives no locks; set HDF5_USE_FILE_LOCKING=FALSE",
+}
+
+
+def check_shortage(error: OSError, path: Path) -> None:
+    """Raise if an error in opening a file is none of the file's.
+
+    Raises:
+        ShortageError: says what is short, and what to do.
+    """
+    if error.errno in _SHORTAGES:
+        raise ShortageError(f"{path}: cannot be opened: {_SHORTAGES[error.errno]}") from None
+
+
 def open_file(path: Path) -> BinaryIO:
     """Open a file to read: what every reader of somebody's file opens it by.
 
     Raises:
         OSError: as `open`; or it is no regular file. A pipe would be waited for, and a device has no end.
+        ShortageError: too many files are open.
     """
     try:
         # Not to wait for a writer, where it is a pipe after all.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except ValueError:  # a NUL, or a lone surrogate, which no file name can hold
         raise OSError(errno.EINVAL, "not a usable file name", str(path)) from None
+    except OSError as error:
+        check_shortage(error, path)
+        raise
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
@@ -167,7 +189,11 @@ def read_file(path: Path, most: int | None = None) -> bytes:
 
 
 def file_sha256(path: Path) -> str | None:
-    """SHA-256 of a file, None if it cannot be read."""
+    """SHA-256 of a file, None if it cannot be read.
+
+    Raises:
+        ShortageError: as `open_file`.
+    """
     digest = hashlib.sha256()
     try:
         with open_file(path) as file:

@@ -100,6 +100,8 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         raise ImageError(f"not an image in a known format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise ImageError(f"the image has more than the {MAX_PIXELS} pixels allowed") from None
+    except MemoryError:
+        raise ImageError("there is not enough memory to decode it") from None
     except Exception as error:  # Pillow raises nearly anything on hostile files, struct.error and TypeError among them
         raise ImageError(f"cannot be decoded: {error}") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..common import EXIT_SKIPPED, print_json, print_listed, print_skipped, progress
+from ..common import EXIT_SKIPPED, print_json, print_kept, print_listed, print_skipped, progress
 from ..options import (
     FiniteRange,
     chosen_executor,
@@ -120,6 +120,9 @@ def build_shards(
         samples_per_shard=shard_size,
         **shaping,
     )
+    for name, (height, width) in (("whole", options.whole_size), ("image", options.image_size or (1, 1))):
+        if width > height:
+            click.echo(f"note: --{name}-size is HEIGHTxWIDTH: {height}x{width} is wider than high", err=True)
     excluded = read_exclusions(exclude) if exclude else {}
     started = time.monotonic()
     with chosen_executor(**place) as executor, progress("build-shards") as report:
@@ -139,11 +142,11 @@ def build_shards(
     unknown = unknown_paths(PoseSet(poses).column("paths"), excluded) if excluded else []
     if as_json:
         print_json(
-            {"out": str(out), "rows": manifest.rows, "seconds": round(seconds, 2)}
+            {"out": str(out), "rows": manifest.rows, "kept": manifest.kept, "seconds": round(seconds, 2)}
             | plain(summary)
             | {"skipped_files": plain(manifest.skipped), "unknown_excluded": unknown}
         )
-    else:
+    elif not print_kept(manifest.kept, manifest.rows, "samples", "images", out):
         counts = ", ".join(f"{count} {split}" for split, count in summary.images.items())
         share = sum(summary.joints_filled) / len(summary.joints_filled)
         click.echo(f"{manifest.rows} samples ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}")

@@ -12,7 +12,7 @@ import click
 
 from reidprep.records import SPLITS
 
-from ..common import EXIT_SKIPPED, print_json, print_skipped, progress
+from ..common import EXIT_SKIPPED, print_json, print_kept, print_skipped, progress
 from ..options import (
     GroupedCommand,
     chosen_executor,
@@ -116,11 +116,12 @@ def extract_poses(
     seconds = time.monotonic() - started
     if as_json:
         print_json(
-            {"out": str(out), "dataset": data.name, "rows": manifest.rows, "seconds": round(seconds, 2)}
+            {"out": str(out), "dataset": data.name, "rows": manifest.rows, "kept": manifest.kept}
+            | {"seconds": round(seconds, 2)}
             | plain(manifest.summary)
             | {"skipped_files": plain(manifest.skipped), "notes": list(data.notes)}
         )
-    else:
+    elif not print_kept(manifest.kept, manifest.rows, "poses", "images", out):
         found = manifest.summary.joints_found
         click.echo(f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}")
     print_skipped(manifest.skipped)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from reidprep.datasets.cuhk03_names import BOXES, IMAGES_PER_PERSON, ImageId, PersonId, parse_name
 from reidprep.errors import ImageError, ReidError
-from reidprep.files import require_file
+from reidprep.files import check_shortage, require_file
 from reidprep.images import MAX_PIXELS
 
 
@@ -133,10 +133,14 @@ def _is_image(cell: Any) -> bool:
 def _open(root: Path) -> h5py.File:
     try:
         require_file(root)
-        return h5py.File(root, "r", locking=False)
     except FileNotFoundError:
         raise ReidError(f"{root}: file not found") from None
     except OSError as error:
+        raise ReidError(f"{root}: cannot be read: {error.strerror}") from None
+    try:
+        return h5py.File(root, "r", locking=False)
+    except OSError as error:
+        check_shortage(error, root)
         raise ReidError(
             f"{root}: cannot be opened as HDF5 ({error}); "
             "the official cuhk-03.mat is a MATLAB 7.3 file: is this it, and is it whole?"

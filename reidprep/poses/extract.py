@@ -39,7 +39,7 @@ from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Record, Split
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import plain
-from reidprep.store.manifest import Skipped
+from reidprep.store.manifest import Skipped, require_rows
 from reidprep.store.writer import StoreWriter, relative_source
 from reidprep.text import differences
 
@@ -294,6 +294,7 @@ def extract_poses(
             for name, of_file in groupby(pieces, key=lambda piece: piece.file):
                 directory.add(_write_file(out / name, list(of_file), plan))
 
+        require_rows(directory.manifest, "images")
         directory.finish(_summary(directory.manifest))
         return directory.manifest
 

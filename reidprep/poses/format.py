@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
+from reidprep.errors import ImageError
 from reidprep.records import SPLITS, Split, unsafe_rows
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import Count, JointCounts, JointShares, Positive, Score
@@ -193,6 +195,29 @@ def unusable_poses(poses: Poses) -> Iterator[tuple[int, str]]:
         yield row, f"image size {poses.image_sizes[row].tolist()}"
     for row in np.flatnonzero(~((poses.channel_means >= 0) & (poses.channel_means <= 255)).all(axis=1)).tolist():
         yield row, f"channel means {poses.channel_means[row].tolist()}, which are 0 to 255"
+
+
+MEANS_AGREE = 1.0
+"""Levels by which the mean colours of an image may differ from those stored, as decoders may. Of pairs of Market-1501's
+images 1 in 2,300 are as close."""
+
+
+def check_unchanged(image: NDArray[np.uint8], poses: Poses, row: int) -> None:
+    """Make sure that an image is the one that a pose was estimated of.
+
+    Raises:
+        ImageError: it has another size, or other mean colours.
+    """
+    width, height = poses.image_sizes[row].tolist()
+    if image.shape[:2] != (height, width):
+        raise ImageError(f"is {image.shape[1]}x{image.shape[0]} now, was {width}x{height} when its pose was estimated")
+    means, then = np.array(cv2.mean(image)[:3]), poses.channel_means[row]
+    if np.abs(means - then).max() > MEANS_AGREE:
+        now, before = (" ".join(f"{level:.1f}" for level in colour.tolist()) for colour in (means, then))
+        raise ImageError(
+            f"was changed since its pose was estimated: its mean colour is {now} now, was {before}; "
+            "run extract-poses with --overwrite"
+        )
 
 
 def take(poses: Poses, rows: NDArray[np.int64]) -> Poses:

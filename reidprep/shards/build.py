@@ -25,7 +25,7 @@ from reidprep.executors.base import Executor
 from reidprep.executors.local import LocalExecutor, single_threaded
 from reidprep.files import write_file
 from reidprep.images import crop_box, encode_jpeg
-from reidprep.poses.format import Poses, take
+from reidprep.poses.format import Poses, check_unchanged, take
 from reidprep.poses.reader import Piece, PoseSet, read_pieces
 from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Split
@@ -48,7 +48,7 @@ from reidprep.shards.format import (
 )
 from reidprep.shards.sizes import source_sizes
 from reidprep.store.fields import Size
-from reidprep.store.manifest import Skipped
+from reidprep.store.manifest import Skipped, require_rows
 from reidprep.store.writer import StoreWriter, relative_source
 
 
@@ -117,11 +117,7 @@ def _make(job: ShardJob, task: ShardTask) -> ShardFile:
     for row, path in enumerate(poses.paths):
         try:
             image = job.images.read(str(path))
-            if image.shape[1::-1] != tuple(poses.image_sizes[row]):
-                raise ImageError(
-                    f"is {image.shape[1]}x{image.shape[0]} now, was "
-                    f"{poses.image_sizes[row][0]}x{poses.image_sizes[row][1]} when its pose was estimated"
-                )
+            check_unchanged(image, poses, row)
         except ImageError as error:
             skipped.append(Skipped(str(path), str(error)))
             continue
@@ -305,6 +301,7 @@ def build_shards(
             for file in counted(files, lambda file: file.rows + len(file.skipped), progress, done, len(kept)):
                 directory.add(file)
 
+        require_rows(directory.manifest, "poses")
         directory.finish(_summary(directory.manifest, poses, splits[excluded]))
         return directory.manifest
 

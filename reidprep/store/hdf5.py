@@ -14,7 +14,7 @@ from h5py import h5d, h5l, h5o
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError, first_line
-from reidprep.files import TOOL
+from reidprep.files import TOOL, check_shortage, require_file
 from reidprep.store.fields import plain
 
 
@@ -93,14 +93,21 @@ def open_hdf5(path: Path, schema: Schema, table: Table, rows: int) -> h5py.File:
         rows: samples it is to hold.
 
     Raises:
+        ShortageError: too many files are open.
         ReidError: missing, damaged, of another schema, with columns that are not those of the table or of other numbers
             of rows, or with datasets that lie in other files.
     """
     try:
-        file = h5py.File(path, "r")
+        require_file(path)
     except FileNotFoundError:
         raise ReidError(f"{path}: the file is missing; make the directory again") from None
     except OSError as error:
+        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        # Without a lock, which some file systems do not have: files appear whole, and then stay as they are.
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        check_shortage(error, path)
         raise ReidError(f"{path}: not a readable HDF5 file ({error}); run 'reidprep verify'") from None
     try:
         name, version = file.attrs.get("schema"), file.attrs.get("version")

@@ -108,6 +108,7 @@ class Manifest(Generic[Plan, Summary, Statistics]):
         files: the whole files, by name.
         totals: the summary, None until all files of the plan are there.
         tool: name and version of what wrote it.
+        kept: rows that an earlier run had made, of a directory that was just filled.
     """
 
     schema: Schema
@@ -117,6 +118,7 @@ class Manifest(Generic[Plan, Summary, Statistics]):
     files: tuple[StoreFile[Statistics], ...] = ()
     totals: Summary | None = None
     tool: str = TOOL
+    kept: int = 0
 
     @property
     def complete(self) -> bool:
@@ -149,8 +151,8 @@ class Manifest(Generic[Plan, Summary, Statistics]):
         """Hash over the hashes of all files: changes when any of them does."""
         return hashlib.sha256("".join(file.sha256 for file in self.files).encode()).hexdigest()
 
-    def to_json(self) -> str:
-        """Deterministic text: the same manifest gives the same bytes."""
+    def to_json(self) -> bytes:
+        """Deterministic text, which ends with its own hash: the same manifest gives the same bytes."""
         content = {
             "schema": self.schema.name,
             "version": self.schema.version,
@@ -161,7 +163,34 @@ class Manifest(Generic[Plan, Summary, Statistics]):
             "summary": plain(self.totals) if self.complete else {},
             "parts": [plain(file) for file in self.files],
         }
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        return signed(json.dumps(content, indent=1, ensure_ascii=False).encode().removesuffix(b"\n}"))
+
+
+_SIGNATURE = b',\n "sha256": "'
+
+
+def signed(body: bytes) -> bytes:
+    """A JSON object, given without its last brace, with the hash of all that stands before as its last value."""
+    return body + _SIGNATURE + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
+
+
+def journal_line(file: AnyFile) -> bytes:
+    """A line of the journal: the file as JSON, and the hash of that."""
+    body = json.dumps(plain(file), ensure_ascii=False).encode()
+    return body + b" " + hashlib.sha256(body).hexdigest().encode() + b"\n"
+
+
+def require_rows(manifest: Manifest[Any, Any, Any], noun: str) -> None:
+    """Make sure, before a directory is called complete, that there is something in it.
+
+    Raises:
+        ReidError: all images had to be left out; gives the reason of the first.
+    """
+    if not manifest.rows:
+        first = manifest.skipped[0]
+        raise ReidError(
+            f"none of the {len(manifest.skipped)} {noun} could be used; the first: {first.path}: {first.reason}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +230,10 @@ class _Content:
             raise ValueError(f"plan is nested more than {_DEEPEST} levels deep")
 
 
+_UNSIGNED = {"schema", "version", "tool", "complete", "source", "plan", "summary", "parts"}
+"""The keys of a manifest without a hash. Another one may be that of the hash, damaged."""
+
+
 @overload
 def read_manifest(
     directory: Path, format: Format[Plan, Summary, Statistics], /
@@ -220,12 +253,13 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
 
     Raises:
         ReidError: missing, damaged, of another kind or of a version this program does not know, or with a field that
-            its format does not allow; names the field.
+            its format does not allow; names the field. Manifests of before they had a hash are taken without.
     """
     path = directory / MANIFEST
     expected = " or ".join(format.schema.name.removeprefix("reidprep.") for format in formats)
     try:
-        values = msgspec.json.decode(read_file(path))
+        text = read_file(path)
+        values = msgspec.json.decode(text)
     except FileNotFoundError:
         raise ReidError(f"{directory}: no {MANIFEST} here; expected a directory of {expected}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -254,6 +288,8 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
             raise ReidError(
                 f"{path}: parts: {file.name} has {file.rows} rows, more than the plan allows; make the directory again"
             )
+    if text != signed(text.rpartition(_SIGNATURE)[0]) and not values.keys() <= _UNSIGNED:
+        raise ReidError(f"{path}: is damaged or was changed (its SHA-256 is another); make the directory again")
     return Manifest(
         schema=format.schema,
         source=content.source,
@@ -266,18 +302,16 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
 
 
 def _journal(path: Path, kind: Any) -> Iterator[AnyFile]:
-    """The files of a journal, up to the line that a kill or a full disk may have cut off."""
+    """The files of a journal, up to the line that a kill or a full disk may have cut off, or that is damaged."""
     try:
         lines = read_file(path).splitlines(keepends=True)
     except OSError:
         return
     for number, line in enumerate(lines, start=1):
-        try:
-            values = msgspec.json.decode(line)
-        except (ValueError, RecursionError):
+        body, _, digest = line.rpartition(b" ")
+        if digest != hashlib.sha256(body).hexdigest().encode() + b"\n":
             return
-        if line.endswith(b"\n"):
-            yield checked(values, kind, path, f"line {number}")
+        yield checked(msgspec.json.decode(body), kind, path, f"line {number}")
 
 
 def _deeper_than(levels: int, value: object) -> bool:

@@ -8,10 +8,9 @@ run with the same plan keeps the files that are whole and makes the others again
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Generic
@@ -36,6 +35,7 @@ from reidprep.store.manifest import (
     Statistics,
     StoreFile,
     Summary,
+    journal_line,
     read_manifest,
 )
 from reidprep.text import differences
@@ -77,6 +77,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         self._head: Manifest[Plan, Summary, Statistics] = Manifest(format.schema, source, plan, values)
         self._files: dict[str, StoreFile[Statistics]] = {}
         self._journal: IO[bytes] | None = None
+        self._finished = False  # by an earlier run; nothing was added since
         kind = FolderKind(
             noun=format.schema.name.removeprefix("reidprep."),
             schema=format.schema.name,
@@ -90,6 +91,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
                 self._claim.clear()
             elif self._claim.earlier is not None:
                 self._head = self._resumed(self._head)
+            self._head = replace(self._head, kept=self._head.rows)
             self._files = {file.name: file for file in self._head.files}
             self._save()
         except BaseException:
@@ -121,6 +123,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
             file for file in old.files if not file.skipped and file_sha256(self.path / file.name) == file.sha256
         )
         if old.complete and len(whole) == len(old.files):
+            self._finished = True
             return replace(old, source=fresh.source)
         return replace(fresh, files=whole)
 
@@ -150,12 +153,13 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
             if self._journal is None:
                 self._journal = path.open("wb")
                 sync_directory(self.path)
-            self._journal.write(json.dumps(plain(file), ensure_ascii=False).encode() + b"\n")
+            self._journal.write(journal_line(file))
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
             raise not_written(path, error) from None
         self._files[file.name] = file
+        self._finished = False
 
     def finish(self, summary: Summary) -> None:
         """Mark the directory complete, and remove what killed workers left behind."""
@@ -163,13 +167,15 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         self._save()
         for entry in self.path.iterdir():
             if is_temporary(entry.name):
-                entry.unlink(missing_ok=True)
+                with suppress(OSError):  # the folder of a finished run may have become read-only
+                    entry.unlink(missing_ok=True)
 
     def _save(self) -> None:
-        path, content = self.path / MANIFEST, self.manifest.to_json().encode()
-        # The folder of a finished run may have become read-only.
+        path, content = self.path / MANIFEST, self.manifest.to_json()
         if not path.is_file() or path.read_bytes() != content:
-            write_file(path, content)
+            # For the same reason; and what it says then is where the images were.
+            with suppress(ReidError) if self._finished else nullcontext():
+                write_file(path, content)
         if self._journal is not None:
             with suppress(OSError):  # a full disk; the manifest says it all
                 self._journal.close()

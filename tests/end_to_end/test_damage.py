@@ -89,6 +89,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def damage_manifest(directory: Path, rng: np.random.Generator) -> str:
     """Change something in a manifest, or in the journal of a directory that is being filled; says what."""
     content = json.loads((directory / MANIFEST).read_text())
+    content.pop("sha256", None)
     # Lists of ids are long: else hardly anything but ids would be changed.
     found = [place for place in places(content) if not {"train_labels", "pids"} & {*place[:-1]} or rng.random() < 0.1]
     place = found[rng.integers(len(found))]
@@ -215,6 +216,7 @@ def _sign(directory: Path, file: Path, rng: np.random.Generator) -> None:
     """Enter the hash of a file in the manifest, as whoever writes such files would; now and then do not."""
     if rng.random() < 0.9:
         content = json.loads((directory / MANIFEST).read_text())
+        content.pop("sha256", None)
         for entry in content["parts"]:
             if entry["name"] == file.name:
                 entry["sha256"] = file_sha256(file)

@@ -1,13 +1,18 @@
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from reidprep.errors import ReidError
+from reidprep.poses.format import POSES
 from reidprep.shards.build import build_shards
-from reidprep.store.manifest import MANIFEST
+from reidprep.shards.format import SHARDS
+from reidprep.store.manifest import MANIFEST, read_manifest
 from reidprep.verify import Fault, verify
 
 
@@ -78,9 +83,49 @@ def test_columns_with_impossible_values(shards: Path) -> None:
     assert rows == {(2, "a box is empty"), (3, "joints_filled holds values that are not finite")}
 
 
+@pytest.mark.parametrize("kind", ["poses", "shards"])
+def test_any_byte_of_a_manifest_that_changes_is_found(
+    kind: str, drawn_poses: Path, drawn_shards: Path, tmp_path: Path
+) -> None:
+    directory = Path(shutil.copytree({"poses": drawn_poses, "shards": drawn_shards}[kind], tmp_path / "d"))
+    whole = (directory / MANIFEST).read_bytes()
+    rng = np.random.default_rng(0)
+    for place in (*rng.integers(len(whole), size=60), *range(len(whole) - 90, len(whole))):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (directory / MANIFEST).write_bytes(damaged)
+        with pytest.raises(ReidError):
+            read_manifest(directory, POSES, SHARDS)
+
+
+@pytest.mark.parametrize("kind", ["poses", "shards"])
+def test_images_that_were_changed_are_found_where_the_images_are(
+    kind: str, drawn: Path, drawn_poses: Path, drawn_shards: Path, tmp_path: Path
+) -> None:
+    directory = {"poses": drawn_poses, "shards": drawn_shards}[kind]
+    source = Path(shutil.copytree(drawn, tmp_path / "images"))
+    assert verify(directory, source=source) == []
+    one, other, *_ = sorted((source / "query").iterdir())
+    shutil.copy(other, one)
+    [fault] = verify(directory, source=source)
+    assert "was changed since" in fault.reason
+
+
+def test_a_file_that_cannot_be_opened_for_others_that_are_is_no_damage(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ReidError, match="too many files are open in this process; allow more"):
+        verify(shards)
+
+
 def test_strangers_and_unfinished_work(shards: Path) -> None:
     (shards / "copy of train-00000.h5").write_bytes(b"")
     content = json.loads((shards / MANIFEST).read_text())
+    content.pop("sha256", None)
     content["complete"] = False
     (shards / MANIFEST).write_text(json.dumps(content))
     reasons = [fault.reason for fault in verify(shards)]
@@ -107,6 +152,7 @@ def test_a_pose_file_with_a_wrong_column(poses: Path) -> None:
 
 def test_a_manifest_from_another_version_is_an_error(shards: Path) -> None:
     content = json.loads((shards / MANIFEST).read_text())
+    content.pop("sha256", None)
     content["version"] = 7
     (shards / MANIFEST).write_text(json.dumps(content))
     with pytest.raises(ReidError, match="version 7 .* is not known"):

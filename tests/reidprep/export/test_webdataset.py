@@ -182,7 +182,7 @@ def test_a_long_name_that_is_not_ascii_survives(
     path = "ordner/" + "größe " * 20 + ".jpg"
     source = tmp_path / "source"
     shutil.copytree(drawn, source)
-    first = next((source / "bounding_box_train").iterdir())
+    first = min((source / "bounding_box_train").iterdir())
     (source / "ordner").mkdir()
     shutil.copy(first, source / path)
     build_shards(renamed([path]), tmp_path / "shards", source=source)

@@ -188,7 +188,7 @@ def test_damaged_images_are_left_out_and_listed(damaged: Path, tmp_path: Path) -
     manifest = extract_poses(dataset, tmp_path / "p", Centre(), ExtractOptions(rows_per_part=4))
     assert manifest.complete and manifest.rows == len(dataset.records) - 3
     reasons = [entry.reason for entry in manifest.skipped]
-    assert "empty" in reasons[0] and "truncated" in reasons[1] and "not an image" in reasons[2]
+    assert "empty" in reasons[0] and "cut off" in reasons[1] and "not an image" in reasons[2]
     assert [entry.path for entry in manifest.skipped] == [record.path for record in dataset.records[:3]]
 
 

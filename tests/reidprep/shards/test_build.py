@@ -12,7 +12,7 @@ from reidprep.datasets.registry import open_dataset
 from reidprep.errors import ReidError
 from reidprep.estimators.registry import create_estimator
 from reidprep.files import write_file
-from reidprep.images import crop_box
+from reidprep.images import crop_box, encode_jpeg
 from reidprep.poses.extract import ExtractOptions, extract_poses
 from reidprep.poses.format import EXCLUDE, POSES, Poses, poses_bytes
 from reidprep.poses.reader import PoseSet
@@ -20,6 +20,7 @@ from reidprep.shards.build import BuildOptions, build_shards, cut_crops
 from reidprep.shards.exclusions import write_exclusions
 from reidprep.shards.format import full_sizes, stored_sizes
 from reidprep.shards.reader import ShardSet
+from reidprep.store import writer
 from reidprep.store.writer import StoreWriter
 from reidprep.synth.dataset import generate
 from reidprep.verify import verify
@@ -122,6 +123,38 @@ def test_strips_are_the_whole_image_and_quarters(drawn_poses: Path, tmp_path: Pa
     build_shards(drawn_poses, tmp_path / "s", BuildOptions(alignment="strips"))
     sizes = PoseSet(drawn_poses).column("image_sizes")
     np.testing.assert_array_equal(ShardSet.open(tmp_path / "s").column("boxes"), strip_boxes(sizes))
+
+
+def test_images_that_were_replaced_in_place_are_left_out(drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(drawn, tmp_path / "images"))
+    one, other, *_ = sorted((source / "query").iterdir())
+    shutil.copy(other, one)
+    manifest = build_shards(drawn_poses, tmp_path / "s", source=source)
+    [skipped] = manifest.skipped
+    assert skipped.path == f"query/{one.name}"
+    assert "was changed since its pose was estimated: its mean colour is" in skipped.reason
+
+
+def test_no_image_left_is_an_error_and_no_finished_folder(drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(drawn, tmp_path / "images"))
+    for image in source.rglob("*.jpg"):
+        write_file(image, encode_jpeg(np.zeros((128, 64, 3), np.uint8), 90))
+    with pytest.raises(ReidError, match="none of the .* poses could be used; the first: .* was changed since"):
+        build_shards(drawn_poses, tmp_path / "s", source=source)
+    assert "not complete" in str(verify(tmp_path / "s")[0])
+
+
+def test_a_finished_folder_that_cannot_be_written_is_kept(
+    drawn_poses: Path, drawn_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = Path(shutil.copytree(drawn_shards, tmp_path / "deeper" / "shards"))  # so that its source is another
+
+    def refuse(path: Path, data: bytes) -> str:
+        raise ReidError(f"{path}: cannot be written")
+
+    monkeypatch.setattr(writer, "write_file", refuse)
+    manifest = build_shards(drawn_poses, shards, BuildOptions(image_size=(256, 128), samples_per_shard=8))
+    assert manifest.kept == manifest.rows == len(ShardSet.open(shards))
 
 
 def test_other_sizes(drawn_poses: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from reidprep.errors import ReidError
 from reidprep.files import lock_directory, unlock_directory, write_file
 from reidprep.store.hdf5 import Schema
-from reidprep.store.manifest import JOURNAL, MANIFEST, Format, Skipped, StoreFile, read_manifest
+from reidprep.store.manifest import JOURNAL, MANIFEST, Format, Skipped, StoreFile, read_manifest, signed
 from reidprep.store.writer import StoreWriter, relative_source
 
 FORMAT = Format(Schema("reidprep.test", 2), dict, dict, dict, most_rows=lambda plan: 10)
@@ -112,6 +112,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_manifests_that_are_not_understood(tmp_path: Path, change: dict, message: str) -> None:
     filled(tmp_path)
     content = json.loads((tmp_path / MANIFEST).read_text())
+    content.pop("sha256", None)
     (tmp_path / MANIFEST).write_text(json.dumps({**content, **change}))
     with pytest.raises(ReidError, match=message):
         read_manifest(tmp_path, FORMAT)
@@ -134,8 +135,9 @@ def test_what_python_would_read_but_is_no_sensible_json(tmp_path: Path, text: st
 def test_what_a_later_program_adds_is_read_and_compared(tmp_path: Path) -> None:
     filled(tmp_path).finish({})
     content = json.loads((tmp_path / MANIFEST).read_text())
+    content.pop("sha256", None)
     content["plan"]["sharpen"] = True
-    (tmp_path / MANIFEST).write_text(json.dumps({**content, "since": 2}))
+    (tmp_path / MANIFEST).write_bytes(signed(json.dumps({**content, "since": 2})[:-1].encode()))
     assert read_manifest(tmp_path, FORMAT).parameters["sharpen"]
     with pytest.raises(ReidError, match="made with other parameters .sharpen True -> None"):
         StoreWriter(tmp_path, FORMAT, "../source", PLAN)
