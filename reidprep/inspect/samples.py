@@ -93,7 +93,7 @@ class Samples(ABC):
     @cached_property
     def version(self) -> str:
         """Changes when what is shown at an address changes."""
-        text = f"{self.path.resolve()}\n{self.manifest.to_json()}"
+        text = f"{self.path.resolve()}\n{self.manifest.to_json().decode()}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def source(self, index: int) -> NDArray[np.uint8]:
