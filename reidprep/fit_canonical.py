@@ -8,6 +8,7 @@ import numpy as np
 
 from reidprep.alignment.canonical import CanonicalPoses, to_json
 from reidprep.alignment.learning import learn
+from reidprep.alignment.noise import calibration_of, shipped_noise
 from reidprep.errors import ReidError
 from reidprep.files import claim_file, write_file
 from reidprep.poses.reader import PoseSet
@@ -44,10 +45,12 @@ def fit_canonical(
     if not len(rows):
         raise ReidError(f"{poses_path}: no poses in the split {split!r}")
     chosen = poses.read(rows)
+    confidence = poses.plan.confidence if confidence is None else confidence
     result = learn(
         chosen.joints,
         chosen.image_sizes,
-        confidence=poses.plan.confidence if confidence is None else confidence,
+        confidence=confidence,
+        noise=shipped_noise(*calibration_of(poses.plan.estimator.score_scale, confidence)),
         count=count,
         rng=np.random.default_rng(seed),
         provenance={

@@ -48,6 +48,11 @@ from ..options import (
     type=FiniteRange(0),
     help="Score from which a joint counts as found.  [default: what the poses were made with]",
 )
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Leave joints that count as found exactly where they were measured, wrong ones as well.",
+)
 @click.option("--canonical", type=click.Path(path_type=Path), help="Canonical poses.  [default: the shipped set]")
 @click.option("--whole-size", callback=size, metavar="HxW", default="384x192", help="Whole-body crop.")
 @click.option("--part-size", callback=size, metavar="HxW", default="96x192", help="Part crops.")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from reidprep.alignment.boxes import DEFAULT_BETA, body_boxes, strip_boxes
 from reidprep.alignment.canonical import CanonicalPoses, default_poses
 from reidprep.alignment.filling import fill
+from reidprep.alignment.noise import Noise, calibration_of, shipped_noise
 
 Boxes = Literal["pose", "strips"]
 """Where boxes come from: Eq. 1-2 of the attention-driven paper, or its baseline, the image and four strips of it."""
@@ -27,7 +28,8 @@ class Alignment:
 
     Attributes:
         joints: (n, 18, 2) float32, complete, source pixels.
-        filled: (n, 18) bool, True where a joint is an estimate.
+        filled: (n, 18) bool, True where a joint was not found: missing, or scored below the confidence.
+        spread: (n, 18) float32, standard deviation of a joint in x and in y, source pixels.
         boxes: (n, 5, 4) float32 xyxy, source pixels.
         residuals: (n,) float32, fraction of body height.
         flags: (n,) int32 of `Flag`.
@@ -35,6 +37,7 @@ class Alignment:
 
     joints: NDArray[np.float32]
     filled: NDArray[np.bool_]
+    spread: NDArray[np.float32]
     boxes: NDArray[np.float32]
     residuals: NDArray[np.float32]
     flags: NDArray[np.int32]
@@ -52,8 +55,10 @@ def align(
     alignment: Boxes = "pose",
     beta: float = DEFAULT_BETA,
     confidence: float = 0.3,
+    noise: Noise | None = None,
+    exact: bool = False,
 ) -> Alignment:
-    """Fill missing joints and place the boxes.
+    """Estimate all joints and place the boxes.
 
     Args:
         joints: (n, 18, 3) as measured: x and y in source pixels, score.
@@ -63,6 +68,8 @@ def align(
         beta: overlap of neighbouring parts as a fraction of the body height.
         confidence: score from which a joint counts as found; the default is that of MoveNet, others have it as
             `estimator.confidence`.
+        noise: what scores are worth, None for MoveNet's with its 0.3 at `confidence`.
+        exact: leave joints that count as found where they were measured.
 
     Raises:
         ValueError: a shape does not fit, or a value is not possible.
@@ -80,17 +87,27 @@ def align(
         raise ValueError(f"alignment is one of {', '.join(get_args(Boxes))}, not {alignment!r}")
     canonical = canonical or default_poses()
     image_sizes = np.asarray(image_sizes)
-    complete = fill(joints, image_sizes, canonical, confidence=confidence)
+    complete = fill(
+        joints,
+        image_sizes,
+        canonical,
+        confidence=confidence,
+        noise=noise or shipped_noise(*calibration_of("", confidence)),
+        exact=exact,
+    )
     boxes, degenerate = body_boxes(complete.joints, image_sizes, beta=beta)
     flags = (
         Flag.FEW_JOINTS * complete.few
         + Flag.POOR_FIT * (complete.residual > POOR_FIT_RESIDUAL)
         + Flag.DEGENERATE_BOXES * degenerate
         + Flag.TRUNCATED * _truncated(boxes, image_sizes)
+        + Flag.WRONG_JOINT * complete.outliers.any(axis=1)
     )
     if alignment == "strips":
         boxes = strip_boxes(image_sizes)
-    return Alignment(complete.joints, complete.filled, boxes, complete.residual, flags.astype(np.int32))
+    return Alignment(
+        complete.joints, complete.filled, complete.spread, boxes, complete.residual, flags.astype(np.int32)
+    )
 
 
 def _truncated(boxes: NDArray[np.float32], image_sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -119,6 +136,8 @@ class Flag(IntFlag):
     """The joints gave no usable boxes; fixed strips were used."""
     TRUNCATED = 8
     """The whole-body box leaves the image by more than a fifth of its height: feet or head are likely cut off."""
+    WRONG_JOINT = 16
+    """A joint that was found contradicts the others, such as a face on the chest where the head is cut off."""
 
     @property
     def words(self) -> list[str]:

@@ -21,7 +21,9 @@ from reidprep.files import read_file
 from reidprep.skeleton import INDEX, JOINTS, MIRROR
 
 SCHEMA = "reidprep.canonical-poses"
-VERSION = 1
+VERSION = 2
+"""1 was without the spread."""
+SPREAD_DECIMALS = 7
 DECIMALS = 4
 """Digits kept in the file: a ten-thousandth of the body height is 0.01 px in a 128-pixel image."""
 
@@ -37,17 +39,21 @@ class CanonicalPoses:
             the lowest joint; the origin is the mean of x and the middle of that height.
         frequencies: (k,) float32, the share of the training poses that each pose stands for; sums to 1.
         provenance: where the set comes from: dataset, number of training poses, parameters.
+        spread: (2, 18, 18) float64, covariance of the joints' x and of their y about a pose, equal for all poses and
+            their mirror images, in squared body heights; None where it was not learnt, see `covariance`.
     """
 
     poses: NDArray[np.float32]
     frequencies: NDArray[np.float32]
     provenance: Mapping[str, object] = field(default_factory=dict)
+    spread: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Check the arrays.
 
         Raises:
-            ValueError: a wrong shape, no pose, a value that is not finite, a frequency that is not positive.
+            ValueError: a wrong shape, no pose, a value that is not finite, a frequency that is not positive, a spread
+                that is no covariance.
         """
         if self.poses.ndim != 3 or self.poses.shape[1:] != (len(JOINTS), 2) or not len(self.poses):
             raise ValueError(f"poses have shape (k, {len(JOINTS)}, 2), not {self.poses.shape}")
@@ -57,6 +63,11 @@ class CanonicalPoses:
             raise ValueError("a pose has a coordinate that is not finite or beyond 10 body heights")
         if not (np.isfinite(self.frequencies) & (self.frequencies > 0)).all():
             raise ValueError("a frequency is not a positive number")
+        if self.spread is not None:
+            if self.spread.shape != (2, len(JOINTS), len(JOINTS)) or not np.isfinite(self.spread).all():
+                raise ValueError(f"the spread is not two matrices of {len(JOINTS)} x {len(JOINTS)} finite numbers")
+            if np.linalg.eigvalsh(self.spread).min() < -(10.0**-SPREAD_DECIMALS) * len(JOINTS):
+                raise ValueError("the spread is no covariance: it has a negative eigenvalue")
 
     @cached_property
     def both(self) -> NDArray[np.float64]:
@@ -75,9 +86,14 @@ class CanonicalPoses:
         x = self.both[..., 0]
         return x[:, INDEX["r_shoulder"]] < x[:, INDEX["l_shoulder"]]
 
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """How bodies differ from their typical pose, as `spread`; `local_covariance` where there is none."""
+        return self.local_covariance if self.spread is None else self.spread
+
     @cached_property
     def local_covariance(self) -> NDArray[np.float64]:
-        """How poses near to each other differ, (36, 36) in squared body heights.
+        """How poses near to each other differ, (2, 18, 18) as `spread`.
 
         Half the mean outer product of the differences between each pose and its nearest ones. It says,
         for instance, that an ankle follows its knee, whatever the pose.
@@ -87,9 +103,8 @@ class CanonicalPoses:
         distance = square[:, None] + square - 2 * flat @ flat.T
         np.fill_diagonal(distance, np.inf)
         nearest = np.argsort(distance, axis=1, kind="stable")[:, : min(_NEIGHBOURS, len(flat) - 1)]
-        difference = (flat[:, None] - flat[nearest]).reshape(-1, flat.shape[1])
-        covariance: NDArray[np.float64] = difference.T @ difference / (2 * len(difference))
-        return covariance
+        difference = (flat[:, None] - flat[nearest]).reshape(-1, len(JOINTS), 2)
+        return covariances(difference) / 2
 
 
 def load(path: Path | None = None) -> CanonicalPoses:
@@ -105,8 +120,8 @@ def load(path: Path | None = None) -> CanonicalPoses:
         raise _refused(source, f"cannot be read ({error})") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise _refused(source, f"the schema is not {SCHEMA!r}")
-    if content.get("version") != VERSION:
-        raise _refused(source, f"version {content.get('version')!r}, this reidprep reads {VERSION}")
+    if content.get("version") not in (1, VERSION):
+        raise _refused(source, f"version {content.get('version')!r}, this reidprep reads 1 and {VERSION}")
     if content.get("joints") != list(JOINTS):
         raise _refused(source, "the joints are not the 18 joints of this reidprep")
     if not isinstance(content.get("provenance"), dict):
@@ -114,8 +129,9 @@ def load(path: Path | None = None) -> CanonicalPoses:
     try:
         poses = np.array(content.get("poses"), dtype=np.float32)
         frequencies = np.array(content.get("frequencies"), dtype=np.float32)
-        return CanonicalPoses(poses, frequencies, content["provenance"])
-    except (TypeError, ValueError) as error:
+        spread = _from_lower(content["spread"]) if content["version"] > 1 else None
+        return CanonicalPoses(poses, frequencies, content["provenance"], spread)
+    except (KeyError, TypeError, ValueError) as error:
         raise _refused(source, str(error)) from None
 
 
@@ -128,17 +144,52 @@ def default_poses() -> CanonicalPoses:
 def to_json(poses: CanonicalPoses) -> bytes:
     """The content of the file that `load` reads; equal sets give equal bytes.
 
-    One pose a line, so that a change of the set is a readable difference.
+    One pose a line, so that a change of the set is a readable difference. A set without spread is one of version 1.
     """
     head = {
         "schema": SCHEMA,
-        "version": VERSION,
+        "version": 1 if poses.spread is None else VERSION,
         "joints": list(JOINTS),
         "provenance": dict(poses.provenance),
         "frequencies": _rounded(poses.frequencies, DECIMALS + 2),
     }
-    lines = ",\n".join(json.dumps(_rounded(pose, DECIMALS), separators=(",", ":")) for pose in poses.poses)
-    return (json.dumps(head)[:-1] + f', "poses": [\n{lines}\n]}}\n').encode()
+    tables = {"poses": _lines([_rounded(pose, DECIMALS) for pose in poses.poses])}
+    if poses.spread is not None:
+        lower = np.tril_indices(len(JOINTS))
+        tables = {"spread": _lines([_rounded(axis[lower], SPREAD_DECIMALS) for axis in poses.spread]), **tables}
+    return (json.dumps(head)[:-1] + "".join(f', "{name}": {rows}' for name, rows in tables.items()) + "}\n").encode()
+
+
+def _lines(rows: list[object]) -> str:
+    return "[\n" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]"
+
+
+def _from_lower(lines: object) -> NDArray[np.float64]:
+    """The two symmetric matrices whose lower triangles are given row by row.
+
+    Raises:
+        TypeError, ValueError: something else than two lists of numbers of the right length.
+    """
+    rows, columns = np.tril_indices(len(JOINTS))
+    result = np.zeros((2, len(JOINTS), len(JOINTS)))
+    values = np.array(lines, dtype=np.float64)
+    if values.shape != (2, len(rows)):
+        raise ValueError(f"the spread is not two lists of {len(rows)} numbers")
+    result[:, rows, columns] = result[:, columns, rows] = values
+    return result
+
+
+def covariances(deviations: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Mean products of the joints' x and of their y: (n, 18, 2) -> (2, 18, 18).
+
+    Args:
+        deviations: from the mean.
+        weights: (n,) summing to 1, None for equal ones.
+    """
+    by_axis = deviations.transpose(2, 1, 0)
+    weighted = by_axis / len(deviations) if weights is None else by_axis * weights
+    result: NDArray[np.float64] = weighted @ by_axis.transpose(0, 2, 1)
+    return result
 
 
 def mirrored(poses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -153,5 +204,5 @@ def _refused(source: object, reason: str) -> ReidError:
     )
 
 
-def _rounded(values: NDArray[np.float32], decimals: int) -> object:
+def _rounded(values: NDArray[np.floating], decimals: int) -> object:
     return (np.round(values.astype(np.float64), decimals) + 0.0).tolist()  # + 0.0 turns -0.0 into 0.0

@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from reidprep.alignment.align import POOR_FIT_RESIDUAL, Flag
 
-FLAG_DOUBT = {Flag.DEGENERATE_BOXES: 8.0, Flag.FEW_JOINTS: 4.0, Flag.POOR_FIT: 1.0, Flag.TRUNCATED: 0.5}
+FLAG_DOUBT = {
+    Flag.DEGENERATE_BOXES: 8.0,
+    Flag.FEW_JOINTS: 4.0,
+    Flag.POOR_FIT: 1.0,
+    Flag.WRONG_JOINT: 1.0,
+    Flag.TRUNCATED: 0.5,
+}
 """What each flag adds to `doubt`; the share of filled joints and the residual add at most 2 and 1."""
 
 

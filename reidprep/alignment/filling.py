@@ -1,6 +1,8 @@
-"""Complete the joints of a person from what an estimator found and a set of typical poses.
+"""Estimate all joints of a person from what an estimator measured and a set of typical poses.
 
-Inside this module lengths are in image heights, so results scale with the image.
+The typical poses with their spread say where joints are likely to be, every measured joint is an observation whose
+noise and whose chance of being an outlier follow from its score, and the estimate is what both together say. In this
+module lengths are in body heights.
 """
 
 from __future__ import annotations
@@ -10,43 +12,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidprep.alignment.canonical import CanonicalPoses
+from reidprep.alignment.canonical import CanonicalPoses, covariances
+from reidprep.alignment.noise import Noise
 
 Floats = NDArray[np.float64]
 
-# Rows at a time: (rows, poses) tables of some megabytes stay in the cache.
-_CHUNK = 256
+# Rows at a time: their matrices of less than a megabyte stay in the cache.
+_CHUNK = 64
 
-# Nearness at which a pose counts: standard deviation of the mean residual, in body heights. The constants
-# down to _NOISE were chosen by the error on held-out identities (benchmarks/fill_error.py).
-_NEARNESS = 0.0085
-# A person in a re-identification crop is upright and fills most of it: pull the fit towards this height (the
-# median of Market-1501) and no rotation, as strongly as this much squared extent of joints would.
 USUAL_HEIGHT = 0.84
-_HEIGHT_PULL = 0.02
-_UPRIGHT_PULL = 0.2
-_HEIGHT_RANGE = (0.25 * USUAL_HEIGHT, 4 * USUAL_HEIGHT)
-_STEEPEST = 0.5
-"""Largest tangent of the rotation of a pose."""
-# With few joints, one wrong joint would carry the whole body away: the middle of the body is pulled to
-# the middle of the image with this weight. Otherwise it is a weight that decides nothing but ties.
-_CENTRE_PULL = 0.2
-_NO_CENTRE_PULL = 1e-6
+"""Body height in image heights: the median of Market-1501."""
+_HEIGHTS = (0.25 * USUAL_HEIGHT, 4 * USUAL_HEIGHT)
+# Standard deviations of what a re-identification crop leaves open: where across and down the image the middle of the
+# body lies, the height as a share of the usual one, and the lean in radians. Where little was found one wrong joint
+# would carry the whole body away, so there the body is held more tightly.
+_USUAL = (0.05, 0.06, 0.08, 0.1)
+_TIGHT = (0.05, 0.05, 0.05, 0.07)
+_SCARCE = 8
+"""Where fewer joints were found than this, the body is held tightly."""
+_HEIGHT_STEP = (0.6, 1.6)
+"""Least and greatest factor by which one pass changes the height."""
+_ENOUGH = 9
+"""Where fewer joints were found than this, the weak ones are outliers more often than their scores say."""
+_LEAST_TRUST = 0.02
+"""Factor of the share of weak joints that are none, where nothing was found; it grows to 1 at that number."""
 
-# Robustness: a joint this many body heights off its fit has a quarter of its weight in the next fit.
-_OUTLIER = 0.1
-_REFITS = 2
-
-_NOISE = 1e-4
-"""Variance of a measured joint of full weight, in squared body heights."""
-
+_PASSES = 3
 _FEWEST = 4
 _LEAST_EXTENT = 0.15
 """Joints within this many image heights are head and shoulders at most: too little to tell the scale."""
-_CONTRADICTION = 0.3
-"""Where few joints are kept, one this many body heights off the placed pose is not believed."""
 _FARTHEST = 2.0
 """A joint farther outside the image, in its longer sides, is no measurement."""
+_BASIS = 10
+"""Directions that hold nearly all by which typical poses differ."""
+_WIDER = 2.0
+"""Factor of the spread: joints that are hard to see are in rarer places than those that poses are learnt from."""
+_LEAST_VARIANCE = 1e-6
+"""Added to the spread of poses, which their normalisation leaves without any in some directions."""
+_LEAST_LEFT = 1e-3
+"""Least share of a joint's information that is taken to come from the other joints."""
 
 
 @dataclass(frozen=True)
@@ -54,42 +58,47 @@ class Filled:
     """Complete joints of n images.
 
     Attributes:
-        joints: (n, 18, 2) float32 of x, y in source pixels, finite; kept joints are the measured
-            ones, bit by bit.
-        filled: (n, 18) bool, True where the joint was estimated.
-        residual: (n,) float32, root mean square distance of the good joints from the fitted pose, weighted
-            by score, as a fraction of body height; 0 where there are none.
-        few: (n,) bool, True where fewer than four joints were kept, or all of them close together: the pose
+        joints: (n, 18, 2) float32 of x, y in source pixels, finite.
+        filled: (n, 18) bool, True where there was nothing to keep: no measurement, or one scored below the confidence.
+        spread: (n, 18) float32, standard deviation of the estimate in x and in y, source pixels.
+        outliers: (n, 18) bool, True where a joint scored at or above the confidence contradicts the others.
+        residual: (n,) float32, root mean square distance of the joints scored at or above the confidence from the
+            typical pose that fits best, weighted by score, as a fraction of body height; 0 where there are none.
+        few: (n,) bool, True where fewer than four such joints were there, or all of them close together: the pose
             is then mostly the typical upright one.
     """
 
     joints: NDArray[np.float32]
     filled: NDArray[np.bool_]
+    spread: NDArray[np.float32]
+    outliers: NDArray[np.bool_]
     residual: NDArray[np.float32]
     few: NDArray[np.bool_]
 
 
-def fill(joints: ArrayLike, image_sizes: ArrayLike, poses: CanonicalPoses, confidence: float) -> Filled:
-    """Keep what was measured well and estimate the other joints from typical poses.
-
-    Every pose of the set and its mirror image is fitted to the kept joints by a weighted similarity
-    transform (weights: the scores, lowered for joints far off the fit). The fitted poses are averaged,
-    those that fit well counting most, and what remains between kept joints and that average is carried
-    over to the missing joints by the covariance of neighbouring poses.
-
-    A joint is kept when it is finite, near the image, its score is positive and at least `confidence`. With
-    few of them, one that contradicts the placed pose is not: boxes around both would hold neither.
+def fill(
+    joints: ArrayLike,
+    image_sizes: ArrayLike,
+    poses: CanonicalPoses,
+    confidence: float,
+    noise: Noise,
+    *,
+    exact: bool = False,
+) -> Filled:
+    """Estimate every joint from all that was measured and from typical poses.
 
     Args:
         joints: (n, 18, 3) of x, y in source pixels and score.
         image_sizes: (n, 2) of width, height, both positive.
-        poses: the set of typical poses.
-        confidence: least score of a joint that is kept.
+        poses: the set of typical poses, with their spread.
+        confidence: least score of a joint that counts as found.
+        noise: what the scores are worth.
+        exact: leave joints that count as found where they were measured, bit by bit, outliers as well.
 
     Raises:
         ValueError: a shape does not fit, or a size is not positive and finite.
     """
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is not kept
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is no measurement
         measured = np.asarray(joints, dtype=np.float32)
     sizes = np.asarray(image_sizes, dtype=np.float64)
     if measured.ndim != 3 or measured.shape[1:] != (poses.poses.shape[1], 3):
@@ -97,109 +106,217 @@ def fill(joints: ArrayLike, image_sizes: ArrayLike, poses: CanonicalPoses, confi
     if sizes.shape != (len(measured), 2) or not ((sizes > 0) & (sizes < np.inf)).all():
         raise ValueError(f"image sizes are positive, finite and of shape ({len(measured)}, 2)")
 
-    kept = _kept(measured, sizes, confidence)
-    result = np.where(kept[..., None], measured[..., :2], np.float32(0))
-    scores = np.where(kept, measured[..., 2], np.float32(0))
-    residual = np.zeros(len(measured), dtype=np.float32)
-    few = np.ones(len(measured), dtype=np.bool_)
+    usable = _usable(measured, sizes)
+    found = usable & (measured[..., 2] >= confidence)
+    points = np.where(usable[..., None], measured[..., :2], 0).astype(np.float64)
+    scores = np.where(usable, measured[..., 2], 0).astype(np.float64)
+    prior = _Prior.of(poses)
+    result = Filled(
+        joints=np.zeros(points.shape, np.float32),
+        filled=~found,
+        spread=np.zeros(found.shape, np.float32),
+        outliers=np.zeros(found.shape, np.bool_),
+        residual=np.zeros(len(found), np.float32),
+        few=np.zeros(len(found), np.bool_),
+    )
     for start in range(0, len(measured), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        unit = sizes[rows, None, 1:]
-        points = result[rows] / unit
-        few[rows] = _too_few(points, kept[rows])
-        centre = sizes[rows] / sizes[rows, 1:] / 2
-        estimate, residual[rows], distance = _estimate(points, scores[rows], centre, few[rows], poses)
-        kept[rows] &= ~few[rows, None] | (distance <= _CONTRADICTION)
-        np.copyto(result[rows], estimate * unit, where=~kept[rows, :, None], casting="same_kind")
-    return Filled(result, ~kept, residual, few)
-
-
-def _kept(measured: NDArray[np.float32], sizes: Floats, confidence: float) -> NDArray[np.bool_]:
-    farthest = _FARTHEST * sizes.max(axis=1)[:, None, None]
-    points, scores = measured[..., :2].astype(np.float64), measured[..., 2]
-    near = ((points >= -farthest) & (points <= sizes[:, None] + farthest)).all(axis=2)  # False for NaN
-    kept: NDArray[np.bool_] = near & np.isfinite(scores) & (scores > 0) & (scores >= confidence)
-    return kept
-
-
-def _too_few(points: Floats, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    low = np.where(kept[..., None], points, np.inf).min(axis=1)
-    high = np.where(kept[..., None], points, -np.inf).max(axis=1)
-    result: NDArray[np.bool_] = (kept.sum(axis=1) < _FEWEST) | ((high - low).max(axis=1) < _LEAST_EXTENT)
+        chunk = _Measured(points[rows], scores[rows], usable[rows], found[rows], sizes[rows])
+        _estimate(chunk, prior, noise, result, rows)
+    if exact:
+        np.copyto(result.joints, measured[..., :2], where=found[..., None])
+        result.spread[found] = 0
     return result
 
 
-def _estimate(
-    points: Floats, scores: NDArray[np.float32], centre: Floats, few: NDArray[np.bool_], poses: CanonicalPoses
-) -> tuple[Floats, Floats, Floats]:
-    """What the poses make of the measured joints.
+def _usable(measured: NDArray[np.float32], sizes: Floats) -> NDArray[np.bool_]:
+    farthest = _FARTHEST * sizes.max(axis=1)[:, None, None]
+    points, scores = measured[..., :2].astype(np.float64), measured[..., 2]
+    near = ((points >= -farthest) & (points <= sizes[:, None] + farthest)).all(axis=2)  # False for NaN
+    usable: NDArray[np.bool_] = near & np.isfinite(scores) & (scores > 0)
+    return usable
 
-    Returns:
-        All joints as the poses explain them (n, 18, 2), the residual of the measured ones (n,), and the distance
-        of each measured joint from the fitted pose (n, 18); both in body heights.
+
+@dataclass(frozen=True)
+class _Prior:
+    """What is known of a body before it is seen.
+
+    Arrays of joints have the axis, x or y, before the joint. About a typical pose the two axes are taken to be
+    independent, which costs nothing in accuracy and makes two small matrices of one large one.
+
+    Attributes:
+        mean: (2, 18) the mean of all typical poses.
+        poses: (k, 36) typical poses and their mirror images.
+        log_share: (k,) logarithm of the share that each stands for.
+        facing: (k,) whether it faces the camera.
+        basis: (2, 18, d) directions in which typical poses differ.
+        coefficients: (k, d) of the poses less the mean, along `basis`.
+        first: (2, 2, 18, 18) inverse covariances over all poses, the body held as usual and tightly.
+        later: the same about one typical pose.
+        directions: (4, 36) how place across, place down, height and lean of a body move its joints.
+        variances: (2, 4) of these, as usual and tightly.
     """
-    best = scores.max(axis=1, keepdims=True)
-    full = np.divide(scores, best, out=np.zeros(scores.shape), where=best > 0)
-    weights = full
-    for refit in range(_REFITS + 1):
-        fitted, height = _average_fit(points, weights, centre, few, poses)
-        offset = (points - fitted) / height[:, None, None]
-        distance = np.square(offset).sum(axis=2)
-        if refit < _REFITS:
-            weights = full / np.square(1 + distance / _OUTLIER**2)
-    residual = np.sqrt((full * distance).sum(axis=1) / np.maximum(full.sum(axis=1), 1e-12))
 
-    covariance = poses.local_covariance
-    noise = _NOISE / np.maximum(weights, 1e-9)  # a missing joint is one with boundless noise
-    system = np.repeat(covariance[None], len(points), axis=0)
-    diagonal = np.arange(len(covariance))
-    system[:, diagonal, diagonal] += np.repeat(noise, 2, axis=1)
-    known = np.where(full[..., None] > 0, offset, 0).reshape(len(points), -1, 1)
-    carried = (np.linalg.solve(system, known)[..., 0] @ covariance).reshape(fitted.shape)
-    return fitted + carried * height[:, None, None], residual, np.sqrt(distance)
+    mean: Floats
+    poses: Floats
+    log_share: Floats
+    facing: NDArray[np.bool_]
+    basis: Floats
+    coefficients: Floats
+    first: Floats
+    later: Floats
+    directions: Floats
+    variances: Floats
+
+    @classmethod
+    def of(cls, poses: CanonicalPoses) -> _Prior:
+        flat = poses.both.transpose(0, 2, 1).reshape(len(poses.both), -1)
+        share = np.exp(poses.log_prior)
+        share /= share.sum()
+        mean = share @ flat
+        deviation = flat - mean
+        _, basis = np.linalg.eigh((deviation * share[:, None]).T @ deviation)
+        basis = basis[:, -_BASIS:]
+        x, y = mean.reshape(2, -1)
+        one, none = np.ones_like(x), np.zeros_like(x)
+        directions = np.array([[one, none], [none, one], [x, y], [-y, x]])
+        variances = np.square([_USUAL, _TIGHT])
+        placed = np.einsum("pd,daj,dak->pajk", variances, directions, directions)
+        near = _WIDER * poses.covariance + _LEAST_VARIANCE * np.eye(len(x))
+        between = covariances(poses.both - mean.reshape(2, -1).T, share)
+        return cls(
+            mean=mean.reshape(2, -1),
+            poses=flat,
+            log_share=np.log(share),
+            facing=poses.facing,
+            basis=basis.reshape(2, len(x), -1),
+            coefficients=deviation @ basis,
+            first=np.linalg.inv(near + between + placed),
+            later=np.linalg.inv(near + placed),
+            directions=directions.reshape(len(directions), -1),
+            variances=variances,
+        )
 
 
-def _average_fit(
-    points: Floats, weights: Floats, centre: Floats, few: NDArray[np.bool_], poses: CanonicalPoses
-) -> tuple[Floats, Floats]:
-    """Fit every pose by a similarity transform and average the fitted poses by how well they fit.
+@dataclass(frozen=True)
+class _Measured:
+    """Some rows: points (n, 18, 2) and image sizes (n, 2) in pixels, scores, usable and found joints (n, 18)."""
 
-    A pose q is moved to a q + b q' + t, where q' is q turned by a right angle: a is its height and b / a the
-    tangent of its rotation. The optimum under the quadratic pulls has a closed form, and everything
-    over (rows, poses) is a matrix product.
+    points: Floats
+    scores: Floats
+    usable: NDArray[np.bool_]
+    found: NDArray[np.bool_]
+    sizes: Floats
 
-    Returns:
-        Average pose (n, 18, 2) and its height (n,).
+
+def _estimate(given: _Measured, prior: _Prior, noise: Noise, result: Filled, rows: slice) -> None:
+    """Estimate some rows and write them to the `rows` of `result`.
+
+    With y the measured joints, N the inverse of their noise (diagonal, zero for missing joints), m the typical pose and
+    Q the inverse covariance about it, the estimate is m + P N (y - m) with P = (Q + N)^-1. The first pass knows one
+    pose, the mean of all; the second takes the mean of the poses by how likely each makes the measured joints. After a
+    pass, how far off each joint was measured is judged by where the others expect it.
     """
-    pose = poses.both
-    turned = np.stack([-pose[..., 1], pose[..., 0]], axis=2)
-    flat, flat_turned = pose.reshape(len(pose), -1), turned.reshape(len(pose), -1)
+    count, size = len(given.points), prior.mean.shape
+    middle, image_height = given.sizes[:, :, None] / 2, given.sizes[:, 1]
+    points = given.points.transpose(0, 2, 1) - middle
+    few = _too_few(given.points / image_height[:, None, None], given.found)
+    hold = (few | (given.found.sum(axis=1) < _SCARCE)).astype(np.intp)
+    variances = np.square(noise.widths)
+    usual = noise(given.scores)
+    trust = np.clip(given.found.sum(axis=1) / _ENOUGH, _LEAST_TRUST, 1)
+    usual[..., :-1] *= np.where(given.found, 1, trust[:, None])[..., None]
+    usual[..., -1] = 1 - usual[..., :-1].sum(axis=2)
+    log_usual = np.log(usual)
+    belief = usual
+    height = USUAL_HEIGHT * image_height
+    joints = np.arange(size[1])
+    m: Floats = np.broadcast_to(prior.mean, (count, *size))
+    between = np.zeros((count, *size))
+    for number in range(_PASSES):
+        y = points / height[:, None, None]
+        n = (given.usable / _noise(belief, variances))[:, None]
+        p = (prior.later if number else prior.first)[hold]
+        p[..., joints, joints] += n
+        p = np.linalg.inv(p)
+        if number == 1:
+            share = _shares(y, n, p, few, prior)
+            m = _product(share, prior.poses).reshape(count, *size)
+            squares = _product(share, np.square(prior.poses)).reshape(count, *size)
+            between = np.maximum(squares - np.square(m), 0)
+        estimate = m + np.matmul(p, (n * (y - m))[..., None])[..., 0]
+        variance = p[..., joints, joints]
+        pull = (n * (y - estimate)).reshape(count, -1)
+        placed = _product(pull, prior.directions.T) * prior.variances[hold]
+        if number == _PASSES - 1:
+            break
+        # Where the other joints expect a joint, and how surely.
+        left = np.maximum(1 - n * variance, _LEAST_LEFT)
+        distance = np.square((y - estimate) / left)
+        wide = (variance / left + between)[..., None] + variances
+        belief = log_usual - 0.5 * (distance[..., None] / wide + np.log(wide)).sum(axis=1)
+        belief = np.exp(belief - belief.max(axis=2, keepdims=True))
+        belief /= belief.sum(axis=2, keepdims=True)
+        height = np.clip(
+            height * np.clip(1 + placed[:, 2], *_HEIGHT_STEP), _HEIGHTS[0] * image_height, _HEIGHTS[1] * image_height
+        )
 
-    pull = np.where(few, _CENTRE_PULL, _NO_CENTRE_PULL)[:, None]
-    total = weights.sum(axis=1, keepdims=True) + pull
-    mean = ((weights[..., None] * points).sum(axis=1) + pull * centre) / total
-    pose_x, pose_y = weights @ pose[..., 0].T / total, weights @ pose[..., 1].T / total  # means, (n, poses)
-    deviation = weights[..., None] * (points - mean[:, None])
-    along = deviation.reshape(len(points), -1) @ flat.T
-    across = deviation.reshape(len(points), -1) @ flat_turned.T
-    pose_extent = weights @ np.square(pose).sum(axis=2).T - total * (pose_x**2 + pose_y**2)
-    pose_extent = np.maximum(pose_extent, 0)
+    unit = height[:, None]
+    fitted = m + _product(placed, prior.directions).reshape(m.shape)
+    distance = np.square(y - fitted).sum(axis=1)
+    weight = given.scores / np.maximum(given.scores.max(axis=1, keepdims=True), np.finfo(np.float64).tiny) * given.found
+    result.joints[rows] = (estimate * unit[..., None] + middle).transpose(0, 2, 1)
+    # Of what the poses differ by, as much is left as the measured joint leaves open.
+    variance = variance + np.square(1 - n * variance) * between
+    result.spread[rows] = np.sqrt(variance.mean(axis=1)) * unit
+    result.outliers[rows] = given.found & (belief[..., -1] > 0.5)
+    result.residual[rows] = np.sqrt((weight * distance).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-12))
+    result.few[rows] = few
 
-    a = ((along + _HEIGHT_PULL * USUAL_HEIGHT) / (pose_extent + _HEIGHT_PULL)).clip(*_HEIGHT_RANGE)
-    b = (across / (pose_extent + _UPRIGHT_PULL)).clip(-_STEEPEST * a, _STEEPEST * a)
-    # Less the squared extent of the joints, which is the same for all poses.
-    error = (a**2 + b**2) * pose_extent - 2 * (a * along + b * across)
-    error += _HEIGHT_PULL * (a - USUAL_HEIGHT) ** 2 + _UPRIGHT_PULL * b**2
 
-    log_share = poses.log_prior - error / (2 * (_NEARNESS * USUAL_HEIGHT) ** 2 * total)
-    share = np.exp(log_share - log_share.max(axis=1, keepdims=True))
+def _noise(belief: Floats, variances: Floats) -> Floats:
+    """Variance (n, 18) of joints that were measured in one of several ways, each as likely as `belief` (n, 18, c) says.
+
+    Outliers count by their odds, so a likely one is as good as unmeasured. The mean of the inverse variances, which is
+    the textbook's answer for independent errors, trusts weak joints too much: those of a limb err together.
+    """
+    near = np.maximum(1 - belief[..., -1], _LEAST_LEFT)
+    result: Floats = (belief * variances).sum(axis=2) / near
+    return result
+
+
+def _too_few(points: Floats, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    low = np.where(found[..., None], points, np.inf).min(axis=1)
+    high = np.where(found[..., None], points, -np.inf).max(axis=1)
+    result: NDArray[np.bool_] = (found.sum(axis=1) < _FEWEST) | ((high - low).max(axis=1) < _LEAST_EXTENT)
+    return result
+
+
+def _shares(y: Floats, n: Floats, p: Floats, few: NDArray[np.bool_], prior: _Prior) -> Floats:
+    """How likely each typical pose is the one measured, (n, k), summing to 1.
+
+    The covariance of the measured joints about a pose has the inverse W = N - N P N, the same for all poses, and the
+    determinant is the same too. Poses differ along few directions, so W is needed along these only.
+    """
+    seen = n[..., None] * prior.basis
+    w = np.matmul(prior.basis.transpose(0, 2, 1), seen) - np.matmul(seen.transpose(0, 1, 3, 2), np.matmul(p, seen))
+    w = w[:, 0] + w[:, 1]
+    pull = n * (y - prior.mean)
+    pull -= n * np.matmul(p, pull[..., None])[..., 0]
+    toward = _product(pull.reshape(len(pull), -1), prior.basis.reshape(-1, prior.basis.shape[2]))
+    distance = (np.matmul(prior.coefficients, w) * prior.coefficients).sum(axis=2)
+    distance -= 2 * np.matmul(prior.coefficients, toward[..., None])[..., 0]
+    share = prior.log_share - 0.5 * distance
+    share = np.exp(share - share.max(axis=1, keepdims=True))
     # Averaging people seen from the front and from behind gives one without width.
-    towards = share @ poses.facing >= share @ ~poses.facing
-    share[few] *= poses.facing == towards[few, None]
-    share /= share.sum(axis=1, keepdims=True)
+    ahead = _product(share, prior.facing[:, None].astype(np.float64))
+    towards = 2 * ahead >= share.sum(axis=1, keepdims=True)
+    share *= (prior.facing == towards) | ~few[:, None]
+    result: Floats = share / share.sum(axis=1, keepdims=True)
+    return result
 
-    a *= share
-    b *= share
-    shift = mean - np.stack([(a * pose_x - b * pose_y).sum(axis=1), (b * pose_x + a * pose_y).sum(axis=1)], axis=1)
-    fitted = (a @ flat + b @ flat_turned).reshape(points.shape) + shift[:, None]
-    return fitted, a.sum(axis=1)
+
+def _product(rows: Floats, matrix: Floats) -> Floats:
+    """Every row times the matrix, each by itself: the same to the last bit whatever other rows there are."""
+    result: Floats = np.matmul(rows[:, None], matrix)[:, 0]
+    return result

@@ -18,7 +18,13 @@ from reidprep.inspect.selection import Excluded
 from reidprep.records import JUNK_PID
 from reidprep.skeleton import JOINTS, PARTS
 
-SHORT_FLAGS = {"few joints": "few", "poor fit": "poor", "degenerate boxes": "boxes", "truncated": "cut"}
+SHORT_FLAGS = {
+    "few joints": "few",
+    "poor fit": "poor",
+    "degenerate boxes": "boxes",
+    "truncated": "cut",
+    "wrong joint": "joint",
+}
 """Characters that a small card has room for."""
 # Pixels of the screen that a small overlay is high, by what a card shows.
 _HEIGHTS = {"all": 160, "source": 232}

@@ -12,11 +12,13 @@ from typing import Any, ClassVar, get_args
 
 import cv2
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from reidprep.alignment.align import Alignment, Boxes, Flag, align
 from reidprep.alignment.boxes import DEFAULT_BETA
 from reidprep.alignment.canonical import CanonicalPoses, load, to_json
+from reidprep.alignment.noise import Noise, calibration_of, shipped_noise, shipped_sha256
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.images import check_readable
 from reidprep.datasets.registry import open_images
@@ -33,6 +35,7 @@ from reidprep.shards.exclusions import excluded_rows, fingerprint
 from reidprep.shards.format import (
     SHARDS,
     Encoding,
+    NoisePlan,
     PosesUsed,
     Scale,
     ShardFile,
@@ -102,7 +105,14 @@ def aligned(poses: Poses, canonical: CanonicalPoses, plan: ShardPlan) -> Alignme
         alignment=plan.alignment,
         beta=plan.beta,
         confidence=plan.confidence,
+        noise=_noise(plan),
+        exact=plan.exact is True,
     )
+
+
+def _noise(plan: ShardPlan) -> Noise | None:
+    """What the scores are worth, None in shards of before weak joints counted."""
+    return None if plan.noise is UNSET else shipped_noise(plan.noise.calibration, plan.noise.threshold)
 
 
 def _make(job: ShardJob, task: ShardTask) -> ShardFile:
@@ -175,6 +185,7 @@ def _columns(poses: Poses, aligned: Alignment) -> dict[str, NDArray[Any]]:
         "joints": poses.joints,
         "joints_filled": aligned.joints,
         "filled": aligned.filled,
+        "joint_spreads": aligned.spread,
         "boxes": aligned.boxes,
         "residuals": aligned.residuals,
         "flags": aligned.flags,
@@ -208,6 +219,7 @@ class BuildOptions:
         quality: JPEG quality, 1 to 100, None for what suits the scale.
         border: colour (red, green, blue) outside the image, None for the mean of the training images.
         samples_per_shard: samples per file, None for what suits the encoding.
+        exact: leave joints that count as found where they were measured.
 
     Example:
         >>> from reidprep import BuildOptions, ShardSet, build_shards
@@ -227,6 +239,7 @@ class BuildOptions:
     quality: int | None = None
     border: tuple[float, float, float] | None = None
     samples_per_shard: int | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in (("alignment", Boxes), ("scale", Scale), ("encoding", Encoding)):
@@ -344,12 +357,14 @@ def _plan(
         red, green, blue = np.round((train if len(train) else means).mean(axis=0, dtype=np.float64), 2).tolist()
         border = (red, green, blue)
     quality = QUALITY[options.scale] if options.quality is None else options.quality
+    confidence = poses.plan.confidence if options.confidence is None else options.confidence
+    calibration, threshold = calibration_of(poses.plan.estimator.score_scale, confidence)
     plan = ShardPlan(
         poses=PosesUsed(tool=poses.manifest.tool, sha256=poses.manifest.sha256, **vars(poses.plan)),
         canonical_sha256=hashlib.sha256(to_json(canonical)).hexdigest(),
         alignment=options.alignment,
         beta=options.beta,
-        confidence=poses.plan.confidence if options.confidence is None else options.confidence,
+        confidence=confidence,
         whole_size=options.whole_size,
         part_size=options.part_size,
         image_size=options.image_size,
@@ -358,6 +373,8 @@ def _plan(
         quality=quality if options.encoding == "jpeg" else None,
         border=border,
         samples_per_shard=options.samples_per_shard or SAMPLES_PER_SHARD[options.encoding],
+        noise=NoisePlan(calibration=calibration, threshold=threshold, sha256=shipped_sha256()),
+        exact=options.exact,
     )
     return replace(plan, stored_sizes=_stored_sizes(plan, poses, canonical, kept))
 

@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
 from reidprep.alignment.align import Boxes, Flag
+from reidprep.alignment.noise import Calibration
 from reidprep.poses.format import EXCLUDE, PosePlan
 from reidprep.records import Split
 from reidprep.skeleton import JOINTS, PARTS
@@ -46,8 +47,10 @@ class Sample:
         sequence: recording sequence, -1 where unknown.
         frame: frame number, -1 where unknown.
         joints: (18, 3) float32 as measured: x, y in source pixels, score.
-        joints_filled: (18, 2) float32, missing joints estimated.
-        filled: (18,) bool, True where `joints_filled` is an estimate.
+        joints_filled: (18, 2) float32, as estimated from all that was measured: complete.
+        filled: (18,) bool, True where a joint was not found: missing, or scored below the confidence.
+        joint_spreads: (18,) float32, standard deviation of `joints_filled` in x and in y, source pixels; None in shards
+            of before it was stored.
         boxes: (5, 4) float32 xyxy in source pixels: whole body and the four parts; may leave the image.
         residual: distance of the found joints from the fitted canonical pose, as a fraction of body height.
         flags: what is doubtful.
@@ -72,6 +75,7 @@ class Sample:
     joints: NDArray[np.float32]
     joints_filled: NDArray[np.float32]
     filled: NDArray[np.bool_]
+    joint_spreads: NDArray[np.float32] | None
     boxes: NDArray[np.float32]
     residual: float
     flags: Flag
@@ -104,6 +108,21 @@ class Excluded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoisePlan:
+    """What the scores of measured joints are worth.
+
+    Attributes:
+        calibration: which of the shipped calibrations.
+        threshold: for scores that nobody calibrated, the one that was taken for MoveNet's 0.3; None for others.
+        sha256: hash of the file of calibrations, hex.
+    """
+
+    calibration: Calibration
+    threshold: Annotated[float, Meta(gt=0, le=3e38)] | None
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShardPlan:
     """Every parameter that shapes shards.
 
@@ -124,6 +143,8 @@ class ShardPlan:
         samples_per_shard: samples per file.
         stored_sizes: height and width at which each view is stored; not set where `scale` is not.
         excluded: images left out, not set if there were none.
+        noise: what scores are worth; not set in shards of before weak joints counted.
+        exact: whether found joints stay where they were measured; not set as `noise`.
     """
 
     poses: PosesUsed
@@ -141,6 +162,8 @@ class ShardPlan:
     samples_per_shard: Positive
     stored_sizes: Mapping[View, Size] | UnsetType = UNSET
     excluded: Excluded | UnsetType = UNSET
+    noise: NoisePlan | UnsetType = UNSET
+    exact: bool | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if self.stored_sizes is not UNSET and set(self.stored_sizes) != set(full_sizes(self)):
@@ -230,6 +253,7 @@ COLUMNS: Table = {
     "joints": Column(np.float32, (len(JOINTS), 3)),
     "joints_filled": Column(np.float32, (len(JOINTS), 2)),
     "filled": Column(np.bool_, (len(JOINTS),)),
+    "joint_spreads": Column(np.float32, (len(JOINTS),), optional=True),
     "boxes": Column(np.float32, (1 + len(PARTS), 4)),
     "residuals": Column(np.float32),
     "flags": Column(np.int32),

@@ -147,6 +147,7 @@ class ShardSet:
             joints=column["joints"],
             joints_filled=column["joints_filled"],
             filled=column["filled"],
+            joint_spreads=column.get("joint_spreads"),
             boxes=column["boxes"],
             residual=float(column["residuals"]),
             flags=Flag(int(column["flags"])),

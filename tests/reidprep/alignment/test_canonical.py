@@ -40,6 +40,17 @@ def test_written_bytes_survive_a_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(again.poses, load().poses)
 
 
+def test_a_set_of_before_spreads_were_learnt_takes_that_of_neighbouring_poses(tmp_path: Path) -> None:
+    content = json.loads(to_json(load()))
+    del content["spread"]
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps({**content, "version": 1}))
+    old = load(path)
+    assert old.spread is None
+    np.testing.assert_array_equal(old.covariance, load().local_covariance)
+    assert json.loads(to_json(old))["version"] == 1
+
+
 def test_local_covariance_by_loops() -> None:
     rng = np.random.default_rng(0)
     poses = CanonicalPoses(rng.normal(size=(20, 18, 2)).astype(np.float32), np.full(20, 0.05, dtype=np.float32))
@@ -49,14 +60,15 @@ def test_local_covariance_by_loops() -> None:
         others = sorted((j for j in range(40) if j != i), key=lambda j: float(np.sum((flat[i] - flat[j]) ** 2)))
         for j in others[:24]:
             total += np.outer(flat[i] - flat[j], flat[i] - flat[j]) / 2
-    np.testing.assert_allclose(poses.local_covariance, total / (40 * 24), rtol=1e-9, atol=1e-12)
+    expected = [total[axis::2, axis::2] / (40 * 24) for axis in (0, 1)]
+    np.testing.assert_allclose(poses.local_covariance, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
         ("schema", "something else", "schema"),
-        ("version", 2, "version 2"),
+        ("version", 3, "version 3"),
         ("joints", ["nose"], "18 joints"),
         ("provenance", None, "provenance"),
         ("poses", [[[0.0, 0.0]] * 17], "shape"),
@@ -66,6 +78,9 @@ def test_local_covariance_by_loops() -> None:
         ("frequencies", [1.0], "shape"),
         ("frequencies", [0.0] * 256, "positive"),
         ("frequencies", {"a": 1}, "float"),
+        ("spread", None, "two lists"),
+        ("spread", [[1.0]], "two lists"),
+        ("spread", [[-1.0] * 171] * 2, "negative eigenvalue"),
     ],
 )
 def test_other_files_are_refused_by_name(tmp_path: Path, key: str, value: object, told: str) -> None:

@@ -6,8 +6,11 @@ from numpy.typing import NDArray
 
 from reidprep.alignment.canonical import load, mirrored, to_json
 from reidprep.alignment.learning import kmeans, learn, normalised
+from reidprep.alignment.noise import shipped_noise
 from reidprep.errors import ReidError
-from reidprep.skeleton import INDEX
+from reidprep.skeleton import INDEX, MIRROR
+
+NOISE = shipped_noise()
 
 
 def people(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -23,7 +26,9 @@ def test_learns_normalised_poses_and_says_from_what() -> None:
     joints, sizes = people(200)
     joints[:50, INDEX["r_wrist"], 2] = 0.1
     joints[50:60, :9, 2] = 0.1
-    poses = learn(joints, sizes, confidence=0.3, count=12, rng=np.random.default_rng(0), provenance={"dataset": "x"})
+    poses = learn(
+        joints, sizes, confidence=0.3, noise=NOISE, count=12, rng=np.random.default_rng(0), provenance={"dataset": "x"}
+    )
     assert poses.poses.shape == (12, 18, 2)
     np.testing.assert_allclose(np.ptp(poses.poses[..., 1], axis=1), 1, rtol=1e-5)
     assert poses.frequencies.sum() == pytest.approx(1)
@@ -40,7 +45,8 @@ def test_learns_normalised_poses_and_says_from_what() -> None:
 def test_equal_generators_give_equal_files_and_others_do_not() -> None:
     joints, sizes = people(100)
     first, second, other = (
-        to_json(learn(joints, sizes, confidence=0.3, count=8, rng=np.random.default_rng(seed))) for seed in (1, 1, 2)
+        to_json(learn(joints, sizes, confidence=0.3, noise=NOISE, count=8, rng=np.random.default_rng(seed)))
+        for seed in (1, 1, 2)
     )
     assert first == second
     assert first != other
@@ -48,7 +54,7 @@ def test_equal_generators_give_equal_files_and_others_do_not() -> None:
 
 def test_every_pose_seen_often_is_close_to_one_of_the_set_or_its_mirror_image() -> None:
     joints, sizes = people(300)
-    poses = learn(joints, sizes, confidence=0.3, count=100, rng=np.random.default_rng(0))
+    poses = learn(joints, sizes, confidence=0.3, noise=NOISE, count=100, rng=np.random.default_rng(0))
     seen = mirrored(normalised(joints[..., :2].astype(np.float64)))
     distance = np.linalg.norm(seen[:, None] - poses.both, axis=3).mean(axis=2).min(axis=1)
     assert np.median(distance) < 0.05
@@ -57,7 +63,7 @@ def test_every_pose_seen_often_is_close_to_one_of_the_set_or_its_mirror_image() 
 def test_the_set_looks_both_ways_when_all_people_look_one_way() -> None:
     joints, sizes = people(400)
     joints = joints[joints[:, INDEX["nose"], 0] > joints[:, INDEX["neck"], 0] + 5]
-    poses = learn(joints, sizes[: len(joints)], confidence=0.3, count=20, rng=np.random.default_rng(0))
+    poses = learn(joints, sizes[: len(joints)], confidence=0.3, noise=NOISE, count=20, rng=np.random.default_rng(0))
     right = poses.poses[:, INDEX["nose"], 0] > poses.poses[:, INDEX["neck"], 0]
     assert 5 <= right.sum() <= 15
 
@@ -69,7 +75,7 @@ def test_damaged_poses_are_left_out() -> None:
     joints[2] = 0
     joints[3, :, 1] = 5
     joints[4, :, :2] = joints[4, :, 1::-1]
-    poses = learn(joints, sizes, confidence=0.3, count=5, rng=np.random.default_rng(0))
+    poses = learn(joints, sizes, confidence=0.3, noise=NOISE, count=5, rng=np.random.default_rng(0))
     assert poses.provenance["poses_complete"] == 35
     assert poses.provenance["poses_used"] == 36
 
@@ -78,7 +84,7 @@ def test_damaged_poses_are_left_out() -> None:
 def test_too_few_poses_are_refused(rows: int, count: int) -> None:
     joints, sizes = people(rows)
     with pytest.raises(ReidError, match="--confidence"):
-        learn(joints, sizes, confidence=0.3, count=count, rng=np.random.default_rng(0))
+        learn(joints, sizes, confidence=0.3, noise=NOISE, count=count, rng=np.random.default_rng(0))
 
 
 def test_kmeans_finds_separate_groups() -> None:
@@ -106,3 +112,15 @@ def test_kmeans_of_equal_samples() -> None:
     centres, members = kmeans(np.ones((6, 3)), 4, np.random.default_rng(0))
     assert (centres == 1).all()
     assert (members >= 1).all()
+
+
+def test_the_spread_is_that_of_people_about_their_typical_pose_and_its_own_mirror_image() -> None:
+    joints, sizes = people(400)
+    joints[..., :2] += np.random.default_rng(2).normal(0, (4, 1), (400, 18, 2))
+    spread = learn(joints, sizes, confidence=0.3, noise=NOISE, count=10, rng=np.random.default_rng(0)).spread
+    assert spread is not None
+    x, y = np.diagonal(spread, axis1=1, axis2=2)
+    assert x.mean() > y.mean()
+    assert 0.02 < np.sqrt(x).mean() < 0.15
+    np.testing.assert_allclose(spread[:, MIRROR][:, :, MIRROR], spread, atol=1e-6)
+    np.testing.assert_array_equal(spread, spread.transpose(0, 2, 1))
