@@ -21,6 +21,7 @@ from rich.table import Table
 from reidprep.alignment.canonical import mirrored
 from reidprep.alignment.filling import USUAL_HEIGHT, fill
 from reidprep.alignment.learning import learn, normalised
+from reidprep.alignment.noise import Noise, calibration_of, shipped_noise
 from reidprep.poses.reader import PoseSet
 from reidprep.skeleton import FACE, INDEX, MIRROR, TORSO, indices
 
@@ -48,6 +49,7 @@ def main() -> None:
         poses.column("image_sizes")[rows],
         poses.column("pids")[rows],
         poses.plan.confidence,
+        shipped_noise(*calibration_of(poses.plan.estimator.score_scale, poses.plan.confidence)),
         arguments.count,
         arguments.seed,
     )
@@ -58,6 +60,7 @@ def measure(
     sizes: NDArray[np.int32],
     pids: NDArray[np.int64],
     confidence: float,
+    noise: Noise,
     count: int,
     seed: int,
 ) -> None:
@@ -65,7 +68,7 @@ def measure(
     rng = np.random.default_rng(seed)
     identities = rng.permutation(np.unique(pids))
     learnt = np.isin(pids, identities[::2])
-    poses = learn(joints[learnt], sizes[learnt], confidence=confidence, count=count, rng=rng)
+    poses = learn(joints[learnt], sizes[learnt], confidence=confidence, noise=noise, count=count, rng=rng)
     mean = mean_pose(joints[learnt], confidence)
 
     confident = joints[..., 2] >= confidence
@@ -82,7 +85,7 @@ def measure(
     fillers: dict[str, Filler] = {
         "mean pose": lambda j, s: fit_mean(j, s, mean),
         "mirror joint": lambda j, s: mirror_joints(j, fit_mean(j, s, mean)),
-        "canonical": lambda j, s: fill(j, s, poses, confidence).joints.astype(np.float64),
+        "canonical": lambda j, s: fill(j, s, poses, confidence, noise).joints.astype(np.float64),
     }
     hidden = {name: mask & confident for name, mask in patterns(len(joints), rng).items()}
     console = Console(width=120)
@@ -92,7 +95,7 @@ def measure(
     console.print(table_of("The same with one wrong joint", joints, sizes, height, hidden, fillers, wrong))
 
     start = time.perf_counter()
-    fill(joints, sizes, poses, confidence)
+    fill(joints, sizes, poses, confidence, noise)
     console.print(f"canonical fill: {1e3 * (time.perf_counter() - start) / len(joints):.3f} ms per image")
 
 
