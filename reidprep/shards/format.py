@@ -59,7 +59,7 @@ class Sample:
         >>> from reidprep import ShardSet
         >>> sample = ShardSet.open("shards", "train")[0]
         >>> sample
-        Sample(bounding_box_train/0002_c1s1_000451_01.jpg, pid 2, camid 1, whole 192x96, ... filled)
+        Sample(bounding_box_train/0002_c1s1_000451_01.jpg, pid 2, camid 1, whole 144x72, ... filled)
         >>> sample.parts.shape  # head, upper body, upper leg, lower leg
         (4, 60, 120, 3)
     """

@@ -49,7 +49,7 @@ class ShardSet:
         >>> from reidprep import ShardSet
         >>> shards = ShardSet.open("shards", "train")
         >>> shards
-        ShardSet(shards, train: 8 samples, whole 192x96, parts 60x120)
+        ShardSet(shards, train: 8 samples, whole 144x72, parts 60x120)
         >>> len(shards), shards[-1].pid, [sample.pid for sample in shards[:3]]
         (8, 4, [2, 2, 2])
         >>> shards.camids.tolist()  # without decoding any image

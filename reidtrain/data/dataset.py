@@ -109,10 +109,10 @@ class ShardDataset(Dataset[Item]):
         >>> from reidtrain import BatchLoader, ShardDataset
         >>> dataset = ShardDataset(ShardSet.open("shards", "train"), views=["whole"])
         >>> dataset
-        ShardDataset(ShardSet(shards, train: 8 samples, whole 192x96, parts 60x120), views whole)
+        ShardDataset(ShardSet(shards, train: 8 samples, whole 144x72, parts 60x120), views whole)
         >>> batch = next(iter(BatchLoader(dataset, batch_size=4)))
         >>> batch
-        Batch(4 samples: whole (4, 3, 192, 96))
+        Batch(4 samples: whole (4, 3, 144, 72))
         >>> batch.labels.tolist()
         [0, 0, 0, 0]
     """
