@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 ESTIMATORS = ("movenet", "mmpose", "onnx", "files")
-KEYPOINT_FORMATS = ("openpose", "coco", "mmpose", "table")
+KEYPOINT_FORMATS = ("openpose", "coco", "mmpose", "alphapose", "table")
 
 
 class FiniteRange(click.FloatRange):

@@ -95,6 +95,7 @@ SKELETONS = {
     25: "OpenPose BODY_25",
     26: "Halpe",
     133: "COCO whole-body",
+    136: "Halpe full-body",
 }
 """Number of joints -> name of the skeleton."""
 
@@ -107,7 +108,8 @@ def to_18_joints(keypoints: NDArray[np.floating]) -> NDArray[np.float32]:
     """Take the 18 joints of `reidprep.skeleton.JOINTS` from the keypoints of a known skeleton.
 
     COCO and COCO whole-body (whose first 17 joints are COCO's) have no neck: it is put between the shoulders, with the
-    lower of their scores. Feet, hands, face and the middle of the hips are left out.
+    lower of their scores. The first 26 joints of Halpe's full body are those of Halpe. Feet, hands, face and the middle
+    of the hips are left out.
 
     Args:
         keypoints: (n, k, 3) of x, y, score; k is one of `SKELETONS`.
@@ -127,7 +129,7 @@ def to_18_joints(keypoints: NDArray[np.floating]) -> NDArray[np.float32]:
     if count == 25:
         return keypoints[:, _BODY25_SOURCE]
     joints = from_coco17(keypoints[:, :17])
-    if count == 26:
+    if count in (26, 136):
         joints[:, JOINTS.index("neck")] = keypoints[:, _HALPE_NECK]
     return joints
 

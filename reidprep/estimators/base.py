@@ -58,3 +58,16 @@ class LooksUpPaths(Protocol):
             ReidError: it has joints for none of them, or cannot tell some of them apart.
         """
         ...
+
+    def check_joints(self, joints: NDArray[np.float32], image_sizes: NDArray[np.int32], confidence: float) -> None:
+        """Check what it gave for all images, once their sizes are known.
+
+        Args:
+            joints: (n, 18, 3) x, y, score.
+            image_sizes: (n, 2) width and height.
+            confidence: score from which a joint counts as found.
+
+        Raises:
+            ReidError: these are no pixels of the images.
+        """
+        ...

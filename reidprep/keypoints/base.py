@@ -28,12 +28,14 @@ class Entry:
         has_suffix: the name ends in the image's suffix (.jpg); else the format leaves it out.
         where: the file, and the place in it, for messages.
         people: (m, 18, 3) x, y, score; a joint that is missing is 0, 0, 0.
+        size: width and height of the image, None if the file does not say.
     """
 
     name: str
     has_suffix: bool
     where: str
     people: NDArray[np.float32]
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

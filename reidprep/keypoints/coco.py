@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.keypoints.base import Content, Entry, field, joints, load_json, numbers, shown, stack
+from reidprep.keypoints.base import FARTHEST, Content, Entry, field, joints, load_json, numbers, shown, stack
 from reidprep.skeleton import COCO17_NAMES, JOINTS
 
 _VISIBILITY = "COCO visibility: 0 missing, 0.5 hidden, 1 visible"
 _SCORES = "score in COCO keypoint results"
+Key = int | str
+"""An id of an image or of a category."""
+
 OURS = "reidprep.coco"
 """Schema of the files that `reidprep export` writes."""
 
@@ -33,18 +36,18 @@ def read_coco(file: Path, document: Any, images: Path | None) -> Content:
         ReidError: another form; names the annotation.
     """
     if isinstance(document, list):
-        names = _image_names(images, load_json(images)) if images else None
-        return _results(file, document, names)
+        names, sizes = _images(images, load_json(images)) if images else (None, {})
+        return _results(file, document, names, sizes)
     if images:
         raise ReidError(f"{file}: names its images itself; leave out --keypoint-images")
     return _annotations(file, document)
 
 
 def _annotations(file: Path, document: Any) -> Content:
-    names = _image_names(file, document)
+    names, sizes = _images(file, document)
     persons = _person_categories(file, document)
     ours = _our_settings(file, document)
-    found: dict[int | str, list[tuple[str, NDArray[np.float64]]]] = {image: [] for image in names}
+    found: dict[Key, list[tuple[str, NDArray[np.float64]]]] = {image: [] for image in names}
     for number, annotation in enumerate(field(document, "annotations", list, str(file))):
         where = f"{file}: annotation {number}"
         image = field(annotation, "image_id", (int, str), where)
@@ -66,6 +69,7 @@ def _annotations(file: Path, document: Any) -> Content:
             True,
             f"{file}: image {shown(image)}",
             stack([joints(values, where) for where, values in found[image]]),
+            sizes.get(image),
         )
         for image, name in names.items()
     ]
@@ -74,8 +78,10 @@ def _annotations(file: Path, document: Any) -> Content:
     return Content(entries, _VISIBILITY if visibility else _SCORES)
 
 
-def _results(file: Path, document: list[Any], names: Mapping[int | str, str] | None) -> Content:
-    found: dict[int | str, list[NDArray[np.float32]]] = {image: [] for image in names or ()}
+def _results(
+    file: Path, document: list[Any], names: Mapping[Key, str] | None, sizes: Mapping[Key, tuple[int, int]]
+) -> Content:
+    found: dict[Key, list[NDArray[np.float32]]] = {image: [] for image in names or ()}
     for number, result in enumerate(document):
         where = f"{file}: result {number}"
         image = field(result, "image_id", (int, str), where)
@@ -92,13 +98,15 @@ def _results(file: Path, document: list[Any], names: Mapping[int | str, str] | N
             else f"{image:012d}"
         )
         has_suffix = names is not None or bool(PurePosixPath(name).suffix)
-        entries.append(Entry(name, has_suffix, f"{file}: image_id {shown(image)}", stack(people)))
+        entries.append(Entry(name, has_suffix, f"{file}: image_id {shown(image)}", stack(people), sizes.get(image)))
     return Content(entries, _SCORES)
 
 
-def _image_names(file: Path, document: Any) -> dict[int | str, str]:
-    names: dict[int | str, str] = {}
-    taken: dict[str, int | str] = {}
+def _images(file: Path, document: Any) -> tuple[dict[Key, str], dict[Key, tuple[int, int]]]:
+    """Names of the images by their ids, and width and height of those of which the file says it."""
+    names: dict[Key, str] = {}
+    sizes: dict[Key, tuple[int, int]] = {}
+    taken: dict[str, Key] = {}
     for number, image in enumerate(field(document, "images", list, str(file))):
         where = f"{file}: image {number}"
         key = field(image, "id", (int, str), where)
@@ -107,14 +115,17 @@ def _image_names(file: Path, document: Any) -> dict[int | str, str]:
             raise ReidError(f"{where} has the id {shown(key)} or the file_name {shown(name)} of one before")
         names[key] = name
         taken[name] = key
-    return names
+        width, height = image.get("width"), image.get("height")
+        if type(width) is int and type(height) is int and 0 < width < FARTHEST and 0 < height < FARTHEST:
+            sizes[key] = width, height
+    return names, sizes
 
 
-def _person_categories(file: Path, document: dict[str, Any]) -> list[int | str] | None:
+def _person_categories(file: Path, document: dict[str, Any]) -> list[Key] | None:
     """The ids of the category person, None where the file names no such category."""
     if document.get("categories") is None:
         return None
-    persons: list[int | str] = []
+    persons: list[Key] = []
     for number, category in enumerate(field(document, "categories", list, str(file))):
         where = f"{file}: category {number}"
         if field(category, "name", str, where) != "person":

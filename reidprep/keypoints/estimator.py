@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.images import Images, image_list
 from reidprep.keypoints.matching import Names, best_person, person_in_box
+from reidprep.keypoints.places import check_places, to_size
 from reidprep.keypoints.reading import read_keypoints
 from reidprep.skeleton import JOINTS
 
@@ -39,7 +40,7 @@ class KeypointFiles:
 
         Args:
             source: a keypoint file, or a folder of them.
-            format: `openpose`, `coco`, `mmpose` or `table`; detected if None.
+            format: `openpose`, `coco`, `mmpose`, `alphapose` or `table`; detected if None.
             images: COCO annotation file that names the images of a list of COCO results.
             device: `auto` or `cpu`.
             batch_size: None.
@@ -50,6 +51,7 @@ class KeypointFiles:
         if device not in ("auto", "cpu") or batch_size is not None:
             option = "--device" if batch_size is None else "--batch-size"
             raise ReidError(f"--estimator files looks joints up and computes nothing; leave out {option}")
+        self._source = source
         keypoints = read_keypoints(source, format, images)
         self._names = Names(keypoints.content.entries)
         self.weights_sha256 = keypoints.sha256
@@ -61,11 +63,18 @@ class KeypointFiles:
         """Check that the files name the images with these paths clearly (`LooksUpPaths`)."""
         self._names.check(paths)
 
+    def check_joints(self, joints: NDArray[np.float32], image_sizes: NDArray[np.int32], confidence: float) -> None:
+        """See `LooksUpPaths.check_joints`."""
+        try:
+            check_places(joints, image_sizes, confidence)
+        except ReidError as error:
+            raise ReidError(f"{self._source}: {error}") from None
+
     def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """Look the joints of images up by their paths (`PoseEstimator`).
 
         Raises:
-            ReidError: several entries fit a path equally well.
+            ReidError: several entries fit a path equally well; or one is about an image of another shape.
             ValueError: not as many paths as images.
         """
         images = image_list(images)
@@ -81,7 +90,10 @@ class KeypointFiles:
             row[:] = 0
             people = match.entry.people
             if match.box is None:
-                chosen = best_person(people, image.shape[1], image.shape[0])
+                height, width = image.shape[:2]
+                if match.entry.size is not None:
+                    people = to_size(people, match.entry.size, (width, height), match.entry.where)
+                chosen = best_person(people, width, height)
                 if chosen is not None:
                     row[:] = people[chosen]
             else:

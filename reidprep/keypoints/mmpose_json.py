@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.keypoints.base import Content, Entry, field, joints, load_json, numbers, shown, stack
+from reidprep.keypoints.base import Content, Entry, field, flat_joints, joints, load_json, numbers, shown, stack
 
 _DEMO_PREFIX = "results_"
 
@@ -45,6 +45,10 @@ def _people(document: list[Any], where: str) -> NDArray[np.float32]:
         if isinstance(person, dict) and "frame_id" in person:
             raise ReidError(f"{where}: holds the frames of a video, which have no names; run mmpose on the images")
         points = field(person, "keypoints", list, place)
+        if "keypoint_scores" not in person and all(isinstance(point, list) and len(point) == 3 for point in points):
+            # mmpose 0.x; 1.x has scores, and three coordinates in 3D predictions.
+            found.append(flat_joints([value for point in points for value in point], place))
+            continue
         scores = numbers(field(person, "keypoint_scores", list, place), place)
         if len(scores) != len(points) or not all(isinstance(point, list) and len(point) == 2 for point in points):
             raise ReidError(f"{place}: expected as many keypoints [x, y] as keypoint_scores; are these 2D predictions?")

@@ -1,4 +1,7 @@
-"""OpenPose's `--write_json`: a file NAME_keypoints.json per image, with COCO-18 or BODY_25 parts."""
+"""OpenPose's `--write_json`: a file NAME_keypoints.json per image, with COCO-18 or BODY_25 parts.
+
+Before 1.2 it wrote `pose_keypoints` in place of `pose_keypoints_2d`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ def people(document: Any, where: str) -> Any:
     found = []
     for number, person in enumerate(field(document, "people", list, where)):
         place = f"{where}: person {number}"
-        values = field(person, "pose_keypoints_2d", list, place)
+        old = isinstance(person, dict) and "pose_keypoints_2d" not in person and "pose_keypoints" in person
+        values = field(person, "pose_keypoints" if old else "pose_keypoints_2d", list, place)
         if not values:  # a face or a hand without a body
             continue
         if len(values) not in [3 * parts for parts in _PARTS]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,23 @@ import numpy as np
 
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
+from reidprep.keypoints.alphapose import is_alphapose, read_alphapose, read_alphapose_folder
 from reidprep.keypoints.base import Content, load_json
 from reidprep.keypoints.coco import read_coco
 from reidprep.keypoints.mmpose_json import read_mmpose
 from reidprep.keypoints.openpose import SUFFIX, read_openpose
 from reidprep.keypoints.table import read_table
 
-FORMATS = ("openpose", "coco", "mmpose", "table")
+FORMATS = ("openpose", "coco", "mmpose", "alphapose", "table")
+
+
+_READ_FOLDER: dict[str, Callable[[Sequence[tuple[str, Path]]], Content]] = {
+    "openpose": read_openpose,
+    "mmpose": read_mmpose,
+    "alphapose": read_alphapose_folder,
+}
+_LARGEST_SCORE = 2
+"""Heatmaps may peak somewhat above 1."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ def read_keypoints(source: Path, format: str | None = None, images: Path | None 
     """Read a keypoint file, or all of a folder and the folders in it.
 
     Args:
-        source: a folder of OpenPose's or mmpose's files, or a file.
+        source: a folder of OpenPose's, mmpose's or AlphaPose's files, or a file.
         format: one of `FORMATS`, None to detect it.
         images: see `coco.read_coco`.
 
@@ -57,10 +67,10 @@ def read_keypoints(source: Path, format: str | None = None, images: Path | None 
         files = [(source.name, source)]
     else:
         format, files = _files(source, format)
-        content = read_openpose(files) if format == "openpose" else read_mmpose(files)
+        content = _READ_FOLDER[format](files)
     if images and format != "coco":
         raise ReidError(f"{source}: --keypoint-images is for lists of COCO results, this is {format}")
-    _refuse_fractions(source, content)
+    _refuse_other_scales(source, content)
     read = [*files, *([("--keypoint-images", images)] if images else [])]
     return Keypoints(format, content, len(files), _sha256(read))
 
@@ -72,7 +82,9 @@ def _read_file(file: Path, format: str | None, images: Path | None) -> tuple[str
     format = format or _detected(file, document)
     if format == "coco":
         return format, read_coco(file, document, images)
-    return format, (read_openpose if format == "openpose" else read_mmpose)([(file.name, file)])
+    if format == "alphapose":
+        return format, read_alphapose(file, document)
+    return format, _READ_FOLDER[format]([(file.name, file)])
 
 
 def _detected(file: Path, document: Any) -> str:
@@ -82,6 +94,8 @@ def _detected(file: Path, document: Any) -> str:
         return "coco"
     if isinstance(document, list) and (not document or "keypoint_scores" in fields or "frame_id" in fields):
         return "mmpose"
+    if is_alphapose(document):
+        return "alphapose"
     for field, format in (("people", "openpose"), ("annotations", "coco"), ("instance_info", "mmpose")):
         if field in fields and not isinstance(document, list):
             return format
@@ -104,7 +118,8 @@ def _files(folder: Path, format: str | None) -> tuple[str, list[tuple[str, Path]
     except OSError as error:
         raise ReidError(f"{error.filename or folder}: cannot be listed: {error.strerror or error}") from None
     of_openpose = [(name, path) for name, path in found if name.endswith(SUFFIX)]
-    format = format or ("openpose" if of_openpose else "mmpose")
+    if format is None:
+        format = "openpose" if of_openpose else _detected_in_folder(found)
     files = of_openpose if format == "openpose" else found
     if not files:
         what = f"NAME{SUFFIX} (OpenPose)" + (" or NAME.json (mmpose)" if format == "mmpose" else "")
@@ -112,18 +127,31 @@ def _files(folder: Path, format: str | None) -> tuple[str, list[tuple[str, Path]
     return format, files
 
 
+def _detected_in_folder(files: Sequence[tuple[str, Path]]) -> str:
+    document = load_json(files[0][1]) if files else None
+    return "alphapose" if isinstance(document, dict) and {"people", "bodies"} & document.keys() else "mmpose"
+
+
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _refuse_fractions(source: Path, content: Content) -> None:
-    """Coordinates relative to the image's size would pass for joints in its corner."""
-    largest = max(
-        (float(np.abs(entry.people[..., :2]).max()) for entry in content.entries if entry.people.size), default=0
-    )
-    if 0 < largest <= 1:
+def _refuse_other_scales(source: Path, content: Content) -> None:
+    """Coordinates relative to the image's size would pass for joints in its corner, percentages for sure scores."""
+    found = [entry.people[entry.people[..., 2] > 0] for entry in content.entries]
+    joints = np.concatenate([np.zeros((0, 3), np.float32), *found])
+    if not len(joints):
+        return
+    # Some joints may lie outside of their images.
+    if 0 < np.quantile(np.abs(joints[:, :2]), 0.9) <= 1:
         raise ReidError(
-            f"{source}: all coordinates lie between -1 and 1; write them in pixels (OpenPose: without --keypoint_scale)"
+            f"{source}: nearly all coordinates lie between -1 and 1; write them in pixels (OpenPose: without "
+            "--keypoint_scale)"
+        )
+    if np.median(joints[:, 2]) > _LARGEST_SCORE:
+        raise ReidError(
+            f"{source}: half of all scores exceed {_LARGEST_SCORE}, up to {joints[:, 2].max():g}; scores are 0 to 1; "
+            "divide percentages by 100"
         )
 
 

@@ -33,7 +33,9 @@ from reidprep.poses.format import (
     Poses,
     PoseStatistics,
     PoseSummary,
+    concatenate,
     poses_bytes,
+    read_poses,
 )
 from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Record, Split
@@ -295,6 +297,9 @@ def extract_poses(
                 directory.add(_write_file(out / name, list(of_file), plan))
 
         require_rows(directory.manifest, "images")
+        if isinstance(estimator, LooksUpPaths) and not directory.manifest.complete:
+            written = concatenate([read_poses(out / file.name, file.rows) for file in directory.manifest.files])
+            estimator.check_joints(written.joints, written.image_sizes, plan.confidence)
         directory.finish(_summary(directory.manifest))
         return directory.manifest
 

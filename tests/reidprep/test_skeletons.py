@@ -15,6 +15,7 @@ NAMES = {
     18: JOINTS,
     25: BODY_25,
     26: HALPE,
+    136: (*HALPE, *(f"other_{i}" for i in range(110))),
     133: (*COCO17_JOINTS, *(f"other_{i}" for i in range(116))),
 }
 

@@ -20,6 +20,13 @@ def points(count: int, seed: int = 0) -> np.ndarray:
     )
 
 
+def standing(x: float = 32, score: float = 0.9) -> np.ndarray:
+    """A person upright in a 64 x 128 image, around x."""
+    y = [10, 20, 22, 40, 55, 22, 40, 55, 65, 90, 118, 65, 90, 118, 8, 8, 9, 9]
+    side = [0, 0, -8, -10, -10, 8, 10, 10, -5, -5, -5, 5, 5, 5, -2, 2, -4, 4]
+    return np.column_stack([np.add(side, x), y, np.full(18, score)]).astype(np.float32)
+
+
 def openpose(*people: np.ndarray) -> dict[str, Any]:
     return {
         "version": 1.3,

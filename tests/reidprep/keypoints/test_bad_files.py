@@ -148,8 +148,8 @@ def test_what_is_no_keypoint_file(write, tmp_path: Path) -> None:
         read_keypoints(tmp_path / "empty")
     with pytest.raises(ReidError, match="is a folder; keypoints of the format coco are one file"):
         read_keypoints(tmp_path / "empty", "coco")
-    with pytest.raises(ReidError, match="unknown keypoint format 'alphapose'"):
-        read_keypoints(tmp_path / "empty", "alphapose")
+    with pytest.raises(ReidError, match="unknown keypoint format 'posetrack'"):
+        read_keypoints(tmp_path / "empty", "posetrack")
     images = write("images.json", {"images": []})
     with pytest.raises(ReidError, match="--keypoint-images is for lists of COCO results, this is mmpose"):
         read_keypoints(write("m.json", []), images=images)

@@ -23,6 +23,8 @@ from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import Skipped
 from reidprep.verify import verify
 
+from .conftest import coco, standing
+
 
 def write_openpose(folder: Path, **people: list[np.ndarray]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,13 +32,6 @@ def write_openpose(folder: Path, **people: list[np.ndarray]) -> Path:
         document = {"people": [{"pose_keypoints_2d": np.asarray(person).ravel().tolist()} for person in found]}
         (folder / f"{name}_keypoints.json").write_text(json.dumps(document))
     return folder
-
-
-def standing(x: float = 32, score: float = 0.9) -> np.ndarray:
-    """A person upright in a 64 x 128 image, around x."""
-    y = [10, 20, 22, 40, 55, 22, 40, 55, 65, 90, 118, 65, 90, 118, 8, 8, 9, 9]
-    side = [0, 0, -8, -10, -10, 8, 10, 10, -5, -5, -5, 5, 5, 5, -2, 2, -4, 4]
-    return np.column_stack([np.add(side, x), y, np.full(18, score)]).astype(np.float32)
 
 
 IMAGE = np.zeros((128, 64, 3), np.uint8)
@@ -174,3 +169,26 @@ def test_keypoints_of_frames_go_to_their_boxes(tmp_path: Path) -> None:
 def test_options_that_do_not_go_together(name: str, options: dict, message: str) -> None:
     with pytest.raises(ReidError, match=message):
         create_estimator(name, **options)
+
+
+def test_joints_of_enlarged_images_are_scaled_if_the_file_says_so(
+    drawn: Path, drawn_poses: Path, tmp_path: Path
+) -> None:
+    poses = PoseSet(drawn_poses)
+    joints, sizes = poses.column("joints"), poses.column("image_sizes").tolist()
+    found = joints * (3, 3, 1)
+    document = coco({path: [person] for path, person in zip(poses.column("paths").tolist(), found, strict=True)})
+    del document["categories"]
+    for image, (width, height) in zip(document["images"], sizes, strict=True):
+        image |= {"width": 3 * width, "height": 3 * height}
+    (tmp_path / "k.json").write_text(json.dumps(document))
+    extract_poses(open_dataset(drawn), tmp_path / "poses", create_estimator("files", keypoints=tmp_path / "k.json"))
+    np.testing.assert_allclose(PoseSet(tmp_path / "poses").column("joints"), joints, rtol=1e-5)
+
+    for image in document["images"]:
+        del image["width"], image["height"]
+    (tmp_path / "k.json").write_text(json.dumps(document))
+    estimator = create_estimator("files", keypoints=tmp_path / "k.json")
+    for _ in range(2):  # the second time all poses are there
+        with pytest.raises(ReidError, match=r"k\.json: .*% of the joints lie outside of their images"):
+            extract_poses(open_dataset(drawn), tmp_path / "others", estimator)

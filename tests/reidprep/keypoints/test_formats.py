@@ -186,3 +186,42 @@ def test_reads_what_json_says_exactly(write) -> None:
     values = [1.1, 2.2, 0.3] * 18
     entry = only_entry(write("a_keypoints.json", json.dumps({"people": [{"pose_keypoints_2d": values}]})), "openpose")
     np.testing.assert_array_equal(entry.people[0], np.float32(values).reshape(18, 3))
+
+
+def test_halpe_full_body_is_halpe_and_more(write) -> None:
+    person = points(136)
+    results = [{"image_id": "a.jpg", "category_id": 1, "keypoints": person.ravel().tolist()}]
+    expected = only_entry(write("26.json", [{**results[0], "keypoints": person[:26].ravel().tolist()}]), "coco")
+    np.testing.assert_array_equal(only_entry(write("136.json", results), "coco").people, expected.people)
+
+
+@pytest.mark.parametrize(("listed", "joints"), [("people", "pose_keypoints_2d"), ("bodies", "joints")])
+def test_alphapose_open_and_cmu(write, listed: str, joints: str) -> None:
+    person = points(18)
+    image = {"version": "AlphaPose v0.3", listed: [{joints: person.ravel().tolist()}]}
+    entry = only_entry(write("all/alphapose-results.json", {"q/a.jpg": image}), "alphapose")
+    assert (entry.name, entry.has_suffix) == ("q/a.jpg", True)
+    np.testing.assert_array_equal(entry.people, [person])
+    entry = only_entry(write("sep-json/a.json", image).parent, "alphapose")
+    assert (entry.name, entry.has_suffix) == ("a", False)
+    np.testing.assert_array_equal(entry.people, [person])
+
+
+def test_openpose_before_1_2(write) -> None:
+    person = points(18)
+    folder = write("a_keypoints.json", {"version": 1.0, "people": [{"pose_keypoints": person.ravel().tolist()}]}).parent
+    np.testing.assert_array_equal(only_entry(folder, "openpose").people, [person])
+
+
+def test_mmpose_before_1_0(write) -> None:
+    person = points(17)
+    folder = write("a.json", [{"bbox": [0, 0, 64, 128, 0.9], "keypoints": person.tolist()}]).parent
+    np.testing.assert_array_equal(only_entry(folder, "mmpose").people, from_coco17(person[None]))
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"), [((1, 1, 100), "divide percentages by 100"), ((1 / 64, 1 / 128, 1), "between -1 and 1")]
+)
+def test_other_scales_are_refused(write, factors: tuple[float, ...], message: str) -> None:
+    with pytest.raises(ReidError, match=message):
+        read_keypoints(write("a_keypoints.json", openpose(points(18) * np.float32(factors))).parent)
