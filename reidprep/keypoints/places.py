@@ -39,7 +39,7 @@ def to_size(
             f"{where}: is for an image of {size[0]}x{size[1]}, and the image is {wanted[0]}x{wanted[1]}; "
             "give the joints of the images as they are"
         )
-    scaled = people.copy()
+    scaled: NDArray[np.float32] = people.copy()
     scaled[..., :2] = np.where(people[..., 2:] > 0, people[..., :2] * scale, people[..., :2])
     return scaled
 
@@ -60,7 +60,7 @@ def check_places(joints: NDArray[np.float32], image_sizes: NDArray[np.int32], co
     if not found.any():
         return
     places = joints[..., :2] / image_sizes[:, None]
-    outside = ((places < 0) | (places > 1)).any(axis=-1)[found].mean()
+    outside = np.any((places < 0) | (places > 1), axis=-1, where=found[..., None]).sum() / found.sum()
     remedy = "; joints are pixels of the images as they are, x from the left and y from the top"
     if outside > 0.5:
         raise ReidError(f"{outside:.0%} of the joints lie outside of their images{remedy}")
