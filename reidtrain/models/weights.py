@@ -83,6 +83,17 @@ def read_weights(path: Path, prefix: str = "", model: nn.Module | None = None) -
         ) from None
 
 
+def trained_recipe(path: Path) -> Mapping[str, Any]:
+    """The recipe that a checkpoint of this toolkit was trained by, as it is stored; empty for weights of other origin.
+
+    Raises:
+        ReidError: as `read_weights`.
+    """
+    about = _loaded(path).get(CHECKPOINT_KEY)
+    recipe = about.get("recipe") if isinstance(about, Mapping) else None
+    return recipe if isinstance(recipe, Mapping) else {}
+
+
 def _loaded(path: Path) -> Mapping[Any, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

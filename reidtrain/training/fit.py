@@ -24,8 +24,9 @@ from reidtrain.checkpoints import checkpoint_content, checkpoint_path, load_chec
 from reidtrain.failures import explained
 from reidtrain.models.attention_driven import AttentionDrivenNet
 from reidtrain.models.factory import Model, build_model
-from reidtrain.models.weights import load_matching, read_weights
-from reidtrain.recipes.loading import load_recipe
+from reidtrain.models.self_attention import SelfAttentionNet
+from reidtrain.models.weights import load_matching, read_weights, trained_recipe
+from reidtrain.recipes.loading import load_recipe, stored_recipe
 from reidtrain.recipes.schema import Execution, Recipe
 from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles
 from reidtrain.training.module import StageModule
@@ -134,7 +135,7 @@ def train(
     """Train a recipe's network on any task; arguments as for `fit`."""
     first = is_first_process()
     model = arranged(build_model(recipe.model, task.classes, recipe.seed), recipe.execution)
-    start = _initialise(model, init) if init else None
+    start = load_first_weights(model, init) if init else None
     with RunFolder(out, recipe, task.source, start, overwrite) if first else nullcontext() as folder:
         last = out / "checkpoints" / "last.ckpt"
         resumed = load_checkpoint(last) if last.is_file() and not (overwrite and not first) else None
@@ -192,11 +193,32 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
-def _initialise(model: Model, init: Path) -> dict[str, Any]:
-    """Load weights, and say where they came from and which layers they did not serve."""
+def load_first_weights(model: Model, init: Path) -> dict[str, Any]:
+    """Load weights, and say where they came from, which layers they did not serve, and what shapes do not tell.
+
+    Args:
+        model: filled in place.
+        init: a checkpoint or run of this toolkit, or a state dict.
+
+    Returns:
+        `path`, `sha256` and `report`, lines for the reader.
+
+    Raises:
+        ReidError: no weights, or none that fit.
+    """
     path = checkpoint_path(init)
     report = load_matching(model, read_weights(path, model=model))
-    return {"path": str(init), "sha256": file_sha256(path), "report": report.describe()}
+    lines = report.describe()
+    if isinstance(model, SelfAttentionNet) and any(name.startswith("layer5.") for name in report.loaded):
+        theirs = stored_recipe(trained_recipe(path)).get("model")
+        ours = model.config.stage6_dilation
+        dilation = theirs.get("stage6_dilation", ours) if isinstance(theirs, Mapping) else ours
+        if dilation != ours:
+            lines.append(
+                f"stage 6 was trained with a dilation of {dilation} and is used with {ours}: "
+                f"--set model.stage6_dilation={dilation} keeps it as it was"
+            )
+    return {"path": str(init), "sha256": file_sha256(path), "report": lines}
 
 
 def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.Callback]) -> pl.Trainer:

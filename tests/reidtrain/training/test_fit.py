@@ -11,9 +11,11 @@ torch = pytest.importorskip("torch")
 from reidprep.errors import ReidError
 from reidprep.shards.build import BuildOptions, build_shards
 from reidtrain.checkpoints import load_checkpoint
+from reidtrain.models.factory import build_model
+from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_dict
 from reidtrain.training import callbacks
-from reidtrain.training.fit import Machine
+from reidtrain.training.fit import Machine, load_first_weights
 from reidtrain.training.module import StageModule
 
 ONE = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
@@ -175,6 +177,13 @@ def test_starting_from_a_checkpoint_names_the_layers_that_did_not_fit(finished, 
     assert Path(about["init"]["path"]) == finished
     with pytest.raises(ReidError, match="--init"):
         run(tiny(stages=one, model={"fusion": "fc"}))
+
+
+@pytest.mark.parametrize(("dilation", "said"), [(1, True), (4, False)])
+def test_another_dilation_of_stage_6_than_the_weights_had_is_said(finished_other, dilation, said):
+    model = build_model(SelfAttentionConfig(stage6_dilation=dilation), classes=3)
+    lines = load_first_weights(model, finished_other)["report"]
+    assert any("model.stage6_dilation=4" in line for line in lines) == said
 
 
 def test_both_networks_train(finished_other):
