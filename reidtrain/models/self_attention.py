@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from reidprep.errors import ReidError
 from reidprep.shards.format import View
-from reidtrain.models.layers import Bottleneck, conv, initialise
+from reidtrain.models.layers import Bottleneck, conv, initialise, initialise_classifier
 
 
 def stage(in_channels: int, width: int, units: int, stride: int, dilations: tuple[int, int] = (1, 1)) -> nn.Sequential:
@@ -176,6 +176,7 @@ class SelfAttentionNet(ResNetStages):
         self.reduce = nn.Linear(sum(channels) if config.multi_level else channels[-1], FEATURES)
         self.classifier = nn.Linear(FEATURES, classes)
         initialise(self)
+        initialise_classifier(self.classifier)
 
     @property
     def views(self) -> tuple[View, ...]:

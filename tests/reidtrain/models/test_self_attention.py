@@ -238,3 +238,11 @@ def test_small_images_pass_the_later_stages_as_usual():
 def test_wrong_switches_are_refused(wrong, message):
     with pytest.raises(ReidError, match=message):
         SelfAttentionConfig(**wrong)
+
+
+def test_at_the_start_no_class_is_preferred_and_units_are_their_shortcuts() -> None:
+    model = SelfAttentionNet(SelfAttentionConfig(), CLASSES)
+    with torch.no_grad():
+        output = model(torch.randn(4, 3, 32, 16))
+    assert output.logits.abs().max() < 0.01 * output.feature.norm(dim=1).max()
+    assert not any(unit.bn3.weight.any() for unit in model.modules() if isinstance(unit, Bottleneck))
