@@ -193,6 +193,8 @@ def crop_box(
 ) -> NDArray[np.uint8]:
     """Resample what a box covers to a fixed size; what lies outside the image gets the border colour.
 
+    Of a box that does not leave the image the outermost pixels are repeated instead of being blended with that colour.
+
     Args:
         image: (h, w, 3) uint8.
         box: (x0, y0, x1, y1), x1 > x0 and y1 > y0, sub-pixel positions honoured.
@@ -218,6 +220,7 @@ def crop_box(
         raise ValueError(f"a box is (x0, y0, x1, y1) with x1 > x0 and y1 > y0, not {(x0, y0, x1, y1)}")
     if image.dtype != np.uint8:
         raise ValueError(f"images are uint8, 0 to 255, not {image.dtype}")
+    inside = x0 >= 0 and y0 >= 0 and x1 <= image.shape[1] and y1 <= image.shape[0]
     image, shrink_x, shrink_y = _reduced(image, (x1 - x0) / width, (y1 - y0) / height)
     scale_x, scale_y = width / ((x1 - x0) * shrink_x), height / ((y1 - y0) * shrink_y)
     matrix = np.array(
@@ -231,7 +234,7 @@ def crop_box(
         matrix,
         (width, height),
         flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
+        borderMode=cv2.BORDER_REPLICATE if inside else cv2.BORDER_CONSTANT,
         borderValue=tuple(float(c) for c in border),
     )
     return crop.astype(np.uint8, copy=False)

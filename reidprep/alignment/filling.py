@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidprep.alignment.canonical import CanonicalPoses, covariances
 from reidprep.alignment.noise import Noise
+from reidprep.skeleton import FACE, indices
 
 Floats = NDArray[np.float64]
 
@@ -26,16 +27,25 @@ _HEIGHTS = (0.25 * USUAL_HEIGHT, 4 * USUAL_HEIGHT)
 # Standard deviations of what a re-identification crop leaves open: where across and down the image the middle of the
 # body lies, the height as a share of the usual one, and the lean in radians. Where little was found one wrong joint
 # would carry the whole body away, so there the body is held more tightly.
-_USUAL = (0.05, 0.06, 0.08, 0.1)
+_USUAL = (0.05, 0.1, 0.12, 0.1)
 _TIGHT = (0.05, 0.05, 0.05, 0.07)
 _SCARCE = 8
 """Where fewer joints were found than this, the body is held tightly."""
 _HEIGHT_STEP = (0.6, 1.6)
 """Least and greatest factor by which one pass changes the height."""
+# Joints of a body err together, and more often than their scores say where little of the body was found. A head that
+# the frame cuts off is the worst of it: its face is measured on the chest, or along the upper edge.
 _ENOUGH = 9
-"""Where fewer joints were found than this, the weak ones are outliers more often than their scores say."""
+"""Where fewer joints were found than this, weak ones are outliers more often than their scores say."""
 _LEAST_TRUST = 0.02
 """Factor of the share of weak joints that are none, where nothing was found; it grows to 1 at that number."""
+_FACELESS_TRUST = 0.1
+"""The same for the joints of a face of which none was found."""
+_EDGE = 0.03
+_EDGE_TRUST = 0.1
+"""The same for all joints above this share of the image's height."""
+
+_FACE = indices(*FACE)
 
 _PASSES = 3
 _FEWEST = 4
@@ -224,8 +234,7 @@ def _estimate(given: _Measured, prior: _Prior, noise: Noise, result: Filled, row
     hold = (few | (given.found.sum(axis=1) < _SCARCE)).astype(np.intp)
     variances = np.square(noise.widths)
     usual = noise(given.scores)
-    trust = np.clip(given.found.sum(axis=1) / _ENOUGH, _LEAST_TRUST, 1)
-    usual[..., :-1] *= np.where(given.found, 1, trust[:, None])[..., None]
+    usual[..., :-1] *= _trust(given)[..., None]
     usual[..., -1] = 1 - usual[..., :-1].sum(axis=2)
     log_usual = np.log(usual)
     belief = usual
@@ -272,6 +281,16 @@ def _estimate(given: _Measured, prior: _Prior, noise: Noise, result: Filled, row
     result.outliers[rows] = given.found & (belief[..., -1] > 0.5)
     result.residual[rows] = np.sqrt((weight * distance).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-12))
     result.few[rows] = few
+
+
+def _trust(given: _Measured) -> Floats:
+    """What the shares of joints that are no outliers are to be multiplied by, (n, 18)."""
+    number = given.found.sum(axis=1)
+    trust = np.where(given.found, 1, np.clip(number / _ENOUGH, _LEAST_TRUST, 1)[:, None])
+    trust[:, _FACE] *= np.where(given.found[:, _FACE].any(axis=1), 1, _FACELESS_TRUST)[:, None]
+    at_edge = given.points[..., 1] < _EDGE * given.sizes[:, 1, None]
+    result: Floats = trust * np.where(at_edge, _EDGE_TRUST, 1)
+    return result
 
 
 def _noise(belief: Floats, variances: Floats) -> Floats:

@@ -13,10 +13,13 @@ def bilinear_oracle(
     x0, y0, x1, y1 = box
     height, width = size
     result = np.zeros((height, width, 3))
+    within = x0 >= 0 and y0 >= 0 and x1 <= image.shape[1] and y1 <= image.shape[0]
 
     def pixel(y: int, x: int) -> np.ndarray:
-        inside = 0 <= y < image.shape[0] and 0 <= x < image.shape[1]
-        return image[y, x].astype(float) if inside else np.array(border, float)
+        beside = 0 <= y < image.shape[0] and 0 <= x < image.shape[1]
+        if not beside and not within:
+            return np.array(border, float)
+        return image[np.clip(y, 0, image.shape[0] - 1), np.clip(x, 0, image.shape[1] - 1)].astype(float)
 
     for i in range(height):
         for j in range(width):
@@ -59,6 +62,13 @@ def test_a_box_that_holds_nothing_is_refused(box: tuple[float, ...]) -> None:
 def test_an_image_of_fractions_is_refused() -> None:
     with pytest.raises(ValueError, match="uint8, 0 to 255, not float64"):
         crop_box(np.zeros((8, 8, 3)), (0, 0, 4, 4), (4, 4))  # type: ignore[arg-type]
+
+
+def test_a_box_within_the_image_holds_nothing_of_the_border_colour() -> None:
+    flat = np.full((12, 8, 3), 77, dtype=np.uint8)
+    for box in ((0, 0, 8, 12), (0, 9, 8, 12), (0, 0, 8, 3)):
+        assert (crop_box(flat, box, (36, 24), (255, 0, 0)) == 77).all()
+    assert (crop_box(flat, (0, 0, 8, 12.5), (36, 24), (255, 0, 0)) != 77).any()
 
 
 def test_outside_the_image_is_border() -> None:
