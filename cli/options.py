@@ -249,6 +249,13 @@ _ESTIMATOR_OPTIONS = (
         type=FiniteRange(0),
         help="Score from which a joint counts as found.  [default: the estimator's, 0.3 for movenet]",
     ),
+    click.option(
+        "--flip-test",
+        is_flag=True,
+        default=None,
+        help="For movenet and mmpose: look at the mirror image too, which finds hard joints better and takes twice the "
+        "time.",
+    ),
     _mmpose_option(
         "--mmpose-config",
         metavar="FILE|NAME",
@@ -258,12 +265,6 @@ _ESTIMATOR_OPTIONS = (
         "--mmpose-checkpoint",
         metavar="FILE|URL",
         help="Its weights.  [default: for an alias the published ones]",
-    ),
-    _mmpose_option(
-        "--flip-test",
-        is_flag=True,
-        default=None,
-        help="Average over the image and its mirror image: twice the time.",
     ),
     _onnx_option(
         "--onnx",

@@ -41,6 +41,8 @@ def _mirrored(name: str) -> str:
 
 MIRROR = indices(*(_mirrored(name) for name in JOINTS))
 """`pose[..., MIRROR, :]` swaps left and right joints."""
+COCO17_MIRROR = np.array([COCO17_JOINTS.index(_mirrored(name)) for name in COCO17_JOINTS], dtype=np.intp)
+"""The same for poses of COCO's 17 joints."""
 
 FACE = ("nose", "r_eye", "l_eye", "r_ear", "l_ear")
 TORSO = ("neck", "r_shoulder", "l_shoulder", "r_hip", "l_hip")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reidprep.estimators.runtime import onnxruntime_device, session_device, start_session
 from reidprep.images import Images, crop_box, image_list
-from reidprep.skeleton import COCO17_JOINTS, from_coco17
+from reidprep.skeleton import COCO17_JOINTS, COCO17_MIRROR, from_coco17
 
 INPUT_SIZE = 256
 GRID = 64
@@ -22,6 +22,7 @@ STRIDE = INPUT_SIZE // GRID
 SQUARE_SCALE = 1.1
 # The published decode weighs scores by 1 / (distance in cells + 1.8); the constant is stored as fp16.
 _DISTANCE_OFFSET = np.float32(np.float16(1.8))
+_AGREEMENT = 0.06
 
 
 class MoveNet:
@@ -33,10 +34,10 @@ class MoveNet:
     name = "movenet"
     score_scale = "sigmoid heat map value at the joint, 0 to 1"
     confidence = 0.3
-    options: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(self, *, device: str = "auto", batch_size: int | None = None) -> None:
-        """Load the network; arguments as for `create_estimator`."""
+    def __init__(self, *, device: str = "auto", batch_size: int | None = None, flip_test: bool = False) -> None:
+        """Load the network; arguments as for `create_estimator`, and `flip_test` to look at mirror images too."""
+        self.options: Mapping[str, Any] = MappingProxyType({"flip_test": True} if flip_test else {})
         chosen = onnxruntime_device(device)
         weights = files("reidprep.estimators").joinpath("movenet_thunder.onnx").read_bytes()
         self.weights_sha256 = hashlib.sha256(weights).hexdigest()
@@ -48,6 +49,16 @@ class MoveNet:
     def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """Estimate the joints of images (`PoseEstimator`)."""
         images = image_list(images)
+        sizes = np.array([image.shape[1::-1] for image in images], dtype=np.float32).reshape(-1, 2)
+        joints = self._joints(images, sizes)
+        if self.options:
+            other_way = self._joints([image[:, ::-1] for image in images], sizes)[:, COCO17_MIRROR]
+            other_way[..., 0] = sizes[:, :1] - other_way[..., 0]
+            joints = merge(joints, other_way, sizes)
+        return from_coco17(joints)
+
+    def _joints(self, images: Sequence[NDArray[np.uint8]], sizes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The COCO-17 joints of images of the sizes (n, 2) in source pixels, (n, 17, 3)."""
         joints = np.zeros((len(images), len(COCO17_JOINTS), 3), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
@@ -58,14 +69,29 @@ class MoveNet:
             joints[start : start + len(chunk)] = decode_heads(*heads)
 
         sides = np.array([_square_side(image) for image in images], dtype=np.float32)
-        sizes = np.array([image.shape[1::-1] for image in images], dtype=np.float32).reshape(-1, 2)
         joints[..., :2] *= (sides / INPUT_SIZE)[:, None, None]
         joints[..., :2] += ((sizes - sides[:, None]) / 2)[:, None]
-        return from_coco17(joints)
+        return joints
 
     def forward(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """The network alone: (`batch_size`, 256, 256, 3) uint8 -> its heads, as `decode_heads` takes them."""
         return tuple(self._session.run(["center", "regression", "heatmap", "offset"], {"images": batch}))
+
+
+def merge(
+    joints: NDArray[np.float32], other_way: NDArray[np.float32], sizes: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Joints seen twice: the mean where both agree within 0.06 of the image's longer side, else the surer one.
+
+    Args:
+        joints: (n, joints, 3) of x, y, score.
+        other_way: the same from the mirror image, mirrored back.
+        sizes: (n, 2) of the images.
+    """
+    distance = np.linalg.norm(joints[..., :2] - other_way[..., :2], axis=2)
+    agree = distance <= _AGREEMENT * sizes.max(axis=1, keepdims=True)
+    surer = np.where(joints[..., 2:] >= other_way[..., 2:], joints, other_way)
+    return np.where(agree[..., None], (joints + other_way) / 2, surer)
 
 
 def _square_side(image: NDArray[np.uint8]) -> float:

@@ -9,7 +9,7 @@ from reidprep.errors import ReidError
 from reidprep.estimators.base import PoseEstimator
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {
-    "movenet": {},
+    "movenet": {"flip_test": "flip_test"},
     "mmpose": {"mmpose_config": "config", "mmpose_checkpoint": "checkpoint", "flip_test": "flip_test"},
     "onnx": {
         "onnx": "file",
@@ -47,8 +47,8 @@ def check_options(name: str, options: Collection[str]) -> None:
         raise ReidError(f"unknown estimator {name!r}; known: {', '.join(ESTIMATORS)}")
     for option in options:
         if option not in OPTIONS[name]:
-            owner = next((other for other, known in OPTIONS.items() if option in known), None)
-            belongs = f"belongs to --estimator {owner}" if owner else "is not known"
+            owners = " and ".join(other for other, known in OPTIONS.items() if option in known)
+            belongs = f"belongs to --estimator {owners}" if owners else "is not known"
             raise ReidError(f"--estimator {name} takes no {_dashed(option)}; it {belongs}")
     for option in REQUIRED.get(name, ()):
         if option not in options:
@@ -86,7 +86,7 @@ def create_estimator(
     if name == "movenet":
         from reidprep.estimators.movenet import MoveNet
 
-        return MoveNet(device=device, batch_size=batch_size)
+        return MoveNet(device=device, batch_size=batch_size, **values)
     if name == "mmpose":
         from reidprep.estimators.mmpose import MMPose
 

@@ -23,7 +23,8 @@ def test_help_lists_the_options_of_each_estimator_under_its_heading() -> None:
     for option, heading in (
         ("--estimator", 0),
         ("--json", 0),
-        ("--flip-test", 1),
+        ("--flip-test", 0),
+        ("--mmpose-config", 1),
         ("--onnx-mean", 2),
         ("--keypoints", 3),
     ):
@@ -36,7 +37,10 @@ def test_help_lists_the_options_of_each_estimator_under_its_heading() -> None:
     ("arguments", "message"),
     [
         (["--onnx-padding", "1.1"], "--estimator movenet takes no --onnx-padding; it belongs to --estimator onnx"),
-        (["--flip-test"], "--estimator movenet takes no --flip-test; it belongs to --estimator mmpose"),
+        (
+            ["--estimator", "files", "--keypoints", "{here}", "--flip-test"],
+            "--estimator files takes no --flip-test; it belongs to --estimator movenet and mmpose",
+        ),
         (["--estimator", "onnx"], "--estimator onnx needs --onnx"),
         (["--estimator", "mmpose"], "--estimator mmpose needs --mmpose-config"),
         (["--estimator", "files"], "--estimator files needs --keypoints"),

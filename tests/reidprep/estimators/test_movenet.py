@@ -8,9 +8,9 @@ import pytest
 from reidprep.datasets.registry import open_dataset
 from reidprep.errors import ReidError
 from reidprep.estimators.base import PoseEstimator
-from reidprep.estimators.movenet import SQUARE_SCALE, MoveNet, decode_heads, letterbox
+from reidprep.estimators.movenet import SQUARE_SCALE, MoveNet, decode_heads, letterbox, merge
 from reidprep.estimators.registry import create_estimator
-from reidprep.skeleton import from_coco17
+from reidprep.skeleton import MIRROR, from_coco17
 
 
 def published_joints(graph: onnxruntime.InferenceSession, image: np.ndarray) -> np.ndarray:
@@ -49,6 +49,23 @@ def test_joints_scale_with_the_image(drawn: Path, estimator: PoseEstimator) -> N
     sure = (one[:, 2] > 0.4) & (eight[:, 2] > 0.4)
     assert sure.sum() >= 8
     assert np.median(np.abs(eight[sure, :2] / 8 - one[sure, :2])) < 2
+
+
+def test_joints_seen_twice_are_averaged_where_both_agree_and_the_surer_where_not() -> None:
+    one = np.array([[[10, 20, 0.5], [10, 20, 0.5], [10, 20, 0.2]]], np.float32)
+    other = np.array([[[14, 20, 0.3], [40, 20, 0.3], [40, 20, 0.3]]], np.float32)
+    expected = [[12, 20, 0.4], [10, 20, 0.5], [40, 20, 0.3]]
+    np.testing.assert_allclose(merge(one, other, np.array([[64, 128]], np.float32))[0], expected)
+
+
+def test_with_the_flip_test_a_mirrored_image_has_mirrored_joints(drawn: Path, estimator: PoseEstimator) -> None:
+    dataset = open_dataset(drawn)
+    image = dataset.images.read(dataset.records[0].path)
+    flipped = create_estimator("movenet", device="cpu", flip_test=True)
+    assert flipped.options == {"flip_test": True} and estimator.options == {}
+    one, other = flipped([image])[0], flipped([image[:, ::-1]])[0][MIRROR]
+    np.testing.assert_allclose(other, one * (-1, 1, 1) + (image.shape[1], 0, 0), atol=1e-3)
+    assert not np.array_equal(one, estimator([image])[0])
 
 
 def test_no_images_no_joints(estimator: PoseEstimator) -> None:

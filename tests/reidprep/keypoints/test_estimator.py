@@ -158,7 +158,7 @@ def test_keypoints_of_frames_go_to_their_boxes(tmp_path: Path) -> None:
         (
             "files",
             {"keypoints": Path("k"), "flip_test": True},
-            "takes no --flip-test; it belongs to --estimator mmpose",
+            "takes no --flip-test; it belongs to --estimator movenet and mmpose",
         ),
         ("onnx", {"colour": "rgb"}, "takes no --colour; it is not known"),
         ("onnx", {}, "--estimator onnx needs --onnx$"),
