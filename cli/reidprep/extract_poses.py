@@ -42,7 +42,9 @@ DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
 )
 @click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=SPLITS, help="May be repeated.")
 @estimator_options
-@click.option("--limit", type=click.IntRange(1), help="At most so many images of each split.  [default: all]")
+@click.option(
+    "--limit", type=click.IntRange(1), help="At most so many images of each split, of whole identities.  [default: all]"
+)
 @click.option("--rows-per-part", type=click.IntRange(1), default=2048, help="Images per file.")
 @click.option(
     "--on-error",
@@ -84,6 +86,7 @@ def extract_poses(
       reidprep extract-poses /data/market /data/poses --engine ray --ray-address auto
     """
     from reidprep.datasets.registry import open_dataset
+    from reidprep.datasets.selection import select
     from reidprep.estimators.registry import create_estimator
     from reidprep.poses.extract import ExtractOptions
     from reidprep.poses.extract import extract_poses as run
@@ -97,7 +100,7 @@ def extract_poses(
     options = ExtractOptions(splits=splits, limit=limit, confidence=confidence, rows_per_part=rows_per_part)
     started = time.monotonic()
     with chosen_executor(**place) as executor:
-        data = open_dataset(source, dataset, dataset_options)
+        data = select(open_dataset(source, dataset, dataset_options), splits, limit)
         if not as_json:
             print_dataset(data)
         with progress("extract-poses") as report:

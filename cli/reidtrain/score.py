@@ -41,7 +41,11 @@ def score(
 
     metrics = score_files(features, Scoring(protocol, metric, ap, rerank))
     values = metrics.named()
-    counts = {"queries": metrics.queries, "queries_without_match": metrics.queries_without_match}
+    counts = {
+        "queries": metrics.queries,
+        "queries_without_match": metrics.queries_without_match,
+        "queries_identical": metrics.queries_identical,
+    }
     if as_json:
         print_json(values | counts)
         return
@@ -49,3 +53,5 @@ def score(
     for name, value in values.items():
         click.echo(f"  {METRIC_NAMES[name]:<8} {value:7.2%}")
     click.echo(f"  {counts['queries']} queries, {counts['queries_without_match']} of them without a match")
+    if remark := metrics.remark():
+        click.echo(f"  {remark}")

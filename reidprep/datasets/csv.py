@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import ImageSource, Listing, Reader, did_you_mean
-from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_files, split_box, with_box
+from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_files, missing_note, split_box, with_box
 from reidprep.datasets.market1501 import NUMBER
 from reidprep.errors import ReidError
 from reidprep.records import SPLITS, Record, Split, why_unsafe
@@ -20,6 +20,7 @@ BOX = ("x", "y", "width", "height")
 """Left and upper edge of a box, and its size, in pixels: all or none."""
 
 _MAX_REPORTED = 10
+_ONE_SPLIT = "an image has one split, so of a person's test images some are queries, the others gallery"
 
 
 class _BadValue(Exception):
@@ -52,7 +53,7 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
     _check_header(root, columns)
     records: list[Record] = []
     faults: list[str] = []
-    lines: dict[str, int] = {}
+    lines: dict[str, tuple[int, Split]] = {}
     for line, row in rows:
         if not any(value.strip() for value in row):
             continue
@@ -61,8 +62,10 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
                 raise _BadValue(f"{len(row)} values for {len(columns)} columns")
             record = _record(dict(zip(columns, row, strict=True)))
             if record.path in lines:
-                raise _BadValue(f"{record.path!r} is listed already on line {lines[record.path]}")
-            lines[record.path] = line
+                earlier, split = lines[record.path]
+                end = f" as {split}; {_ONE_SPLIT}" if split != record.split else ""
+                raise _BadValue(f"{record.path!r} is listed already on line {earlier}{end}")
+            lines[record.path] = line, record.split
             records.append(record)
         except _BadValue as fault:
             faults.append(f"line {line}: {fault}")
@@ -165,7 +168,7 @@ def _notes(file: Path, columns: list[str], records: list[Record]) -> list[str]:
         paths = list(dict.fromkeys(split_box(path)[0] for path in paths))
     missing = missing_files(file.parent, paths)
     if missing:
-        notes.append(f"{len(missing):,} of the listed images are missing: {quoted(missing)}")
+        notes.append(missing_note(file.parent, missing))
     return notes
 
 

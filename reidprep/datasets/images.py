@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ from reidprep.datasets.base import ImageSource
 from reidprep.errors import ImageError, ReidError
 from reidprep.images import decode_image, read_bytes
 from reidprep.records import why_unsafe
+from reidprep.text import quoted
 
 
 def check_readable(images: ImageSource, path: str | None) -> None:
@@ -233,6 +234,38 @@ def missing_files(root: Path, paths: Iterable[str]) -> list[str]:
             except OSError:
                 seen[folder] = frozenset()
         # Asked again by name: a file system may ignore case or normalise Unicode.
-        if name not in seen[folder] and not (root / path).exists():
+        if name not in seen[folder] and not os.path.exists(root / path):  # noqa: PTH110  # true or false, whatever it is
             missing.append(path)
     return missing
+
+
+def missing_note(root: Path, missing: Sequence[str]) -> str:
+    """A sentence on listed images that are missing, with the names of some files that may be meant.
+
+    Args:
+        root: the dataset's folder.
+        missing: what `missing_files` gives; at least one.
+    """
+    paths = [path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + "..." for path in missing]
+    note = f"{len(missing):,} of the listed images are missing: {quoted(paths)}"
+    similar = next((found for path in missing[:_LOOKED_UP] if (found := _similar(root, path))), None)
+    return note if similar is None else f"{note}; there is {similar!r}: blanks and upper and lower case count"
+
+
+def _similar(root: Path, path: str) -> str | None:
+    """A file that is called like a path but for blanks, and upper and lower case."""
+    found = ""
+    for wanted in path.split("/"):
+        try:
+            names = sorted(os.listdir(root / found))  # noqa: PTH208
+        except OSError:
+            return None
+        alike = [name for name in names if "".join(name.split()).lower() == "".join(wanted.split()).lower()]
+        if not alike:
+            return None
+        found = f"{found}/{wanted if wanted in alike else alike[0]}".lstrip("/")
+    return found
+
+
+_LOOKED_UP = 5
+_LONGEST_SHOWN = 200

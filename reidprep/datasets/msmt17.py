@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import Listing, Option, Reader
-from reidprep.datasets.images import FolderImages, missing_files
+from reidprep.datasets.images import FolderImages, missing_files, missing_note
 from reidprep.datasets.market1501 import NUMBER, SUFFIX
 from reidprep.errors import ReidError
 from reidprep.files import read_file
 from reidprep.records import Record, Split, why_unsafe
-from reidprep.text import quoted
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
             notes.append(f"there is no {entry.file}")
     missing = missing_files(root, (record.path for record in records))
     if missing:
-        notes.append(f"{len(missing):,} of the listed images are missing: {quoted(missing)}")
+        notes.append(missing_note(root, missing))
     return Listing(records, notes)
 
 

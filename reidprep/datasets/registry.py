@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reidprep.datasets import csv as csv_file
@@ -103,9 +103,31 @@ def _locate(source: Path, name: str | None) -> tuple[str, Path]:
     if not found:
         raise ReidError(_not_found(source, readers))
     if len(found) > 1:
+        found = _by_far_the_most(found)
+    if len(found) > 1:
         listed = "".join(f"\n  {kind}: {root}" for kind, root in found)
         raise ReidError(f"{source}: holds several datasets; name one, or give its own folder:{listed}")
     return found[0]
+
+
+_STRAYS = 0.1
+"""A dataset with fewer images than this part of another in the same folder is some of the other's, named strangely."""
+
+
+def _by_far_the_most(found: Sequence[tuple[str, Path]]) -> Sequence[tuple[str, Path]]:
+    """Of several datasets in one folder that which has nearly all images; all, if there is none such."""
+    if len({root for _, root in found}) > 1:
+        return found
+    sizes = []
+    for name, root in found:
+        reader = READERS[name]
+        try:
+            sizes.append(len(reader.list_records(root, check_options(name, reader.options, {})).records))
+        except ReidError:
+            sizes.append(0)
+    most = sizes.index(max(sizes))
+    others = [size for number, size in enumerate(sizes) if number != most]
+    return [found[most]] if max(others) < _STRAYS * sizes[most] else found
 
 
 def _find(source: Path, readers: Mapping[str, Reader]) -> list[tuple[str, Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from reidprep.datasets.base import Dataset
 from reidprep.records import JUNK_PID, SPLITS, Record, Split, SplitCounts
@@ -21,12 +21,15 @@ def describe(dataset: Dataset) -> list[SplitCounts]:
     ]
 
 
-def evaluation_notes(records: Sequence[Record], separate_numbering: bool) -> list[str]:
+def evaluation_notes(
+    records: Sequence[Record], separate_numbering: bool, splits: Collection[Split] = SPLITS
+) -> list[str]:
     """Sentences on what makes an evaluation impossible or doubtful; empty if nothing does.
 
     Args:
-        records: of all splits.
+        records: of these splits.
         separate_numbering: training and test ids are numbered apart, so the same number may occur in both.
+        splits: which are wanted; nothing is said about others.
     """
     pids: dict[Split, set[int]] = {split: set() for split in SPLITS}
     cameras: dict[Split, dict[int, set[int]]] = {split: defaultdict(set) for split in SPLITS}
@@ -39,7 +42,7 @@ def evaluation_notes(records: Sequence[Record], separate_numbering: bool) -> lis
     notes = [
         f"the {split} split {'holds only junk' if split in present else 'is empty'}: no {lost[split]} possible"
         for split in SPLITS
-        if not pids[split]
+        if split in splits and not pids[split]
     ]
     if pids["query"] and pids["gallery"]:
         notes += _search_notes(cameras["query"], cameras["gallery"])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from reidprep.datasets.base import Dataset, ImageSource
 from reidprep.datasets.images import check_readable
+from reidprep.datasets.selection import select
 from reidprep.errors import ImageError, ReidError
 from reidprep.estimators.base import LooksUpPaths, PoseEstimator
 from reidprep.executors.base import Executor
@@ -209,7 +210,8 @@ class ExtractOptions:
 
     Attributes:
         splits: the splits to process.
-        limit: at most so many images of each split, None for all.
+        limit: at most so many images of each split, of whole identities (`reidprep.datasets.selection.select`); None
+            for all.
         confidence: score from which a joint counts as found, None for the estimator's own.
         rows_per_part: images per file.
 
@@ -265,7 +267,8 @@ def extract_poses(
     out = Path(out)
     options = options or ExtractOptions()
     executor = executor or LocalExecutor(workers)
-    records = _selected(dataset, options)
+    dataset = select(dataset, options.splits, options.limit)
+    records = dataset.records
     if isinstance(estimator, LooksUpPaths):
         estimator.check_paths([record.path for record in records])
     plan = _plan(dataset, estimator, executor.device or estimator.device, options, records)
@@ -302,16 +305,6 @@ def extract_poses(
             estimator.check_joints(written.joints, written.image_sizes, plan.confidence)
         directory.finish(_summary(directory.manifest))
         return directory.manifest
-
-
-def _selected(dataset: Dataset, options: ExtractOptions) -> list[Record]:
-    records: list[Record] = []
-    for split in SPLITS:
-        if split in options.splits:
-            records += [record for record in dataset.records if record.split == split][: options.limit]
-    if not records:
-        raise ReidError(f"{dataset.root}: no image in the splits {', '.join(options.splits)}")
-    return records
 
 
 def _plan(

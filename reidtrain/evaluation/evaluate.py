@@ -132,6 +132,7 @@ def evaluate(
     query, gallery = _features(checkpoint, images, about, computing, features, progress)
 
     rows: list[Scored] = []
+    identical = images.identical()
     identities = _identities(checkpoint, images)
     beside = None
     if identities and not held_out and scoring.protocol == images.protocol:
@@ -148,7 +149,7 @@ def evaluate(
             )
         for name in sorted(scores, key=lambda name: name == EMBEDDING):
             paper = paper_row(*beside, feature=name, rerank=how.rerank) if beside else None
-            rows.append(Scored(name, how.rerank, scores[name], paper))
+            rows.append(Scored(name, how.rerank, replace(scores[name], queries_identical=identical), paper))
     return Evaluation(about, replace(scoring, rerank=rerank), int((gallery.pids >= 0).sum()), identities, tuple(rows))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,27 @@ class RankedImages:
         labels = (pids[query], pids[gallery], camids[query], camids[gallery])
         Labels.checked(*labels, len(query), len(gallery)).require_match(protocol)
 
+    def identical(self) -> int:
+        """Queries of which the very same image is in the gallery, as the shards store it, and counts there."""
+        checksums = self.shards.column("crc32")
+        pids, camids = self.shards.pids, self.shards.camids
+        found = 0
+        places: dict[int, list[int]] = defaultdict(list)
+        for row in self.gallery.tolist():
+            places[int(checksums[row])].append(row)
+        for query in self.query.tolist():
+            alike = [
+                row
+                for row in places.get(int(checksums[query]), ())
+                if pids[row] != JUNK and (pids[row], camids[row]) != (pids[query], camids[query])
+            ]
+            # A checksum may agree by chance.
+            found += any(self._stored(row) == self._stored(query) for row in alike)
+        return found
+
+    def _stored(self, row: int) -> bytes:
+        return b"".join(image.tobytes() for image in self.shards.encoded(row))
+
     def features(self, extract: Extract, progress: Progress = unseen) -> tuple[Features, Features]:
         """Features of the queries and of the gallery; an image that is both is computed once.
 
@@ -103,7 +125,7 @@ def query_gallery_images(shards: Path, *, junk: bool = False, instead: str = "")
         instead: what else to do where there are none, as messages say it.
 
     Raises:
-        ReidError: a split without images.
+        ReidError: a split without images, or a gallery of nobody.
     """
     everything = ShardSet.open(shards)
     sizes = [len(ShardSet.open(shards, split)) for split in ("train", "query", "gallery")]
@@ -114,11 +136,15 @@ def query_gallery_images(shards: Path, *, junk: bool = False, instead: str = "")
             + (instead and f", or {instead}")
         )
     rows = np.arange(len(everything))
-    if not junk:
-        rows = rows[everything.pids != JUNK]
     dataset = everything.plan.poses.dataset
-    _, query, gallery = np.split(rows, np.searchsorted(rows, np.cumsum(sizes)[:-1]))
-    return RankedImages("test", everything, query, gallery, protocol_of(dataset.name, dataset.options))
+    _, query, gallery = np.split(rows, np.cumsum(sizes)[:-1])
+    protocol = protocol_of(dataset.name, dataset.options)
+    people = everything.pids != JUNK
+    if not people[gallery].any():
+        RankedImages("test", everything, query, gallery, protocol).require_match(protocol)
+    if not junk:
+        query, gallery = query[people[query]], gallery[people[gallery]]
+    return RankedImages("test", everything, query, gallery, protocol)
 
 
 def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] | None = None) -> RankedImages:

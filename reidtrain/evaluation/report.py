@@ -53,6 +53,7 @@ def as_values(evaluation: Evaluation) -> dict[str, Any]:
         "ap": evaluation.scoring.ap,
         "queries": metrics.queries,
         "queries_without_match": metrics.queries_without_match,
+        "queries_identical": metrics.queries_identical,
         "gallery": evaluation.gallery,
         "rows": [
             {
@@ -74,7 +75,9 @@ def as_values(evaluation: Evaluation) -> dict[str, Any]:
 
 def as_text(evaluation: Evaluation) -> str:
     """A table in percent, the papers' figures beside ours where there are any, and where those are from."""
-    return "\n".join([*_head(evaluation), "", *_table(evaluation), *_sources(evaluation)])
+    remark = evaluation.rows[0].metrics.remark()
+    end = ["", remark] if remark else []
+    return "\n".join([*_head(evaluation), "", *_table(evaluation), *_sources(evaluation), *end])
 
 
 def _head(evaluation: Evaluation) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidtrain.features.files import EMBEDDING, Features, read_query_and_gallery
 from reidtrain.metrics.distances import Metric
-from reidtrain.metrics.protocols import Protocol
+from reidtrain.metrics.protocols import JUNK, Protocol
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.scores import RANKS, APVariant, RankingMetrics, average_splits
 
@@ -113,6 +115,19 @@ def score_each(
     return scores
 
 
+def identical(query: Features, gallery: Features) -> int:
+    """Queries of which there is a gallery image that counts and has the very same feature: distance 0."""
+    places: dict[bytes, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(gallery.pids != JUNK).tolist():
+        places[hashlib.blake2b(np.ascontiguousarray(gallery.embedding[row]).tobytes()).digest()].append(row)
+    found = 0
+    for row in range(len(query.pids)):
+        same = places.get(hashlib.blake2b(np.ascontiguousarray(query.embedding[row]).tobytes()).digest(), ())
+        own = (query.pids[row], query.camids[row])
+        found += any((gallery.pids[other], gallery.camids[other]) != own for other in same)
+    return found
+
+
 def score_files(paths: Sequence[Path], scoring: Scoring) -> RankingMetrics:
     """Score one file of features of any model, or several that are the splits of one test and count equally.
 
@@ -123,7 +138,7 @@ def score_files(paths: Sequence[Path], scoring: Scoring) -> RankingMetrics:
     for path in paths:
         query, gallery = read_query_and_gallery(path)
         try:
-            splits.append(score(query, gallery, scoring))
+            splits.append(replace(score(query, gallery, scoring), queries_identical=identical(query, gallery)))
         except ReidError as error:
             raise ReidError(f"{path}: {error}") from None
     return average_splits(splits)

@@ -79,6 +79,8 @@ def traced(network: EndToEnd, example: Crops) -> ExportedProgram:
 
 def onnx_bytes(program: ExportedProgram, example: Crops, outputs: Sequence[str], about: Mapping[str, str]) -> bytes:
     """An ONNX file with all weights inside; `about` is its metadata."""
+    from onnx.helper import find_min_ir_version_for  # of the extra `export`
+
     with torch.no_grad(), _quiet():
         converted = torch.onnx.export(
             program,
@@ -92,6 +94,8 @@ def onnx_bytes(program: ExportedProgram, example: Crops, outputs: Sequence[str],
         )
     assert converted is not None
     model = converted.model_proto
+    # The lowest that the operators need: an older onnxruntime refuses higher ones unseen.
+    model.ir_version = find_min_ir_version_for(model.opset_import)
     # What the exporter tells about itself, node by node: names of source files among it, and 1 MB.
     for entry in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         del entry.metadata_props[:]

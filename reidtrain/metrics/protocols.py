@@ -97,6 +97,12 @@ class Labels:
         Raises:
             ReidError: no query has a match; the message lists the pids and cameras.
         """
+        if not (self.gallery_pids != JUNK).any():
+            raise ReidError(
+                f"protocol {protocol}: all {len(self.gallery_pids)} gallery images are of no person (pid {JUNK}), "
+                f"nothing can be scored. Query pids {_listed(self.query_pids)} at cameras "
+                f"{_listed(self.query_camids)}; gallery at cameras {_listed(self.gallery_camids)}"
+            )
         people, firsts = np.unique(self.sorted_pids, return_index=True)
         camids = self.gallery_camids[self.order]
         lowest, highest = np.minimum.reduceat(camids, firsts), np.maximum.reduceat(camids, firsts)

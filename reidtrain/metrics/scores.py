@@ -52,6 +52,8 @@ class RankingMetrics:
             the expected rank where the protocol draws the gallery at random.
         queries: number of queries, with those that have no match.
         queries_without_match: number of queries left out of every mean, for want of a match.
+        queries_identical: number of queries of which the very same image is in the gallery and counts; known where
+            files of features or networks are scored.
     """
 
     ranks: tuple[int, ...]
@@ -62,6 +64,7 @@ class RankingMetrics:
     first_match_rank: NDArray[np.float64]
     queries: int
     queries_without_match: int
+    queries_identical: int = 0
 
     def cmc_at(self, rank: int) -> float:
         """CMC at one of `ranks`."""
@@ -70,6 +73,13 @@ class RankingMetrics:
     def __repr__(self) -> str:
         queries = counted(self.queries, "query", "queries")
         return f"RankingMetrics(Rank-{self.ranks[0]} {self.cmc[0]:.2%}, mAP {self.mAP:.2%}, {queries})"
+
+    def remark(self) -> str:
+        """A sentence on queries that find themselves; empty if there are none."""
+        if not self.queries_identical:
+            return ""
+        have = counted(self.queries_identical, "query has", "queries have")
+        return f"{have} the very same image in the gallery (distance 0), which flatters the scores"
 
     def named(self) -> dict[str, float]:
         """`rank1`, `rank5`, `rank10`, `rank20`, `mAP` and `mINP`, 0 to 1."""
@@ -170,4 +180,5 @@ def average_splits(splits: Sequence[RankingMetrics]) -> RankingMetrics:
         first_match_rank=np.concatenate([split.first_match_rank for split in splits]),
         queries=sum(split.queries for split in splits),
         queries_without_match=sum(split.queries_without_match for split in splits),
+        queries_identical=sum(split.queries_identical for split in splits),
     )

@@ -11,7 +11,7 @@ from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.reranking import Reranking
 
 NAMES = ("query_features", "gallery_features", "query_pids", "gallery_pids", "query_camids", "gallery_camids")
-KEYS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP", "queries", "queries_without_match"]
+KEYS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP", "queries", "queries_without_match", "queries_identical"]
 
 
 def invoke(*arguments: object) -> Result:
@@ -55,7 +55,7 @@ def test_json_holds_what_the_library_gives(file, arrays, options, same) -> None:
     values = json.loads(result.stdout)
     metrics = evaluate_features(*(arrays[name] for name in NAMES), **same)
     assert list(values) == KEYS
-    expected = [*metrics.cmc, metrics.mAP, metrics.mINP, metrics.queries, metrics.queries_without_match]
+    expected = [*metrics.cmc, metrics.mAP, metrics.mINP, metrics.queries, metrics.queries_without_match, 0]
     assert list(values.values()) == pytest.approx(expected)
     assert values["queries_without_match"] > 0
 

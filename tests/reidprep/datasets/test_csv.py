@@ -72,7 +72,8 @@ def test_bad_rows_are_all_reported(tmp_path: Path) -> None:
         "line 8: '../f.jpg': the path leaves the dataset's folder through '..'",
         "line 9: '/g.jpg': the path is absolute; give it relative to the dataset's folder",
         "line 10: 3 values for 4 columns",
-        "line 11: 'ok.jpg' is listed already on line 2",
+        "line 11: 'ok.jpg' is listed already on line 2 as train; an image has one split, so of a person's test images "
+        "some are queries, the others gallery",
         "line 12: pid '1_0' is not a whole number from -1 to 999999999",
         "and 1 more",
     ]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reidprep import images as images_module
-from reidprep.datasets.images import FolderImages, missing_files, scan
+from reidprep.datasets.images import FolderImages, missing_files, missing_note, scan
 from reidprep.errors import ImageError, ReidError
 from reidprep.records import why_unsafe
 from reidprep.text import quoted
@@ -118,3 +118,21 @@ def test_missing_files(tmp_path: Path) -> None:
 )
 def test_quoted(count: int, expected: str) -> None:
     assert quoted(range(count), limit=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "there"),
+    [("a/1.jpg ", "a/1.jpg"), ("a/1.JPG", "a/1.jpg"), ("A /1.jpg", "a/1.jpg"), (" a/1.jpg", "a/1.jpg")],
+)
+def test_names_that_differ_by_blanks_or_case_are_told(tmp_path: Path, listed: str, there: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.jpg").touch()
+    assert missing_files(tmp_path, ["a/1.jpg", listed, "a/2.jpg"]) == [listed, "a/2.jpg"]
+    note = missing_note(tmp_path, ["a/2.jpg", listed])
+    assert note.startswith("2 of the listed images are missing: ") and f"there is {there!r}: blanks" in note
+
+
+def test_a_path_of_thousands_of_characters_is_missing(tmp_path: Path) -> None:
+    path = "x" * 5000 + ".jpg"
+    assert missing_files(tmp_path, [path]) == [path]
+    assert len(missing_note(tmp_path, [path])) < 400

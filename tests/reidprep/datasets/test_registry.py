@@ -43,6 +43,19 @@ def test_several_datasets(touch: Touch) -> None:
     assert open_dataset(root, "market1501").root == root / "one"
 
 
+@pytest.mark.parametrize("stray", ["0001_c1_301.png", "0001_c2_f0046182.jpg"], ids=["cuhk03", "dukemtmc"])
+def test_a_stray_name_of_another_dataset_is_ignored(touch: Touch, stray: str) -> None:
+    names = [f"bounding_box_train/{pid:04d}_c1s1_000451_03.jpg" for pid in range(2, 20)]
+    dataset = open_dataset(touch(*MARKET, *names, f"bounding_box_train/{stray}"))
+    assert (dataset.name, len(dataset.records)) == ("market1501", len(MARKET) - 1 + len(names))
+    assert any(stray in note for note in dataset.notes)
+
+
+def test_two_datasets_mixed_in_one_folder(touch: Touch) -> None:
+    with pytest.raises(ReidError, match="holds several datasets"):
+        open_dataset(touch(*MARKET, DUKE))
+
+
 def test_an_empty_folder_is_told_every_layout(tmp_path: Path) -> None:
     with pytest.raises(ReidError, match="it is an empty folder") as caught:
         open_dataset(tmp_path)

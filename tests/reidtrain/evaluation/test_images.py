@@ -1,9 +1,17 @@
+import shutil
+
 import numpy as np
 import pytest
 
+from reidprep.datasets.registry import open_dataset
 from reidprep.errors import ReidError
+from reidprep.estimators.registry import create_estimator
+from reidprep.poses.extract import extract_poses
+from reidprep.poses.reader import PoseSet
+from reidprep.shards.build import build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.evaluation.images import RankedImages, protocol_of, query_gallery_images
+from reidtrain.evaluation.scoring import identical
 from reidtrain.features.files import Features
 
 
@@ -49,3 +57,35 @@ def test_an_image_that_is_query_and_gallery_is_computed_once(drawn_shards) -> No
     np.testing.assert_array_equal(query.arrays["embedding"][:, 0], images.query)
     np.testing.assert_array_equal(gallery.arrays["embedding"][:, 0], images.gallery)
     np.testing.assert_array_equal(query.pids, images.shards.pids[images.query])
+
+
+def test_a_gallery_of_junk(drawn_shards, drawn_poses, tmp_path) -> None:
+    paths = PoseSet(drawn_poses).column("paths").tolist()
+    people = [path for path in paths if path.startswith("bounding_box_test") and "-1_" not in path]
+    build_shards(drawn_poses, tmp_path / "s", exclude=people)
+    for junk in (False, True):
+        with pytest.raises(ReidError, match=r"gallery images are of no person \(pid -1\)"):
+            query_gallery_images(tmp_path / "s", junk=junk)
+
+
+def test_queries_that_find_themselves_are_counted(drawn, tmp_path) -> None:
+    names = sorted(path.name for path in (drawn / "query").iterdir())[:4]
+    lines = ["path,pid,camid,split"]
+    for number, name in enumerate(names):
+        for folder, camid in (("query", 1), ("gallery", 1 if number == 0 else 2)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            shutil.copy(drawn / "query" / name, tmp_path / folder / name)
+            lines.append(f"{folder}/{name},{number},{camid},{folder}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    extract_poses(open_dataset(tmp_path / "list.csv"), tmp_path / "poses", create_estimator())
+    build_shards(tmp_path / "poses", tmp_path / "shards")
+    # The first is its own person at its own camera, which does not count.
+    assert query_gallery_images(tmp_path / "shards").identical() == 3
+
+
+def test_features_at_distance_0_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(6, 4)).astype(np.float32)
+    query = Features({"embedding": features[:4]}, np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1]))
+    gallery = Features({"embedding": features}, np.array([1, 2, 9, -1, 3, 4]), np.array([1, 2, 1, 2, 2, 2]))
+    assert identical(query, gallery) == 2  # not at the same camera, not junk; but another person's

@@ -82,7 +82,7 @@ def test_no_person_in_common(good):
 
 def test_junk_matches_nothing(good):
     with pytest.raises(ReidError, match="no person in common"):
-        evaluate(good | {"query_pids": np.full(4, -1), "gallery_pids": np.full(6, -1)})
+        evaluate(good | {"query_pids": np.full(4, -1), "gallery_pids": np.array([-1] * 5 + [1])})
 
 
 def test_long_lists_of_ids_are_shortened(good):
@@ -122,3 +122,11 @@ def test_distances(distances, message):
 def test_options(good, options, message):
     with pytest.raises(ReidError, match=message):
         evaluate(good, **options)
+
+
+def test_a_gallery_of_junk_names_pids_and_cameras(good) -> None:
+    good["gallery_pids"][:] = -1
+    with pytest.raises(
+        ReidError, match=r"all 6 gallery images are of no person .*Query pids 1, 2, 3 at cameras 0, 1; "
+    ):
+        evaluate(good)
