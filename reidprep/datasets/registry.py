@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from reidprep.datasets import csv as csv_file
@@ -114,7 +114,7 @@ _STRAYS = 0.1
 """A dataset with fewer images than this part of another in the same folder is some of the other's, named strangely."""
 
 
-def _by_far_the_most(found: Sequence[tuple[str, Path]]) -> Sequence[tuple[str, Path]]:
+def _by_far_the_most(found: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
     """Of several datasets in one folder that which has nearly all images; all, if there is none such."""
     if len({root for _, root in found}) > 1:
         return found
