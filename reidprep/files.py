@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -211,6 +212,24 @@ def require_file(path: Path) -> None:
         OSError: as `open_file`.
     """
     open_file(path).close()
+
+
+def check_archive(path: Path) -> None:
+    """Make sure that a file, if it is a ZIP archive, is as long as what is in it: PyTorch's are not compressed.
+
+    Raises:
+        OSError: as `open_file`; or it would unpack to more.
+    """
+    with open_file(path) as file:
+        if not zipfile.is_zipfile(file):
+            return
+        try:
+            with zipfile.ZipFile(file) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+        except Exception as error:  # zipfile lets many kinds through: of text, of numbers
+            raise OSError(errno.EINVAL, f"it is a damaged archive: {error}", str(path)) from None
+        if size > os.fstat(file.fileno()).st_size:
+            raise OSError(errno.EINVAL, "it is an archive that unpacks to more than its size", str(path))
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
+import msgspec
 import torch
 from torch import Tensor
 
 from reidprep.errors import ReidError
 from reidprep.files import TOOL
-from reidprep.shards.format import VIEWS
+from reidprep.shards.format import VIEWS, View
 from reidprep.shards.reader import ShardSet
+from reidprep.skeleton import PARTS
+from reidprep.store.fields import Count
 from reidprep.store.hdf5 import Schema
 from reidprep.text import counted
 from reidtrain.data.preprocessing import Augmentation, ChannelMeans, Preprocessor
 from reidtrain.models.factory import Model, build_model
 from reidtrain.models.layers import without_weights
-from reidtrain.models.weights import CHECKPOINT_KEY
+from reidtrain.models.weights import CHECKPOINT_KEY, load_torch, unusable
 from reidtrain.recipes.loading import recipe_from_dict, recipe_to_dict, stored_recipe
 from reidtrain.recipes.schema import Recipe
 
@@ -69,15 +71,29 @@ class Checkpoint:
 
     def preprocessor(self) -> Preprocessor:
         """What makes its input, in evaluation mode, on the CPU."""
-        mean = {view: self.state.get(f"preprocessor.{view}_mean") for view in VIEWS}
-        if mean["whole"] is None or mean["parts"] is None:
+        whole, parts, image = (self._means(view) for view in VIEWS)
+        if whole is None or parts is None:
             raise ReidError(f"{self.path}: the channel means are missing; the checkpoint is damaged")
         means = ChannelMeans(
-            whole=_colour(mean["whole"]),
-            parts=tuple(_colour(part) for part in mean["parts"]),
-            image=None if mean["image"] is None else _colour(mean["image"]),
+            whole=_colour(whole),
+            parts=tuple(_colour(part) for part in parts),
+            image=None if image is None else _colour(image),
         )
         return make_preprocessor(self.recipe, means, augmented=False).eval()
+
+    def _means(self, view: View) -> Tensor | None:
+        """Channel means of a view, (3, 1, 1) or, of the parts, (4, 3, 1, 1)."""
+        name = f"preprocessor.{view}_mean"
+        mean = self.state.get(name)
+        if mean is None:
+            return None
+        shape = ((len(PARTS),) if view == "parts" else ()) + (3, 1, 1)
+        if tuple(mean.shape) != shape or not mean.is_floating_point() or not ((mean >= 0) & (mean <= 255)).all():
+            raise ReidError(
+                f"{self.path}: {name} is {mean.dtype}{tuple(mean.shape)}, it needs {shape} numbers of 0 to 255; "
+                "the checkpoint is damaged"
+            )
+        return mean
 
     def check_shards(self, shards: ShardSet) -> None:
         """Make sure that shards are of the kind the model was trained on.
@@ -101,6 +117,17 @@ class Checkpoint:
 
     def _load(self, module: torch.nn.Module, prefix: str) -> None:
         own = {key.removeprefix(prefix): value for key, value in self.state.items() if key.startswith(prefix)}
+        for name, wanted in module.state_dict().items():
+            value = own.get(name)
+            if value is None or value.shape != wanted.shape:
+                continue  # PyTorch says so below
+            problem = f"holds {value.dtype}, not {wanted.dtype}" if value.dtype != wanted.dtype else ""
+            if not problem and not value.isfinite().all():
+                problem = "holds numbers that are not finite"
+            if problem:
+                raise ReidError(
+                    f"{self.path}: {prefix}{name} {problem}; the checkpoint is damaged, or training diverged"
+                )
         try:
             module.load_state_dict(own)
         except RuntimeError as error:
@@ -164,13 +191,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ReidError: missing, damaged, something else, or of a version this program does not know.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ReidError(f"{path} does not exist") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "damaged"
-        raise ReidError(f"{path} cannot be read as a checkpoint ({reason}); give a file made by reidtrain") from None
+    content = load_torch(path, "a checkpoint", "give a file made by reidtrain")
     about = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
     if not isinstance(about, dict) or about.get("schema") != SCHEMA.name:
         raise ReidError(f"{path} is no checkpoint of reidtrain; weights of other origin go to fit --init")
@@ -201,21 +222,75 @@ def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
     """
     path = checkpoint_path(Path(path), which)
     content = read_checkpoint(path)
-    about = content[CHECKPOINT_KEY]
+    _require_plain(content[CHECKPOINT_KEY], path)
     try:
-        return Checkpoint(
-            path=path,
-            recipe=recipe_from_dict(stored_recipe(about["recipe"]), f"{path}: recipe"),
-            class_names=tuple(about["class_names"]),
-            source=about["source"],
-            init=about["init"],
-            stage=int(about["stage"]),
-            epoch=int(about["epoch"]),
-            history=list(about["history"]),
-            state=dict(content["state_dict"]),
+        about = msgspec.convert(content[CHECKPOINT_KEY], _About)
+        state = msgspec.convert(content.get("state_dict"), dict[str, Any])
+    except msgspec.ValidationError as error:
+        raise ReidError(f"{path}: a field of the checkpoint is missing or wrong ({error})") from None
+    for name, value in state.items():
+        if problem := unusable(value):
+            raise ReidError(f"{path}: {name} {problem}; the checkpoint is damaged")
+    recipe = recipe_from_dict(stored_recipe(about.recipe), f"{path}: recipe")
+    if about.stage >= len(recipe.stages) or about.epoch != len(about.history) or about.epoch > recipe.epochs:
+        raise ReidError(
+            f"{path}: stage {about.stage} and epoch {about.epoch} with figures of {len(about.history)} do not fit a "
+            f"recipe of {len(recipe.stages)} stages and {recipe.epochs} epochs; the checkpoint is damaged"
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReidError(f"{path}: a field of the checkpoint is missing or wrong ({error!r})") from None
+    return Checkpoint(
+        path=path,
+        recipe=recipe,
+        class_names=about.class_names,
+        source=about.source,
+        init=about.init,
+        stage=about.stage,
+        epoch=about.epoch,
+        history=about.history,
+        state=state,
+    )
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a checkpoint says besides its weights."""
+
+    recipe: dict[str, Any]
+    class_names: tuple[str, ...]
+    source: dict[str, Any]
+    init: dict[str, Any] | None
+    stage: Count
+    epoch: Count
+    history: list[dict[str, str | int | float | bool | None]]
+
+
+_MOST_VALUES, _DEEPEST = 10_000_000, 32
+
+
+def _require_plain(value: object, path: Path) -> None:
+    """Refuse what is no JSON value, or refers to itself so often that it would never end.
+
+    Raises:
+        ReidError: says so.
+    """
+    level: list[object] = [value]
+    seen = 0
+    for _ in range(_DEEPEST):
+        seen += len(level)
+        if not level or seen > _MOST_VALUES:
+            break
+        below: list[object] = []
+        for entry in level:
+            if isinstance(entry, dict):
+                below += [*entry.keys(), *entry.values()]
+            elif isinstance(entry, list | tuple):
+                below += entry
+            elif entry is not None and not isinstance(entry, str | int | float):
+                raise ReidError(f"{path}: what the checkpoint says about itself holds a {type(entry).__name__}")
+            if len(below) > _MOST_VALUES:
+                break
+        level = below
+    if level:
+        raise ReidError(f"{path}: what the checkpoint says about itself is too large or nested too deeply")
 
 
 def as_checkpoint(checkpoint: Checkpoint | str | Path) -> Checkpoint:

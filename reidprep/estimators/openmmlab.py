@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from reidprep.errors import ReidError, first_line
-from reidprep.files import require_file
+from reidprep.files import check_archive
 
 # What is imported at module level without body models needing it: bottom-up and transformer heads (mmdet, compiled mmcv
 # operators), drawing (torchvision), evaluation and masks of bottom-up training (xtcocotools).
@@ -193,7 +193,7 @@ def load_checkpoint(source: str) -> tuple[dict[str, Any], dict[str, Any], str]:
                 # MMPose's loader makes the same call, but lets the file run code.
                 content = torch.hub.load_state_dict_from_url(source, map_location="cpu", weights_only=True)
             else:
-                require_file(path)
+                check_archive(path)
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ReidError(f"{source}: no such checkpoint; choose another --mmpose-checkpoint") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reidprep.errors import ReidError
+from reidprep.errors import ReidError, first_line
+from reidprep.files import check_archive
 from reidtrain.models.attention_driven import AttentionDrivenNet
 
 CHECKPOINT_KEY = "reidtrain"
@@ -71,6 +71,9 @@ def read_weights(path: Path, prefix: str = "", model: nn.Module | None = None) -
         for name, value in state.items()
         if isinstance(name, str) and name.startswith(prefix) and isinstance(value, Tensor)
     }
+    for name, value in tensors.items():
+        if problem := unusable(value):
+            raise ReidError(f"{path}: {name} {problem}")
     if not tensors:
         raise ReidError(f"{path} holds no tensors{f' under {prefix!r}' if prefix else ''}; it is not a state dict")
     if about is None or not isinstance(model, AttentionDrivenNet):
@@ -94,16 +97,43 @@ def trained_recipe(path: Path) -> Mapping[str, Any]:
     return recipe if isinstance(recipe, Mapping) else {}
 
 
-def _loaded(path: Path) -> Mapping[Any, Any]:
+def load_torch(path: Path, noun: str, remedy: str) -> Any:
+    """What `torch.save` wrote; nothing but tensors and plain values is unpickled.
+
+    Args:
+        path: the file.
+        noun: what it is to be, for messages.
+        remedy: what to give instead, for messages.
+
+    Raises:
+        ReidError: missing, no regular file, damaged, or an archive that unpacks to more than its size.
+    """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        check_archive(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ReidError(f"{path} does not exist") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise ReidError(
-            f"{path} cannot be read as weights ({str(error).splitlines()[0] if str(error) else 'damaged'}); "
-            "give a state dict saved by torch.save"
-        ) from None
+    except OSError as error:
+        raise ReidError(f"{path} cannot be read as {noun} ({error.strerror or error}); {remedy}") from None
+    except ReidError:
+        raise
+    except Exception as error:  # PyTorch raises nearly anything on damaged files, struct.error among them
+        raise ReidError(f"{path} cannot be read as {noun} ({first_line(error)}); {remedy}") from None
+
+
+def unusable(tensor: object) -> str | None:
+    """Why something is no tensor of a network on the CPU; None if it is one."""
+    if not isinstance(tensor, Tensor):
+        return f"is a {type(tensor).__name__}"
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        return f"is a {tensor.layout} tensor on {tensor.device}, without the values that are needed"
+    if tensor.is_complex() or tensor.is_quantized:
+        return f"holds {tensor.dtype}"
+    return None
+
+
+def _loaded(path: Path) -> Mapping[Any, Any]:
+    content = load_torch(path, "weights", "give a state dict saved by torch.save")
     if not isinstance(content, Mapping):
         raise ReidError(f"{path} holds {type(content).__name__}, not a state dict")
     return content
