@@ -113,7 +113,7 @@ def initialise_classifier(classifier: nn.Linear) -> None:
 
     The feature below is linear in pooled activations with a large mean that all images share. With classes weighed at
     random, each batch pushes all features the same way, by the difference between its classes and an even spread. At a
-    learning rate of 0.1 that push outgrows the feature within four steps, and no class is learnt while it lasts.
+    learning rate of 0.1 that push outgrows the feature within some steps.
     """
     nn.init.normal_(classifier.weight, std=0.001)
     nn.init.zeros_(classifier.bias)

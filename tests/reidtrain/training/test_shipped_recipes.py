@@ -25,12 +25,13 @@ from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
 from reidtrain.losses import loss_terms
 from reidtrain.models.factory import Model, build_model, run
 from reidtrain.recipes.loading import load_recipe, recipe_names
-from reidtrain.recipes.schema import Execution, Input, Recipe, Validation
+from reidtrain.recipes.schema import BatchShape, Execution, Input, Recipe, Stage, Validation
 from reidtrain.training.module import StageModule, lr_factor
 from reidtrain.training.tasks import Task, identities_task
 
 STEPS = 200
-LARGEST_BATCH = 128
+LARGEST_BATCH = 32
+"""Larger ones are cut to it, and their learning rates in proportion (Goyal et al. 2017, section 2.1)."""
 EPOCH = 12_936
 """Training images of Market-1501."""
 SIZES = Input(whole_size=(32, 16), part_size=(16, 16), image_size=(16, 16))
@@ -55,7 +56,7 @@ def batches(module: StageModule) -> Iterator[Batch]:
     options = {"seed": module.recipe.seed, "stage": module.index}
     sampler: ShuffledBatchSampler | IdentityBatchSampler
     if shape.size is not None:
-        sampler = ShuffledBatchSampler(len(labels), min(shape.size, LARGEST_BATCH), drop_last=True, **options)
+        sampler = ShuffledBatchSampler(len(labels), shape.size, drop_last=True, **options)
     else:
         sampler = IdentityBatchSampler(labels, shape.identities, shape.images, **options)
     for epoch in count():
@@ -69,6 +70,18 @@ def smaller(batch: Batch, model: Model) -> Batch:
     if batch.image is None:
         return batch
     return replace(batch, image=F.avg_pool2d(batch.image, 4 if model.config.small_images else (1, 2)))
+
+
+def cut(stage: Stage) -> Stage:
+    """The stage with batches of `LARGEST_BATCH` at most."""
+    batch = stage.batch
+    if batch.total <= LARGEST_BATCH:
+        return stage
+    smaller = BatchShape(size=LARGEST_BATCH)
+    if batch.images is not None:
+        smaller = BatchShape(identities=LARGEST_BATCH // batch.images, images=batch.images)
+    rate = stage.optimizer.lr * smaller.total / batch.total
+    return replace(stage, batch=smaller, optimizer=replace(stage.optimizer, lr=rate))
 
 
 def losses(module: StageModule, steps: int) -> list[float]:
@@ -95,6 +108,7 @@ def test_200_steps_are_finite_and_the_loss_falls(recipe: Recipe, many_shards: Pa
     small = replace(
         recipe,
         input=replace(SIZES, divisor=recipe.input.divisor),
+        stages=tuple(map(cut, recipe.stages)),
         identities=None,
         validation=Validation(every=0),
         execution=Execution(),
