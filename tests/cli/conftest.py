@@ -14,14 +14,17 @@ from reidprep.poses.extract import extract_poses
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.synth.dataset import generate
 
-SMALL = ("input.whole_size=[96,48]", "input.part_size=[48,48]", "input.image_size=[64,32]")
+SMALL = ("input.whole_size=[48,24]", "input.part_size=[24,24]", "input.image_size=[48,24]")
 MakeRun = Callable[..., Path]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture
 def make_run(untrained: Callable[..., Path], tmp_path: Path) -> MakeRun:
-    """Writes a run folder with an untrained network."""
+    """Writes a run folder with an untrained network.
+
+    Attention costs three quarters of the time: tests that need it ask for it by an override.
+    """
     from reidtrain.recipes.loading import load_recipe
 
     def make(
@@ -33,8 +36,12 @@ def make_run(untrained: Callable[..., Path], tmp_path: Path) -> MakeRun:
     ) -> Path:
         checkpoints = tmp_path / name / "checkpoints"
         checkpoints.mkdir(parents=True, exist_ok=True)
+        plain = ("model.attention=none",) if recipe_name.startswith("attention-driven") else ()
         # A link: tests read checkpoints, or put another file in their place.
-        os.link(untrained(load_recipe(recipe_name, (*SMALL, *overrides)), class_names), checkpoints / f"{which}.ckpt")
+        os.link(
+            untrained(load_recipe(recipe_name, (*SMALL, *plain, *overrides)), class_names),
+            checkpoints / f"{which}.ckpt",
+        )
         return tmp_path / name
 
     return make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,16 @@ class Writer:
 WRITERS = ("poses", "shards", "webdataset", "openpose", "coco", "synth", "preview", "run", "npz", "features", "index")
 
 
+SMALL = BuildOptions(whole_size=(48, 24), part_size=(16, 24), samples_per_shard=8)
+"""Writing is what counts here, not what is written."""
+
+
+@pytest.fixture(scope="session")
+def small_shards(drawn_poses: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Shards of the drawn people with small crops. Read only."""
+    return made_once("small-shards", lambda folder: build_shards(drawn_poses, folder / "shards", SMALL)) / "shards"
+
+
 @pytest.fixture(params=WRITERS)
 def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Writer:
     if request.param in ("run", "npz", "features", "index"):
@@ -64,7 +74,7 @@ def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> W
             pytest.importorskip("faiss", reason="needs faiss: pip install 'reidprep[faiss]'")
         monkeypatch.setattr("time.strftime", lambda *_: "1970-01-01T00:00:00Z")
         return training_writers(request.getfixturevalue("tiny"))[request.param]
-    return dataset_writers(*(request.getfixturevalue(name) for name in ("drawn", "drawn_poses", "drawn_shards")))[
+    return dataset_writers(*(request.getfixturevalue(name) for name in ("drawn", "drawn_poses", "small_shards")))[
         request.param
     ]
 
@@ -101,7 +111,7 @@ def training_writers(tiny: Callable[..., Recipe]) -> dict[str, Writer]:
     }
 
 
-def dataset_writers(drawn: Path, drawn_poses: Path, drawn_shards: Path) -> dict[str, Writer]:
+def dataset_writers(drawn: Path, drawn_poses: Path, small_shards: Path) -> dict[str, Writer]:
     split = ("query", "gallery")
     return {
         "poses": Writer(
@@ -112,12 +122,12 @@ def dataset_writers(drawn: Path, drawn_poses: Path, drawn_shards: Path) -> dict[
         ),
         "shards": Writer(
             lambda out, n, overwrite: build_shards(
-                drawn_poses, out, BuildOptions(samples_per_shard=8 + n), overwrite=overwrite
+                drawn_poses, out, replace(SMALL, samples_per_shard=8 + n), overwrite=overwrite
             ),
             resumes=True,
         ),
         "webdataset": Writer(
-            lambda out, n, overwrite: export_webdataset(drawn_shards, out, samples_per_tar=8 + n, overwrite=overwrite),
+            lambda out, n, overwrite: export_webdataset(small_shards, out, samples_per_tar=8 + n, overwrite=overwrite),
             resumes=True,
         ),
         "openpose": Writer(
@@ -133,7 +143,7 @@ def dataset_writers(drawn: Path, drawn_poses: Path, drawn_shards: Path) -> dict[
             )
         ),
         "preview": Writer(
-            lambda out, n, overwrite: write_preview(drawn_shards, out, Selection(limit=1 + n)), replaces=True
+            lambda out, n, overwrite: write_preview(small_shards, out, Selection(limit=1 + n)), replaces=True
         ),
     }
 
@@ -151,7 +161,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 def some(changes: int) -> list[int]:
     """The first and the last of a number of steps, and some between."""
-    return sorted({*range(min(3, changes)), *range(3, changes, 1 + changes // 3), *range(max(0, changes - 7), changes)})
+    return sorted({*range(min(2, changes)), changes // 3, 2 * changes // 3, *range(max(0, changes - 5), changes)})
 
 
 @pytest.mark.parametrize("overwrite", [False, True], ids=["anew", "overwrite"])

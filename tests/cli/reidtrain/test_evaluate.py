@@ -121,7 +121,8 @@ def papers(result: dict) -> dict[str, dict]:
 
 
 def test_beside_the_paper(make_run, drawn_shards) -> None:
-    run = make_run("run", "attention-driven-market1501", "stages.0.loss.branch_weight=0.5", class_names=TRAINED)
+    overrides = ("model.attention=decomposed", "stages.0.loss.branch_weight=0.5")
+    run = make_run("run", "attention-driven-market1501", *overrides, class_names=TRAINED)
     found = papers(succeed(run, drawn_shards))
     assert list(found) == FEATURES
     assert found["head"] == {

@@ -12,6 +12,13 @@ import pytest
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of single tests draw no curves, which takes longer than training; those of the session do."""
+    callbacks = pytest.importorskip("reidtrain.training.callbacks")
+    monkeypatch.setattr(callbacks, "draw_curves", lambda history, path: None)
+
+
 @pytest.fixture
 def run(drawn_shards: Path, tmp_path: Path):
     """Train on the drawn people, decoding in this process."""
@@ -27,8 +34,8 @@ def run(drawn_shards: Path, tmp_path: Path):
 
 @pytest.fixture(scope="session")
 def full(tiny: Callable[..., object]) -> Callable[..., object]:
-    """A recipe of the whole network, validated after every epoch, but for the values given."""
-    return partial(tiny, model={}, validation={"every": 1})
+    """A recipe of a network with attention, validated after every epoch, but for the values given."""
+    return partial(tiny, model={"branches": ["whole", "head"]}, validation={"every": 1})
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_sigkill_at_any_moment_and_again_ends_with_the_same_weights(trained, tin
     expected = load_checkpoint(trained("undisturbed", recipe)).state
     (tmp_path / "recipe.yaml").write_text(recipe_to_yaml(recipe))
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", COMMAND, "fit", str(drawn_shards), "--out", str(out), "--workers", "1"]
+    command = [sys.executable, "-c", COMMAND, "fit", str(drawn_shards), "--out", str(out), "--workers", "0"]
     command += ["--recipe", str(tmp_path / "recipe.yaml"), "--device", "cpu"]
     for waited_for, delay in ((out / "run.json", 0.0), (out / "checkpoints" / "last.ckpt", 0.1)):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

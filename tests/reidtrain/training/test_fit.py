@@ -142,7 +142,7 @@ def test_a_killed_checkpoint_write_leaves_the_last_good_one(run, tiny, tmp_path,
     ("change", "message"),
     [
         ({"seed": 7}, "seed is 7, was 0"),
-        ({"model": {"attention": "none"}}, "model.attention is none, was decomposed"),
+        ({"model": {"branches": ["whole"]}}, "model.branches is .*whole.*, was .*head"),
         (SELF_ATTENTION, "network is self-attention, was attention-driven"),
     ],
 )
@@ -169,14 +169,14 @@ def test_a_folder_that_is_no_run_is_refused_and_kept(run, tiny, tmp_path):
 def test_starting_from_a_checkpoint_names_the_layers_that_did_not_fit(finished, run, tiny, tmp_path):
     lines = []
     one = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 1e-9}}]
-    run(tiny(stages=one, model={"fusion": "fc"}), init=finished, log=lines.append)
-    assert any("fusion.importance" in line for line in lines)
+    run(tiny(stages=one, model={"branches": ["whole"]}), init=finished, log=lines.append)
+    assert any("parts." in line for line in lines), lines
     first, second = weights(finished), weights(tmp_path / "run")
     assert torch.allclose(first["model.conv1.weight"], second["model.conv1.weight"], atol=1e-6)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert Path(about["init"]["path"]) == finished
     with pytest.raises(ReidError, match="--init"):
-        run(tiny(stages=one, model={"fusion": "fc"}))
+        run(tiny(stages=one, model={"branches": ["whole"]}))
 
 
 @pytest.mark.parametrize(("dilation", "said"), [(1, True), (4, False)])
