@@ -13,7 +13,7 @@ import click
 
 from reidprep.errors import ReidError
 from reidprep.progress import Progress
-from reidprep.text import counted
+from reidprep.text import counted, printable
 
 if TYPE_CHECKING:
     from reidprep.drawing.album import Album
@@ -81,7 +81,7 @@ def print_listed(title: str, lines: Sequence[str], rest: str = "", limit: int = 
     """The title and the first lines on standard error, then how many more there are and where the rest is."""
     click.echo(title, err=True)
     for line in lines[:limit]:
-        click.echo(f"  {line}", err=True)
+        click.echo(f"  {printable(line)}", err=True)
     if len(lines) > limit:
         click.echo(f"  ... and {len(lines) - limit} more{rest}", err=True)
 

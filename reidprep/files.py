@@ -215,7 +215,7 @@ def require_file(path: Path) -> None:
 
 
 def check_archive(path: Path) -> None:
-    """Make sure that a file, if it is a ZIP archive, is as long as what is in it: PyTorch's are not compressed.
+    """Make sure that a file, if it is a ZIP archive, is whole and as long as what is in it, as PyTorch's are.
 
     Raises:
         OSError: as `open_file`; or it would unpack to more.
@@ -226,6 +226,8 @@ def check_archive(path: Path) -> None:
         try:
             with zipfile.ZipFile(file) as archive:
                 size = sum(member.file_size for member in archive.infolist())
+                if size <= os.fstat(file.fileno()).st_size and (damaged := archive.testzip()):
+                    raise ValueError(f"the checksum of {damaged} is another")  # PyTorch does not look
         except Exception as error:  # zipfile lets many kinds through: of text, of numbers
             raise OSError(errno.EINVAL, f"it is a damaged archive: {error}", str(path)) from None
         if size > os.fstat(file.fileno()).st_size:

@@ -64,6 +64,11 @@ def quoted(names: Iterable[object], limit: int = 5) -> str:
     return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
+def printable(text: str) -> str:
+    """Text of anybody's as a terminal may show it: control characters, which could move the cursor, are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def counted(number: int, one: str, many: str) -> str:
     """`counted(2, "file", "files")` is "2 files"."""
     return f"{number:,} {one if number == 1 else many}"

@@ -58,6 +58,7 @@ def search(
       reidtrain search query.npy gallery-*.npy --metric cosine --out nearest.npz
       reidtrain search query.npy gallery-*.npy --index index --json
     """
+    from reidprep.text import printable
     from reidtrain.features.files import read_array
     from reidtrain.retrieval.exact import search as run
     from reidtrain.retrieval.files import as_records, image_paths, open_gallery, write_nearest
@@ -84,7 +85,7 @@ def search(
         print_json({"queries": len(found), "nearest": found})
         return
     for number, row in enumerate(found[:SHOWN_QUERIES]):
-        images = (f"{entry.get('path', entry['index'])} ({entry['distance']:.4g})" for entry in row)
+        images = (f"{printable(str(entry.get('path', entry['index'])))} ({entry['distance']:.4g})" for entry in row)
         click.echo(f"query {number}: {', '.join(images)}")
     if len(found) > SHOWN_QUERIES:
         click.echo(f"... and {len(found) - SHOWN_QUERIES} more queries; --json and --out give all")

@@ -186,8 +186,18 @@ def _plainly(what: str) -> Iterator[None]:
 
 
 def _memory() -> float:
-    """Bytes of memory of this machine, infinite where the system does not say."""
+    """Bytes of memory of this machine or, if that has less, container; infinite where the system does not say."""
     try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        machine = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return float("inf")
+    for limit in _CONTAINER_LIMITS:
+        try:
+            machine = min(machine, float(limit.read_text()))
+        except (OSError, ValueError):  # no container, or "max"
+            continue
+    return machine
+
+
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says how much a container may take, by the two versions of its control groups."""

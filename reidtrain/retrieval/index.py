@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.files import FolderKind, read_file, require_file, whole_folder
+from reidprep.files import FolderKind, file_sha256, read_file, require_file, whole_folder
 from reidprep.progress import Progress, unseen
 from reidtrain.metrics.arrays import on_host
 from reidtrain.metrics.distances import FeatureDistances, Metric, require_features
@@ -56,6 +56,8 @@ class Facts:
     images: int
     dimension: int
     sample_sha256: str
+    file_sha256: str | None = None
+    """Of what faiss wrote; not known of an index that an earlier version built."""
 
 
 def build_index(
@@ -104,11 +106,12 @@ def build_index(
             FeatureDistances.checked(block[:1], block, metric, first=first)
             index.add(_prepared(on_host(block), metric, index.d))
             progress(first + len(block), total)
-        facts = Facts(_FORMAT, kind, metric, total, everything.dimension, _fingerprint(everything))
         try:
             faiss.write_index(index, str(new / FAISS_FILE))
         except RuntimeError as error:
             raise ReidError(f"{folder / FAISS_FILE} cannot be written: {_short(error)}") from None
+        written = file_sha256(new / FAISS_FILE)
+        facts = Facts(_FORMAT, kind, metric, total, everything.dimension, _fingerprint(everything), written)
         (new / FACTS_FILE).write_text(json.dumps(asdict(facts), indent=2))
     return facts
 
@@ -155,6 +158,11 @@ def search_index(
         require_file(folder / FAISS_FILE)
     except OSError as error:
         raise ReidError(f"{folder / FAISS_FILE} cannot be read: {error.strerror}; build the index again") from None
+    # faiss believes what a damaged file says, and may end the process.
+    if facts.file_sha256 not in (None, file_sha256(folder / FAISS_FILE)):
+        raise ReidError(
+            f"{folder / FAISS_FILE} is damaged or was changed (its SHA-256 is another); build the index again"
+        )
     try:
         # What an ivfpq index holds of the images is read from the disk when it is visited.
         index = faiss.read_index(str(folder / FAISS_FILE), faiss.IO_FLAG_MMAP if facts.kind == "ivfpq" else 0)

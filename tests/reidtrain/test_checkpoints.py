@@ -95,6 +95,16 @@ def test_cut_files_are_plain_errors(read, legacy, share, content, tmp_path):
 
 
 @pytest.mark.parametrize("read", [load_checkpoint, read_weights])
+def test_a_flipped_bit_in_the_weights_is_found(read, content, tmp_path):
+    torch.save(content, tmp_path / "flipped.ckpt")
+    data = bytearray((tmp_path / "flipped.ckpt").read_bytes())
+    data[len(data) // 2] ^= 4
+    (tmp_path / "flipped.ckpt").write_bytes(data)
+    with pytest.raises(ReidError, match="damaged archive: the checksum of"):
+        read(tmp_path / "flipped.ckpt")
+
+
+@pytest.mark.parametrize("read", [load_checkpoint, read_weights])
 def test_an_archive_that_unpacks_to_more_than_its_size_is_refused(read, tmp_path):
     stored = io.BytesIO()
     torch.save({"weight": torch.zeros(1 << 22)}, stored)

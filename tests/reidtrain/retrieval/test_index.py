@@ -151,8 +151,11 @@ def test_no_index_and_damaged_ones(built, tmp_path):
     for content in (None, b"", (folder / FAISS_FILE).read_bytes()[:5000]):
         if content is not None:
             (tmp_path / FAISS_FILE).write_bytes(content)
-        with pytest.raises(ReidError, match="cannot be read.*build the index again"):
+        with pytest.raises(ReidError, match="(cannot be read|is damaged or was changed).*build the index again"):
             search_index(query, tmp_path, gallery)
+    (tmp_path / FACTS_FILE).write_text(json.dumps({**facts, "file_sha256": None}))  # of before it was kept
+    with pytest.raises(ReidError, match="cannot be read.*build the index again"):
+        search_index(query, tmp_path, gallery)
 
 
 @pytest.mark.parametrize("kind", list(SIZES))
@@ -162,5 +165,7 @@ def test_facts_of_another_index(kind, tmp_path):
     build_index(gallery, tmp_path / "index", kind="hnsw")
     build_index(other, tmp_path / "other", kind=kind)
     (tmp_path / "other" / FAISS_FILE).replace(tmp_path / "index" / FAISS_FILE)
+    facts = json.loads((tmp_path / "index" / FACTS_FILE).read_bytes())
+    (tmp_path / "index" / FACTS_FILE).write_text(json.dumps({**facts, "file_sha256": None}))
     with pytest.raises(ReidError, match="is not the index that index.json describes"):
         search_index(query, tmp_path / "index", gallery)
