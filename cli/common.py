@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,12 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ReidError as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:
+            # Such as a name too long even to ask whether there is such a file.
+            if error.filename is None:
+                raise
+            name = printable(os.fsdecode(error.filename))
+            raise click.ClickException(f"{name}: {error.strerror or error}") from None
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             extra = next((extra for extra, modules in EXTRAS.items() if package in modules), None)

@@ -14,6 +14,12 @@ def test_help_shows_an_example(command: str) -> None:
     assert "Example:" in result.output and f"reidtrain {command}" in result.output
 
 
+def test_a_name_too_long_to_ask_for_is_a_plain_error() -> None:
+    result = CliRunner().invoke(main, ["evaluate", "x" * 1000, "shards", "--out", "out"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: xxx") and "File name too long" in result.output
+
+
 def test_a_missing_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"  # what an import of a module that is not there runs into
