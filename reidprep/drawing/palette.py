@@ -23,8 +23,8 @@ RULE: Colour = (218, 221, 226)
 
 FRAME: Colour = (140, 146, 156)
 
-State = Literal["measured", "filled"]
-"""What a joint is: as it was measured, or an estimate where it was not measured well enough."""
+State = Literal["measured", "refined", "filled"]
+"""What a joint is: where it was measured, moved from there, or an estimate where it was not measured well enough."""
 
 
 class Circle(NamedTuple):
@@ -40,6 +40,7 @@ FILLED: Colour = (255, 92, 202)
 
 MARKS: dict[State, tuple[Circle, ...]] = {
     "measured": (Circle(4.2, HALO), Circle(3, MEASURED)),
+    "refined": (Circle(5, HALO), Circle(3.8, MEASURED), Circle(2.2, FILLED)),
     "filled": (Circle(5, HALO, 3.5), Circle(5, FILLED, 2)),
 }
 """What a joint is drawn as, the lowest first."""

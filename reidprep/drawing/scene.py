@@ -23,6 +23,8 @@ LABEL_SPACING = 17
 _MARGIN = 0.03
 # The boxes of a body share their left and right sides: drawn a little inside of one another they can be told apart.
 _INSETS = dict(zip(BOX_NAMES, (0, 3, 6, 3, 6), strict=True))
+REFINED = 0.02
+"""Share of the body's height from which a joint that was found and moved is called refined."""
 # A limb may lead out of the view; one that ends further away than so many views is an error, and says nothing.
 _NEAR = 3
 
@@ -31,18 +33,23 @@ Rectangle = tuple[float, float, float, float]
 
 
 class Joint(NamedTuple):
-    """A joint: its place, what it is, and the score it was measured with, nan if there is none."""
+    """A joint: its place, what it is, the score it was measured with and its standard deviation in source pixels.
+
+    The last two are nan if there are none.
+    """
 
     name: str
     x: float
     y: float
     state: State
     score: float = math.nan
+    spread: float = math.nan
 
     def text(self, filled: str) -> str:
         """Name, state and score in words; `filled` is what the caller calls filled joints."""
         score = f"score {self.score:.2f}" if math.isfinite(self.score) else "no score"
-        return f"{self.name}: {filled if self.state == 'filled' else self.state}, {score}"
+        spread = f", \N{PLUS-MINUS SIGN} {self.spread:.1f} px" if math.isfinite(self.spread) else ""
+        return f"{self.name}: {filled if self.state == 'filled' else self.state}, {score}{spread}"
 
 
 class Limb(NamedTuple):
@@ -99,6 +106,8 @@ def compose(
     *,
     filled: ArrayLike = False,
     scores: ArrayLike = math.nan,
+    measured: ArrayLike | None = None,
+    spreads: ArrayLike = math.nan,
     boxes: ArrayLike = (),
     view: ArrayLike | None = None,
     height: float = HEIGHT,
@@ -112,6 +121,8 @@ def compose(
         frame: (4,) xyxy, where the picture lies in source pixels: the source image itself in (0, 0, width, height).
         filled: (18,) bool, True where a joint is an estimate, or one value for all.
         scores: (18,) as measured, or one value for all.
+        measured: (18, 2) where joints were measured, in source pixels; None if they are drawn there.
+        spreads: (18,) standard deviations in source pixels, or one value for all.
         boxes: (n, 4) xyxy in source pixels. Five are those of a body: the whole, then its parts.
         view: (4,) xyxy, what the drawing shows, in source pixels; None for `view_around` everything.
         height: of the drawing.
@@ -131,11 +142,10 @@ def compose(
     with np.errstate(invalid="ignore", over="ignore"):
         points = place(points)
         near = np.flatnonzero((np.abs(points - size / 2) <= _NEAR * size).all(axis=1)).tolist()
-    marked, measured = (np.broadcast_to(values, len(JOINTS)).tolist() for values in (filled, scores))
+    states = joint_states(joints, filled, measured)
+    score_of, spread_of = (np.broadcast_to(values, len(JOINTS)).tolist() for values in (scores, spreads))
     placed = {
-        i: Joint(JOINTS[i], x, y, "filled" if marked[i] else "measured", measured[i])
-        for i in near
-        for x, y in [points[i].tolist()]
+        i: Joint(JOINTS[i], x, y, states[i], score_of[i], spread_of[i]) for i in near for x, y in [points[i].tolist()]
     }
     weight = (height / HEIGHT) ** (1 / 3)
     return Scene(
@@ -148,6 +158,17 @@ def compose(
         joints=tuple(placed.values()),
         boxes=_boxes(place(corners), weight, height if gutter else None),
     )
+
+
+def joint_states(joints: ArrayLike, filled: ArrayLike = False, measured: ArrayLike | None = None) -> list[State]:
+    """What each of the 18 joints is; arguments as for `compose`."""
+    points = np.asarray(joints, dtype=np.float64)
+    places = points if measured is None else np.asarray(measured, dtype=np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        moved = np.square(points - places).sum(axis=1) > np.square(REFINED * np.ptp(points[:, 1]))
+    kinds = np.where(np.broadcast_to(filled, len(JOINTS)), "filled", np.where(moved, "refined", "measured"))
+    result: list[State] = kinds.tolist()
+    return result
 
 
 def view_around(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from reidprep.alignment.align import Flag
-from reidprep.drawing.scene import compose
+from reidprep.drawing.palette import State
+from reidprep.drawing.scene import compose, joint_states
 from reidprep.drawing.svg import draw_svg
 from reidprep.errors import ReidError
 from reidprep.inspect.index import UNKNOWN, Index
@@ -155,6 +156,8 @@ class Cards:
             frame,
             filled=geometry.filled,
             scores=geometry.scores,
+            measured=geometry.measured,
+            spreads=geometry.spreads,
             boxes=geometry.boxes,
             height=height,
         )
@@ -173,7 +176,15 @@ class Cards:
         name, box = ("whole", *PARTS)[position], geometry.boxes[position]
         rows, columns = self.samples.crop_sizes[name]
         width = height * columns / rows
-        scene = compose(geometry.joints, box, filled=geometry.filled, view=box, height=height, width=width)
+        scene = compose(
+            geometry.joints,
+            box,
+            filled=geometry.filled,
+            measured=geometry.measured,
+            view=box,
+            height=height,
+            width=width,
+        )
         return draw_svg(scene, self.address(row, name), f"{name.replace('_', ' ')} crop of sample {row} with joints")
 
 
@@ -185,21 +196,36 @@ def known(index: Index, row: int, column: str) -> int | None:
 
 @dataclass(frozen=True)
 class JointRow:
-    """A line of the table of joints; x and y of where it is drawn, None where it is not."""
+    """A line of the table of joints.
+
+    Attributes:
+        name: of the joint.
+        score: as measured.
+        filled: whether it was not found.
+        state: what it is drawn as.
+        x: where it is drawn, None where it is not.
+        y: the same.
+        spread: standard deviation, None where unknown.
+    """
 
     name: str
     score: float
     filled: bool
+    state: State
     x: float | None
     y: float | None
+    spread: float | None
 
 
 def joint_rows(geometry: Geometry) -> list[JointRow]:
     """The table of a sample's joints."""
     rows = []
+    states = joint_states(geometry.joints, geometry.filled, geometry.measured)
     for joint, name in enumerate(JOINTS):
         x, y = (float(value) for value in geometry.joints[joint])
+        spread = float(geometry.spreads[joint])
         placed = x == x and y == y
         score, filled = float(geometry.scores[joint]), bool(geometry.filled[joint])
-        rows.append(JointRow(name, score, filled, x if placed else None, y if placed else None))
+        place = (x, y) if placed else (None, None)
+        rows.append(JointRow(name, score, filled, states[joint], *place, spread if spread == spread else None))
     return rows

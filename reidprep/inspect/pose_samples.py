@@ -14,6 +14,7 @@ from reidprep.inspect.samples import Geometry, Picture, Samples
 from reidprep.poses.format import PoseFile, Poses
 from reidprep.poses.reader import PoseSet
 from reidprep.records import SPLITS
+from reidprep.skeleton import JOINTS
 
 
 class PoseSamples(Samples):
@@ -56,6 +57,8 @@ class PoseSamples(Samples):
         return Geometry(
             joints=poses.joints[row, :, :2],
             scores=poses.joints[row, :, 2],
+            measured=poses.joints[row, :, :2],
+            spreads=np.full(len(JOINTS), np.nan, dtype=np.float32),
             filled=self.index.filled[index],
             boxes=np.zeros((0, 4), dtype=np.float32),
             size=(width, height),

@@ -32,6 +32,8 @@ class Geometry:
     Attributes:
         joints: (18, 2) complete joints; in poses, as measured.
         scores: (18,) as measured.
+        measured: (18, 2) where joints were measured.
+        spreads: (18,) standard deviations of the joints; nan where unknown.
         filled: (18,) bool, True where a joint is an estimate; in poses, where its score is too low.
         boxes: (5, 4) xyxy, whole body and parts; (0, 4) in poses.
         size: width and height of the image, None where unknown.
@@ -39,6 +41,8 @@ class Geometry:
 
     joints: NDArray[np.float32]
     scores: NDArray[np.float32]
+    measured: NDArray[np.float32]
+    spreads: NDArray[np.float32]
     filled: NDArray[np.bool_]
     boxes: NDArray[np.float32]
     size: tuple[int, int] | None

@@ -40,7 +40,8 @@ class ShardSamples(Samples):
         self.shards = ShardSet.open(path)
         rows = len(self.shards)
         self._problems: dict[str, str] = {}
-        self._joints = np.empty((rows, 18, 2), dtype=np.float32)
+        self._joints, self._measured = np.empty((2, rows, 18, 2), dtype=np.float32)
+        self._spreads = np.full((rows, 18), np.nan, dtype=np.float32)
         self._boxes = np.empty((rows, 5, 4), dtype=np.float32)
         # Width and height; 0 where not known yet.
         self._sizes = np.zeros((rows, 2), dtype=np.int32)
@@ -67,6 +68,9 @@ class ShardSamples(Samples):
             return damaged_rows(file.rows, split)
         rows = slice(start, start + file.rows)
         self._joints[rows], self._boxes[rows] = columns["joints_filled"], columns["boxes"]
+        self._measured[rows] = columns["joints"][..., :2]
+        if "joint_spreads" in columns:
+            self._spreads[rows] = columns["joint_spreads"]
         if "image_sizes" in columns:
             self._sizes[rows] = columns["image_sizes"]
         return _index(columns, split)
@@ -77,6 +81,8 @@ class ShardSamples(Samples):
         return Geometry(
             joints=self._joints[index],
             scores=self.index.scores[index],
+            measured=self._measured[index],
+            spreads=self._spreads[index],
             filled=self.index.filled[index],
             boxes=self._boxes[index],
             size=self._size(index),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,8 @@ class Shown:
             frame,
             filled=sample.filled,
             scores=sample.joints[:, 2],
+            measured=sample.joints[:, :2],
+            spreads=math.nan if sample.joint_spreads is None else sample.joint_spreads,
             boxes=sample.boxes,
             gutter=GUTTER,
         )
