@@ -226,6 +226,15 @@ def joint_rows(geometry: Geometry) -> list[JointRow]:
         spread = float(geometry.spreads[joint])
         placed = x == x and y == y
         score, filled = float(geometry.scores[joint]), bool(geometry.filled[joint])
-        place = (x, y) if placed else (None, None)
-        rows.append(JointRow(name, score, filled, states[joint], *place, spread if spread == spread else None))
+        rows.append(
+            JointRow(
+                name=name,
+                score=score,
+                filled=filled,
+                state=states[joint],
+                x=x if placed else None,
+                y=y if placed else None,
+                spread=spread if spread == spread else None,
+            )
+        )
     return rows
