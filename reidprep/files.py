@@ -115,10 +115,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 def not_written(path: Path, error: OSError) -> ReidError:
     """What to raise if a file cannot be written."""
-    return ReidError(
-        f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder, and run the "
-        "command again"
-    )
+    forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    remedy = "choose a folder that you may write to" if forbidden else "make room or choose another folder"
+    return ReidError(f"{path}: cannot be written ({error.strerror or error}); {remedy}, and run the command again")
 
 
 def sync_directory(path: Path) -> None:
