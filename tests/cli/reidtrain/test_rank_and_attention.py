@@ -124,7 +124,9 @@ def test_a_folder_in_use_is_refused_before_anything_is_computed(drawn_shards: Pa
 
 def test_attention_of_two_models(make_run: MakeRun, drawn_shards: Path, tmp_path: Path) -> None:
     one, other = (
-        make_run(name, "attention-driven-market1501", "model.branches=[whole]", f"seed={seed}")
+        make_run(
+            name, "attention-driven-market1501", "model.branches=[whole]", "model.attention=decomposed", f"seed={seed}"
+        )
         for seed, name in enumerate(("one", "other"))
     )
     result = invoke(

@@ -57,7 +57,8 @@ def test_batches_go_the_way_of_shards(save_images, start):
     data = open_classification(save_images(*PATHS))
     dataset = classification_dataset(data, "val", ALL, SIZES)
     sampler = ShuffledBatchSampler(len(dataset), 4, seed=0)
-    loader = BatchLoader(dataset, batch_sampler=sampler, num_workers=2, multiprocessing_context=start)
+    workers = {"fork": 2, "spawn": 1}[start]  # one that is spawned imports PyTorch anew
+    loader = BatchLoader(dataset, batch_sampler=sampler, num_workers=workers, multiprocessing_context=start)
     preprocess = Preprocessor(channel_means(data, np.random.default_rng(0)))
     seen = []
     for batch, indices in zip(loader, sampler, strict=True):
