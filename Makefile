@@ -24,7 +24,7 @@ endif
 # As many processes as there are cores; `make test WORKERS=0` runs everything in one.
 WORKERS ?= auto
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

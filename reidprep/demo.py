@@ -83,7 +83,7 @@ def run_demo(
         if data is None:
             with step("synth"):
                 if not (source / FILE_NAME).exists():
-                    generate(source, identities=DRAWN_IDENTITIES)
+                    generate(source, identities=DRAWN_IDENTITIES, images_per_camera=4)
         with step("extract-poses") as report:
             poses = extract_poses(
                 open_dataset(source),

@@ -55,6 +55,18 @@ UNTRAINED_INPUT = {"whole_size": [48, 24], "part_size": [16, 24], "image_size": 
 UNTRAINED_STAGE = {"epochs": 1, "batch": {"size": 4}}
 
 
+TOGETHER = {"reidprep/executors": "ray", "reidprep/inspect/browser": "browser"}
+"""Folders whose tests one process runs, one after the other: there is one Ray cluster, or browser, at a time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the tests of a file run in one process: what a file's tests share is made once."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.parent.relative_to(here).as_posix()
+        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(folder, item.path.stem)))
+
+
 def _folder_from(variable: str, what: str) -> Path:
     value = os.environ.get(variable)
     if not value:
