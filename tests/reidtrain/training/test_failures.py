@@ -35,7 +35,7 @@ def own_shards(drawn_poses, tmp_path):
 
 def flip_a_byte_of_an_image(shards, row):
     (path,) = shards.glob("train-*.h5")
-    with h5py.File(path) as file:
+    with h5py.File(path, locking=False) as file:  # as the shards have it open
         position = file["images"].id.get_offset() + int(file["offsets"][row * IMAGES_PER_SAMPLE]) + 100
     with path.open("r+b") as file:
         file.seek(position)
