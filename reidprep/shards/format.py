@@ -239,6 +239,7 @@ SHARDS = Format(
     ShardSummary,
     ShardStatistics,
     most_rows=lambda plan: plan.samples_per_shard,
+    fits=lambda plan, statistics: len(statistics.channel_sums) == len(image_shapes(plan)),
     beside=(EXCLUDE,),
 )
 ShardFile = StoreFile[ShardStatistics]

@@ -39,6 +39,7 @@ class Format(Generic[Plan, Summary, Statistics]):
         summary: type of the totals.
         statistics: type of what is added up over files.
         most_rows: a plan -> the rows that a file may have, those left out included.
+        fits: a plan and the statistics of a file -> whether these are of what the plan says is in it.
         beside: names of somebody else's files that may lie in such a directory; they stay as they are.
     """
 
@@ -47,6 +48,7 @@ class Format(Generic[Plan, Summary, Statistics]):
     summary: type[Summary]
     statistics: type[Statistics]
     most_rows: Callable[[Plan], int]
+    fits: Callable[[Plan, Statistics], bool] = lambda plan, statistics: True
     beside: tuple[str, ...] = ()
 
 
@@ -288,6 +290,8 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
             raise ReidError(
                 f"{path}: parts: {file.name} has {file.rows} rows, more than the plan allows; make the directory again"
             )
+        if not format.fits(plan, file.statistics):
+            raise ReidError(f"{path}: parts: {file.name}: its statistics do not fit the plan; make the directory again")
     if text != signed(text.rpartition(_SIGNATURE)[0]) and not values.keys() <= _UNSIGNED:
         raise ReidError(f"{path}: is damaged or was changed (its SHA-256 is another); make the directory again")
     return Manifest(

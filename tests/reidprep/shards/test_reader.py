@@ -261,3 +261,12 @@ def test_a_manifest_without_a_field_is_a_plain_error(drawn_shards: Path, tmp_pat
     (path / MANIFEST).write_text(text.replace(f'"{name}"', f'"{name}_"'))
     with pytest.raises(ReidError, match=rf"manifest\.json: {re.escape(field)}: is missing; make the directory again"):
         ShardSet.open(path)
+
+
+def test_statistics_of_other_images_than_the_plan_has_are_refused(drawn_shards: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(drawn_shards, tmp_path / "shards"))
+    content = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    del content["parts"][0]["statistics"]["channel_sums"][-1]
+    (copy / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ReidError, match=r"manifest\.json: parts: \S+: its statistics do not fit the plan"):
+        ShardSet.open(copy)
