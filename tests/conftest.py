@@ -60,11 +60,15 @@ TOGETHER = {"reidprep/executors": "ray", "reidprep/inspect/browser": "browser"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the tests of a file run in one process: what a file's tests share is made once."""
+    """Have the tests of a file run in one process: what a file's tests share is made once.
+
+    Those of Ray come last: its threads outlive its connection, and processes forked beside them may die or hang.
+    """
     here = Path(__file__).parent
-    for item in items:
-        folder = item.path.parent.relative_to(here).as_posix()
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(folder, item.path.stem)))
+    groups = {item: TOGETHER.get(item.path.parent.relative_to(here).as_posix(), item.path.stem) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: groups[item] == "ray")
 
 
 def _folder_from(variable: str, what: str) -> Path:

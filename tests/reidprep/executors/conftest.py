@@ -11,10 +11,7 @@ from reidprep.executors.ray import connected
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """Connected to a cluster of two one-core workers, started as the commands do; its address.
-
-    Not for longer than a module: processes that are forked from one with Ray's threads may die or hang.
-    """
+    """Connected to a cluster of two one-core workers, started as the commands do; its address."""
     # Not imported to find out: Ray reads what `connected` sets when it is imported.
     if find_spec("ray") is None:
         pytest.skip("needs Ray: pip install 'reidprep[ray]'")
