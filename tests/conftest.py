@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: TOGETHER.get(item.path.parent.relative_to(here).as_posix(), item.path.stem) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: groups[item] == "ray")
+    items.sort(key=lambda item: groups[item] == "ray" and item.path.stem != "test_local")
 
 
 def _folder_from(variable: str, what: str) -> Path:
