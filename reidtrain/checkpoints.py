@@ -237,17 +237,7 @@ def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
             f"{path}: stage {about.stage} and epoch {about.epoch} with figures of {len(about.history)} do not fit a "
             f"recipe of {len(recipe.stages)} stages and {recipe.epochs} epochs; the checkpoint is damaged"
         )
-    return Checkpoint(
-        path=path,
-        recipe=recipe,
-        class_names=about.class_names,
-        source=about.source,
-        init=about.init,
-        stage=about.stage,
-        epoch=about.epoch,
-        history=about.history,
-        state=state,
-    )
+    return Checkpoint(path=path, state=state, **vars(about) | {"recipe": recipe})
 
 
 @dataclass(frozen=True)
