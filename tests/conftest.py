@@ -28,6 +28,7 @@ from reidprep.poses.format import DatasetPlan, EstimatorPlan
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.format import PosesUsed, ShardFile, ShardPlan, ShardStatistics, ShardSummary, StoredMeans
 from reidprep.skeleton import JOINTS
+from reidprep.store.fields import plain
 from reidprep.synth.dataset import generate
 
 if TYPE_CHECKING:
@@ -317,7 +318,12 @@ def untrained(drawn_shards: Path, made_once: MadeOnce) -> Callable[[Recipe, Sequ
                 "preprocessor": make_preprocessor(recipe, ChannelMeans.of(shards), augmented=False),
             }
             schema = shards.manifest.schema
-            source = {"kind": "shards", "schema": [schema.name, schema.version], "alignment": "pose"}
+            source = {
+                "kind": "shards",
+                "schema": [schema.name, schema.version],
+                "alignment": "pose",
+                "plan": plain(shards.plan),
+            }
             content = checkpoint_content(recipe, class_names, source, None, 0, [])
             content["state_dict"] = {
                 f"{prefix}.{key}": value

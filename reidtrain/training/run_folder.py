@@ -40,7 +40,8 @@ class RunFolder:
     Args:
         path: the folder; made if need be.
         recipe: the recipe.
-        source: what is trained on; its `path` may change.
+        source: what is trained on; its `path` may change, and its `plan`, which runs of before did not keep, follows
+            from the hash of the manifest.
         init: the weights that training starts from.
         overwrite: remove what an earlier run left.
 
@@ -139,7 +140,7 @@ class RunFolder:
             )
         try:
             found = differences(recipe_to_dict(recipe), stored_recipe(earlier["recipe"]))
-            ours, theirs = ({**entry, "path": None} for entry in (source, earlier["source"]))
+            ours, theirs = ({**entry, "path": None, "plan": None} for entry in (source, earlier["source"]))
             found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
             ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))
             found += [f"--init: {entry}" for entry in differences(ours, theirs)]

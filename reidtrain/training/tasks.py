@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from reidprep.shards.format import View
 from reidprep.shards.reader import ShardSet
+from reidprep.store.fields import plain
 from reidprep.store.manifest import MANIFEST
 from reidtrain.data.dataset import Item, ShardDataset
 from reidtrain.data.preprocessing import ChannelMeans
@@ -99,6 +100,7 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
             "manifest_sha256": hashlib.sha256((shards / MANIFEST).read_bytes()).hexdigest(),
             "schema": [train.manifest.schema.name, train.manifest.schema.version],
             "alignment": train.plan.alignment,
+            "plan": plain(train.plan),
             "images": len(indices),
             "validation": "none" if not recipe.validation.every else "held-out identities" if held_out else "test",
         },
