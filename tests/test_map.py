@@ -44,7 +44,7 @@ LAYERS = {
         store
         synth
         alignment device images text
-        files jpeg
+        files jpeg pickles
         errors lazy progress records skeleton
     """,
     # Training is validated by evaluation and draws its own curves, so both are below it. A network runs on a batch of

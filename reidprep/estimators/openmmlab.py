@@ -20,6 +20,7 @@ import numpy as np
 
 from reidprep.errors import ReidError, first_line
 from reidprep.files import check_archive
+from reidprep.pickles import numpy_scalars, why_refused
 
 # What is imported at module level without body models needing it: bottom-up and transformer heads (mmdet, compiled mmcv
 # operators), drawing (torchvision), evaluation and masks of bottom-up training (xtcocotools).
@@ -159,13 +160,12 @@ def _dropped_attribute(owner: object, name: str) -> None:
 
 def _safe_globals() -> list[Any]:
     """The types that OpenMMLab's checkpoints hold besides tensors: NumPy arrays and scalars, and training logs."""
-    reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-    numpy_types = [np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdSU"}]
-    names = [(reconstruct, "_reconstruct"), (scalar, "scalar")]
-    # NumPy 2 renamed the module; the log's method table is pickled as getattr(HistoryBuffer, "mean").
+    reconstruct = np.empty(0).__reduce__()[0]
+    # The log's method table is pickled as getattr(HistoryBuffer, "mean").
     return [
-        *numpy_types,
-        *((function, f"numpy.{core}.multiarray.{name}") for function, name in names for core in ("core", "_core")),
+        *numpy_scalars(),
+        np.ndarray,
+        *((reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
         (_Dropped, "mmengine.logging.history_buffer.HistoryBuffer"),
         (_dropped_attribute, "builtins.getattr"),
     ]
@@ -201,8 +201,7 @@ def load_checkpoint(source: str) -> tuple[dict[str, Any], dict[str, Any], str]:
         advice = "; without a network give a file with --mmpose-checkpoint" if "://" in source else ""
         raise ReidError(f"{source} cannot be read ({error}){advice}") from error
     except Exception as error:  # what is no checkpoint fails in many ways
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it holds {found[1]}, which could run code" if found else "it is damaged, or no checkpoint"
+        reason = why_refused(error) or "it is damaged, or no checkpoint"
         raise ReidError(f"{path}: not loaded as a checkpoint: {reason}") from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict", content), dict):
         raise ReidError(f"{path}: no checkpoint of MMPose")

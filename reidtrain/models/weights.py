@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,16 @@ from torch import Tensor, nn
 
 from reidprep.errors import ReidError, first_line
 from reidprep.files import check_archive
+from reidprep.pickles import numpy_scalars, why_refused
 from reidtrain.models.attention_driven import AttentionDrivenNet
 
 CHECKPOINT_KEY = "reidtrain"
 """Under which a checkpoint of this toolkit says what its weights are."""
+
+# Where others keep the state dict in what they save.
+_STATE_KEYS = ("state_dict", "model")
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.")
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -27,16 +34,20 @@ class LoadReport:
         missing: in the model only; they keep their values.
         unused: in the weights only.
         mismatched: in both with different shapes, as (name, shape of the weights, shape of the model).
+        prefix: what was taken off the names of the weights; see `load_matching`.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    prefix: str = ""
 
     def describe(self) -> list[str]:
         """Lines for the reader: the count, then the layers that got nothing and the weights that were left over."""
         lines = [f"{len(self.loaded)} of {len(self.loaded) + len(self.missing) + len(self.mismatched)} tensors loaded"]
+        if self.prefix:
+            lines[0] += f", named without {self.prefix!r}"
         if self.missing:
             lines.append(f"not in the weights, left as they were: {', '.join(layers(self.missing))}")
         if self.unused:
@@ -54,7 +65,7 @@ def read_weights(path: Path, prefix: str = "", model: nn.Module | None = None) -
     """State dict of a file made by `torch.save`, without unpickling anything but plain values.
 
     Args:
-        path: a state dict, or a checkpoint with one under `state_dict`.
+        path: a state dict, or a checkpoint with one under `state_dict` or `model`; what else is in it is passed over.
         prefix: keep the names that start with it, and take it off; checkpoints of this toolkit have their own.
         model: the network the weights are for. Part branches of a checkpoint of this toolkit are then matched to its
             by name; see `adapt_parts`.
@@ -64,7 +75,8 @@ def read_weights(path: Path, prefix: str = "", model: nn.Module | None = None) -
     """
     content = _loaded(path)
     about = content.get(CHECKPOINT_KEY)
-    state = content["state_dict"] if isinstance(content.get("state_dict"), Mapping) else content
+    inside = (content[key] for key in _STATE_KEYS if isinstance(content.get(key), Mapping))
+    state = next(inside, content)
     prefix = prefix if about is None else "model."
     tensors = {
         name.removeprefix(prefix): value
@@ -75,7 +87,12 @@ def read_weights(path: Path, prefix: str = "", model: nn.Module | None = None) -
         if problem := unusable(value):
             raise ReidError(f"{path}: {name} {problem}")
     if not tensors:
-        raise ReidError(f"{path} holds no tensors{f' under {prefix!r}' if prefix else ''}; it is not a state dict")
+        found = [f"{key} ({type(value).__name__})" for key, value in list(state.items())[:_FEW]]
+        raise ReidError(
+            f"{path} holds no tensors{f' under {prefix!r}' if prefix else ''}, so it is not a state dict; it has "
+            f"{', '.join(found) or 'nothing'}{' ...' if len(state) > _FEW else ''}. Give a state dict, or one under "
+            f"{' or '.join(_STATE_KEYS)}"
+        )
     if about is None or not isinstance(model, AttentionDrivenNet):
         return tensors
     try:
@@ -98,7 +115,7 @@ def trained_recipe(path: Path) -> Mapping[str, Any]:
 
 
 def load_torch(path: Path, noun: str, remedy: str) -> Any:
-    """What `torch.save` wrote; nothing but tensors and plain values is unpickled.
+    """What `torch.save` wrote; nothing but tensors, plain values and NumPy's numbers is unpickled.
 
     Args:
         path: the file.
@@ -110,7 +127,9 @@ def load_torch(path: Path, noun: str, remedy: str) -> Any:
     """
     try:
         check_archive(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(numpy_scalars()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old pickles PyTorch says what its error says as well
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ReidError(f"{path} does not exist") from None
     except OSError as error:
@@ -118,7 +137,8 @@ def load_torch(path: Path, noun: str, remedy: str) -> Any:
     except ReidError:
         raise
     except Exception as error:  # PyTorch raises nearly anything on damaged files, struct.error among them
-        raise ReidError(f"{path} cannot be read as {noun} ({first_line(error)}); {remedy}") from None
+        reason = why_refused(error) or first_line(error)
+        raise ReidError(f"{path} cannot be read as {noun} ({reason}); {remedy}") from None
 
 
 def unusable(tensor: object) -> str | None:
@@ -133,19 +153,29 @@ def unusable(tensor: object) -> str | None:
 
 
 def _loaded(path: Path) -> Mapping[Any, Any]:
-    content = load_torch(path, "weights", "give a state dict saved by torch.save")
+    content = load_torch(path, "weights", "give a state dict, saved by torch.save(model.state_dict(), ...)")
     if not isinstance(content, Mapping):
-        raise ReidError(f"{path} holds {type(content).__name__}, not a state dict")
+        raise ReidError(f"{path} holds a {type(content).__name__}, not a state dict")
     return content
 
 
 def load_matching(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
     """Load every tensor that the model has under the same name and in the same shape; report the others.
 
+    Where no name is the model's, what other programs put before the names is taken off: `module.` (DataParallel),
+    `_orig_mod.` (torch.compile), `model.` and `backbone.` (a network within another).
+
     Raises:
         ReidError: not one tensor matches; the model is unchanged.
     """
     own = model.state_dict()
+    removed = ""
+    while not own.keys() & state_dict.keys():
+        prefix = next((prefix for prefix in _WRAPPERS if any(name.startswith(prefix) for name in state_dict)), None)
+        if prefix is None:
+            break
+        removed += prefix
+        state_dict = {name.removeprefix(prefix): value for name, value in state_dict.items()}
     shared = [name for name in own if name in state_dict]
     loaded = tuple(name for name in shared if own[name].shape == state_dict[name].shape)
     report = LoadReport(
@@ -155,6 +185,7 @@ def load_matching(model: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
         mismatched=tuple(
             (name, tuple(state_dict[name].shape), tuple(own[name].shape)) for name in shared if name not in set(loaded)
         ),
+        prefix=removed,
     )
     if not loaded:
         raise ReidError(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
@@ -62,11 +63,38 @@ def test_a_state_dict_is_read_back(tmp_path, wrapped):
     assert torch.equal(read["body.weight"], state["model.body.weight"])
 
 
+@pytest.mark.parametrize(
+    ("wrap", "prefix"),
+    [
+        (lambda state: {"model": state, "iteration": 1}, ""),
+        (lambda state: {"state_dict": state, "rank1": np.float64(0.5), "time": np.str_("now")}, ""),
+        (lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}}, "module."),
+        (lambda state: {f"module._orig_mod.{name}": value for name, value in state.items()}, "module._orig_mod."),
+        (
+            lambda state: {"model": {f"backbone.{k}": v for k, v in state.items()} | {"heads.w": torch.ones(1)}},
+            "backbone.",
+        ),
+    ],
+    ids=["key model", "NumPy numbers", "DataParallel", "compiled", "fast-reid"],
+)
+def test_what_others_save_is_loaded(tmp_path, wrap, prefix):
+    model, other = Small(), Small()
+    torch.save(wrap(other.state_dict()), tmp_path / "weights.pth")
+    report = load_matching(model, read_weights(tmp_path / "weights.pth"))
+
+    assert (report.missing, report.mismatched, report.prefix) == ((), (), prefix)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
+    assert (f"named without {prefix!r}" in report.describe()[0]) == bool(prefix)
+
+
 def test_code_in_a_file_is_not_run(tmp_path, capsys):
     torch.save({"weight": Harmful()}, tmp_path / "weights.pt")
 
-    with pytest.raises(ReidError, match="cannot be read as weights"):
+    with pytest.raises(
+        ReidError, match=r"cannot be read as weights \(it holds \S*print, which could run code\)"
+    ) as error:
         read_weights(tmp_path / "weights.pt")
+    assert "weights_only" not in str(error.value)
     assert "unpickled" not in capsys.readouterr().out
 
 
@@ -76,24 +104,33 @@ def test_code_in_a_file_is_not_run(tmp_path, capsys):
         (None, "does not exist"),
         (b"", "cannot be read"),
         (b"PK\x03\x04 cut short", "cannot be read"),
-        (b"<html>not found</html>", "cannot be read"),
+        (b"<html>not found</html>", r"cannot be read as weights \(it is damaged, or another kind of file\)"),
         (pickle.dumps([1, 2], protocol=2), "cannot be read|not a state dict"),
+        (pickle.dumps({"a": 1}, protocol=5), "cannot be read"),
     ],
 )
-def test_files_without_weights_are_refused(tmp_path, content, message):
+def test_files_without_weights_are_refused(tmp_path, recwarn, content, message):
     path = tmp_path / "weights.pt"
     if content is not None:
         path.write_bytes(content)
 
-    with pytest.raises(ReidError, match=message):
+    with pytest.raises(ReidError, match=message) as error:
         read_weights(path)
+    assert not recwarn.list and "weights_only" not in str(error.value)
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"epoch": 1}, {"other.weight": torch.zeros(1)}])
-def test_files_with_other_things_are_refused(tmp_path, value):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1, 2], "a list, not a state dict"),
+        ({"epoch": 1, "net": {}}, r"not a state dict; it has epoch \(int\), net \(dict\)"),
+        ({"other.weight": torch.zeros(1)}, r"it has other.weight \(Tensor\)"),
+    ],
+)
+def test_files_with_other_things_are_refused(tmp_path, value, message):
     torch.save(value, tmp_path / "weights.pt")
 
-    with pytest.raises(ReidError, match="not a state dict"):
+    with pytest.raises(ReidError, match=message):
         read_weights(tmp_path / "weights.pt", prefix="model.")
 
 
