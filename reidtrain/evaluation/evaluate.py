@@ -11,8 +11,8 @@ from typing import Any
 from reidprep.device import torch_device
 from reidprep.errors import ReidError
 from reidprep.progress import Steps, unseen_steps
-from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint, as_checkpoint
+from reidtrain.evaluation.comparison import Comparison, compare
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_each
 from reidtrain.features.extract import about_features
@@ -22,9 +22,7 @@ from reidtrain.features.numpy_files import NPZ
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.protocols import Protocol
 from reidtrain.metrics.scores import APVariant, RankingMetrics
-from reidtrain.papers.rows import PaperRow, dataset_column, paper_row
-from reidtrain.papers.variants import Variant
-from reidtrain.recipes.variants import recipe_variant
+from reidtrain.papers.rows import PaperRow
 
 LAST_RANK = 50
 """Ranks that the CMC curve reaches."""
@@ -59,15 +57,14 @@ class Evaluation:
         about: network and images, as a file of features says it.
         scoring: how features were scored; `rerank` is whether they were also re-ranked.
         gallery: gallery images, without those of no person.
-        identities: that the network was trained on, and that the shards have for training; None if it was trained on
-            others than these.
+        remarks: what differs from the papers, or why their figures are not beside ours.
         rows: each feature, `embedding` last; then re-ranked.
     """
 
     about: Mapping[str, Any]
     scoring: Scoring
     gallery: int
-    identities: tuple[int, int] | None
+    remarks: tuple[str, ...]
     rows: tuple[Scored, ...]
 
     def __repr__(self) -> str:
@@ -133,10 +130,8 @@ def evaluate(
 
     rows: list[Scored] = []
     identical = images.identical()
-    identities = _identities(checkpoint, images)
-    beside = None
-    if identities and not held_out and scoring.protocol == images.protocol:
-        beside = _place_in_papers(checkpoint, images.shards)
+    as_papers = not held_out and scoring.protocol == images.protocol
+    papers = compare(checkpoint, images) if as_papers else Comparison()
     for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
         with progress("re-rank" if how.rerank else "score", "features") as report:
             scores = score_each(
@@ -148,9 +143,10 @@ def evaluate(
                 progress=report,
             )
         for name in sorted(scores, key=lambda name: name == EMBEDDING):
-            paper = paper_row(*beside, feature=name, rerank=how.rerank) if beside else None
-            rows.append(Scored(name, how.rerank, replace(scores[name], queries_identical=identical), paper))
-    return Evaluation(about, replace(scoring, rerank=rerank), int((gallery.pids >= 0).sum()), identities, tuple(rows))
+            metrics = replace(scores[name], queries_identical=identical)
+            rows.append(Scored(name, how.rerank, metrics, papers.row(name, how.rerank)))
+    people = int((gallery.pids >= 0).sum())
+    return Evaluation(about, replace(scoring, rerank=rerank), people, papers.remarks, tuple(rows))
 
 
 def evaluation_folder(path: Path) -> Path:
@@ -196,17 +192,3 @@ def _features(
             samples = len(query.pids) + len(gallery.pids)
             output.finish({**about, "samples": samples, "dimensions": query.dimensions})
     return query, gallery
-
-
-def _place_in_papers(checkpoint: Checkpoint, shards: ShardSet) -> tuple[Variant, str] | None:
-    """The variant that the network is, and the column of the dataset it is scored on; None where there is none."""
-    dataset = shards.plan.poses.dataset
-    variant = recipe_variant(checkpoint.recipe, shards.plan)
-    column = dataset_column(dataset.name, dataset.options)
-    return None if variant is None or column is None else (variant, column)
-
-
-def _identities(checkpoint: Checkpoint, images: RankedImages) -> tuple[int, int] | None:
-    there = {str(pid) for pid in images.shards.train_labels}
-    trained = set(checkpoint.class_names)
-    return (len(trained), len(there)) if trained <= there else None

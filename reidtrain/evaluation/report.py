@@ -55,6 +55,7 @@ def as_values(evaluation: Evaluation) -> dict[str, Any]:
         "queries_without_match": metrics.queries_without_match,
         "queries_identical": metrics.queries_identical,
         "gallery": evaluation.gallery,
+        "remarks": list(evaluation.remarks),
         "rows": [
             {
                 "feature": row.feature,
@@ -89,10 +90,20 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
         f"gallery images; protocol {scoring.protocol}, {scoring.metric} distance, {scoring.ap} AP"
         f"{', mean of image and mirror image' if about['flip'] else ''}, {about['precision']}"
     )
+    if _in_papers(evaluation) and evaluation.remarks:
+        yield "Otherwise than in the papers, whose figures are beside ours:"
+        yield from (f"  {remark}" for remark in evaluation.remarks)
+    else:
+        yield from evaluation.remarks
+
+
+def _in_papers(evaluation: Evaluation) -> set[str]:
+    """Metrics of which a paper gives a figure."""
+    return {metric for row in evaluation.rows if row.paper for metric in row.paper.scores}
 
 
 def _table(evaluation: Evaluation) -> Iterator[str]:
-    in_papers = {metric for row in evaluation.rows if row.paper for metric in row.paper.scores}
+    in_papers = _in_papers(evaluation)
     columns = {name: 2 * _WIDTH if metric in in_papers else _WIDTH for metric, name in METRIC_NAMES.items()}
     label = max(len(_label(row)) for row in evaluation.rows) + 2
     yield " " * label + "".join(f"{name:>{width}}" for name, width in columns.items())
@@ -117,11 +128,6 @@ def _sources(evaluation: Evaluation) -> Iterator[str]:
     for label, paper in papers.items():
         there = f" ({', '.join(paper.differences)} there)" if paper.differences else ""
         yield f"{label}: {paper.source}{there}"
-    queries = evaluation.rows[0].metrics.queries
-    yield f"The papers scored all of Market-1501 (3,368 queries) or DukeMTMC-reID (2,228); these are {queries} queries."
-    if evaluation.identities and evaluation.identities[0] < evaluation.identities[1]:
-        trained, there_are = evaluation.identities
-        yield f"The papers trained on all {there_are} identities, this network on {trained} of them."
 
 
 def _label(row: Scored) -> str:

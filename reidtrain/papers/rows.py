@@ -13,6 +13,25 @@ BEST_BRANCH_WEIGHTS = {MARKET: 0.1, DUKE: 0.1, CUHK03_LABELED: 0.2, CUHK03_DETEC
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """How many persons there are in a dataset's training images, queries and gallery; impostors are one."""
+
+    train: int
+    query: int
+    gallery: int
+
+
+_CUHK03 = Benchmark(1367, 100, 100)
+BENCHMARKS = {
+    MARKET: Benchmark(751, 750, 751),
+    DUKE: Benchmark(702, 702, 1110),
+    CUHK03_LABELED: _CUHK03,
+    CUHK03_DETECTED: _CUHK03,
+}
+"""What the papers trained and scored on."""
+
+
+@dataclass(frozen=True)
 class PaperRow:
     """A row of a paper's table.
 

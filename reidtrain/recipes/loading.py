@@ -99,14 +99,19 @@ def recipe_to_yaml(recipe: Recipe) -> str:
     return str(yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, default_flow_style=None, width=120))
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """Paths at which two recipes, as dictionaries, differ, with both values."""
+def changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Our value and theirs by each path at which two recipes, as dictionaries, differ."""
     first, second = dict(_leaves(ours, "")), dict(_leaves(theirs, ""))
-    return [
-        f"{key} is {first.get(key, 'absent')}, was {second.get(key, 'absent')}"
+    return {
+        key: (first.get(key, "absent"), second.get(key, "absent"))
         for key in dict.fromkeys([*first, *second])
         if first.get(key) != second.get(key)
-    ]
+    }
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """The changes in words."""
+    return [f"{key} is {new}, was {old}" for key, (new, old) in changes(ours, theirs).items()]
 
 
 def _read(source: str | Path) -> DictConfig:

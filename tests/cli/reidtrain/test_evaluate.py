@@ -18,6 +18,7 @@ from reidtrain.features.extractor import Extractor, extract
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.reranking import Reranking
 from reidtrain.metrics.scores import RankingMetrics
+from reidtrain.papers.rows import BENCHMARKS, Benchmark
 
 FEATURES = ["whole", "head", "upper_body", "upper_leg", "lower_leg", "fused", "embedding"]
 METRICS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
@@ -120,7 +121,8 @@ def papers(result: dict) -> dict[str, dict]:
     return {row["feature"]: row["paper"] for row in result["rows"] if row["paper"] and not row["reranked"]}
 
 
-def test_beside_the_paper(make_run, drawn_shards) -> None:
+def test_beside_the_paper(make_run, drawn_shards, monkeypatch) -> None:
+    monkeypatch.setitem(BENCHMARKS, "market1501", Benchmark(2, 2, 3))  # as if the drawn people were all there are
     overrides = ("model.attention=decomposed", "stages.0.loss.branch_weight=0.5")
     run = make_run("run", "attention-driven-market1501", *overrides, class_names=TRAINED)
     found = papers(succeed(run, drawn_shards))
@@ -139,7 +141,12 @@ def test_beside_the_paper(make_run, drawn_shards) -> None:
     (reranked,) = (line.split() for line in lines if line.startswith("head, re-ranked"))
     assert reranked[2:8:2] == ["-"] * 3, "no paper re-ranks it"
     assert "head: attention-driven paper, Table 7, Head, with intra-attention (beta 5/48 there)" in lines
-    assert "trained on all" not in result.output
+    said = lines.index("Otherwise than in the papers, whose figures are beside ours:")
+    assert said < lines.index("head: attention-driven paper, Table 7, Head, with intra-attention (beta 5/48 there)")
+    assert "random weights" in lines[said + 1] and "trained on" not in result.output
+    assert lines[said + 2].startswith(
+        "  input.whole_size [48, 24] (paper [384, 192]), input.part_size [24, 24] (paper "
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,9 +161,20 @@ def test_not_beside_the_paper(class_names, options, make_run, drawn_shards) -> N
     assert "ours" not in result.output and "embedding" in result.output
 
 
-def test_trained_on_fewer_people_than_the_paper(make_run, drawn_shards) -> None:
+def test_trained_on_fewer_people_than_the_paper(make_run, drawn_shards, monkeypatch) -> None:
+    monkeypatch.setitem(BENCHMARKS, "market1501", Benchmark(751, 2, 3))
     result = invoke(make_run("run", class_names=TRAINED[:1]), drawn_shards)
-    assert "The papers trained on all 2 identities, this network on 1 of them." in result.output
+    assert "\n  trained on 1 identities, in the papers on 751\n" in result.output
+
+
+def test_no_figures_of_papers_beside_a_part_of_a_dataset_or_drawn_people(make_run, drawn_shards) -> None:
+    run = make_run("run", class_names=TRAINED)
+    result = succeed(run, drawn_shards)
+    assert not papers(result)
+    (remark,) = result["remarks"]
+    assert "2 persons among 3 in the gallery, market1501 has 750 among 751" in remark
+    result = invoke(run, drawn_shards)
+    assert remark in result.output.splitlines()[:3] and "ours" not in result.output
 
 
 def test_features_are_kept_and_taken(make_run, drawn_shards, tmp_path, monkeypatch) -> None:
