@@ -91,7 +91,7 @@ decoders_option = click.option(
     type=click.IntRange(0),
     default=lambda: min(8, os.cpu_count() or 1),
     show_default="CPU cores, at most 8",
-    help="Processes that decode.",
+    help="Workers that read and decode.",
 )
 batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=64, help="Images computed at once.")
 which_option = click.option(
@@ -344,6 +344,43 @@ def estimator_settings(estimator: str, params: Mapping[str, Any]) -> dict[str, A
     except ReidError as error:
         raise click.UsageError(str(error)) from None
     return {name: _absolute(name, value) for name, value in given.items()}
+
+
+_EMBEDDING_OPTIONS = (
+    click.option(
+        "--shards",
+        type=click.Path(path_type=Path),
+        help="Cut crops as in these.  [default: those of training]",
+    ),
+    click.option("--canonical", type=click.Path(path_type=Path), help="Canonical poses, if not the shipped ones."),
+    click.option(
+        "--encoded/--not-encoded",
+        default=True,
+        help="Take crops through the JPEG of the shards, as in training, or leave that out.",
+    ),
+    click.option("--estimator", type=click.Choice(ESTIMATORS), help="Pose estimator.  [default: that of the shards]"),
+    *_ESTIMATOR_OPTIONS[4:],
+    which_option,
+    computing_options,
+)
+_EMBEDDING_NAMES = ("shards", "canonical", "encoded", "estimator")
+_COMPUTING_NAMES = ("device", "workers", "batch_size", "precision", "flip")
+
+
+def embedding_options(command: Command) -> Command:
+    """Give a command what an `Embedder` takes: a network, how it computes, and how crops are cut."""
+    for option in reversed(_EMBEDDING_OPTIONS):
+        command = option(command)
+    return command
+
+
+def embedding_settings(params: dict[str, Any]) -> dict[str, Any]:
+    """Take the values of these options, but for --which, out of a command's parameters, by what they are for."""
+    settings = {name: params.pop(name) for name in _EMBEDDING_NAMES}
+    settings["computing"] = {name: params.pop(name) for name in _COMPUTING_NAMES}
+    given = {name: params.pop(name) for name in ESTIMATOR_SETTINGS}
+    settings["settings"] = {name: _absolute(name, value) for name, value in given.items() if value is not None}
+    return settings
 
 
 def _absolute(name: str, value: Any) -> Any:

@@ -7,6 +7,12 @@ scores:
 
     fit("shards", "run", "attention-driven-market1501")
     evaluation = evaluate("run", "shards")
+
+From images to features, without shards:
+
+    from reidtrain import Embedder
+
+    features = Embedder("run")("people/query").embedding
 """
 
 from reidprep.lazy import lazily
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     from reidtrain.data.dataset import BatchLoader as BatchLoader
     from reidtrain.data.dataset import ShardDataset as ShardDataset
     from reidtrain.evaluation.evaluate import evaluate as evaluate
+    from reidtrain.features.embedder import Embedder as Embedder
     from reidtrain.features.extract import extract_features as extract_features
     from reidtrain.metrics.ranking import evaluate_features as evaluate_features
     from reidtrain.metrics.reranking import rerank as rerank
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 else:
     _HOMES = {
         "BatchLoader": "reidtrain.data.dataset",
+        "Embedder": "reidtrain.features.embedder",
         "ShardDataset": "reidtrain.data.dataset",
         "evaluate": "reidtrain.evaluation.evaluate",
         "evaluate_features": "reidtrain.metrics.ranking",

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL
-from reidprep.shards.format import VIEWS, View
+from reidprep.files import TOOL, file_sha256
+from reidprep.shards.format import VIEWS, ShardPlan, View
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import PARTS
 from reidprep.store.fields import Count
 from reidprep.store.hdf5 import Schema
+from reidprep.store.manifest import MANIFEST
 from reidprep.text import counted
 from reidtrain.data.preprocessing import Augmentation, ChannelMeans, Preprocessor
 from reidtrain.models.factory import Model, build_model
@@ -114,6 +115,35 @@ class Checkpoint:
                     f"{shards.path} has {name} {theirs}, {self.path} was trained on {name} {ours}; "
                     "build shards of the same kind"
                 )
+
+    def shard_plan(self, shards: Path | None = None) -> ShardPlan:
+        """How crops are cut for the network: the plan of the shards it was trained on.
+
+        Args:
+            shards: shards of the same kind, whose plan to take instead.
+
+        Raises:
+            ReidError: as `check_shards`; it was not trained on shards; or they are not there any more, and it was
+                trained before checkpoints kept their plan.
+        """
+        if shards is not None:
+            given = ShardSet.open(shards)
+            self.check_shards(given)
+            return given.plan
+        if self.source.get("kind") != "shards":
+            raise ReidError(f"{self.path}: was trained on no shards of people; give a checkpoint of reidtrain fit")
+        if "plan" in self.source:
+            try:
+                return msgspec.convert(self.source["plan"], ShardPlan, str_keys=True)
+            except msgspec.ValidationError as error:
+                raise ReidError(f"{self.path}: the plan of its shards is damaged ({error}); give --shards") from None
+        trained_on = Path(str(self.source.get("path")))
+        if self.source.get("manifest_sha256") == (file_sha256(trained_on / MANIFEST) or "none"):
+            return ShardSet.open(trained_on).plan
+        raise ReidError(
+            f"{self.path}: does not say how its crops were cut, as it was trained before checkpoints kept this, and "
+            f"{trained_on} does not hold its shards any more; give them by --shards"
+        )
 
     def _load(self, module: torch.nn.Module, prefix: str) -> None:
         own = {key.removeprefix(prefix): value for key, value in self.state.items() if key.startswith(prefix)}

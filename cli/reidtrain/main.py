@@ -10,6 +10,7 @@ from ..common import CONTEXT, Group
 from .ablate import ablate
 from .attention import attention
 from .complexity import complexity
+from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .extract_features import extract_features
@@ -36,6 +37,6 @@ def main() -> None:
 for command in (
     *(pretrain, fit, recipes, ablate),
     *(evaluate, extract_features, score, rank, attention),
-    *(index, search, export, complexity),
+    *(embed, index, search, export, complexity),
 ):
     main.add_command(command)

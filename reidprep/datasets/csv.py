@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from reidprep.datasets.base import ImageSource, Listing, Reader, did_you_mean
 from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_files, missing_note, split_box, with_box
@@ -23,6 +24,9 @@ _MAX_REPORTED = 10
 _ONE_SPLIT = "an image has one split, so of a person's test images some are queries, the others gallery"
 
 
+_Made = TypeVar("_Made")
+
+
 class _BadValue(Exception):
     """Why a row cannot be used."""
 
@@ -31,7 +35,8 @@ def _find(source: Path) -> Path | None:
     return source if source.suffix.lower() == ".csv" and source.is_file() else None
 
 
-def _open_images(root: Path) -> ImageSource:
+def open_listed(root: Path) -> ImageSource:
+    """The images that a file lists, which lie below its folder."""
     _, header = next(csv_rows(root), (0, []))
     # Without box columns nothing is cut out, whatever the files are called.
     return FrameImages(root.parent) if _has_boxes(_columns(header)) else FolderImages(root.parent)
@@ -47,42 +52,63 @@ def _has_boxes(columns: Sequence[str]) -> bool:
 
 
 def _list(root: Path, options: Mapping[str, str]) -> Listing:
+    lines: dict[str, tuple[int, Split]] = {}
+
+    def record(line: int, row: Mapping[str, str]) -> Record:
+        made = _record(row)
+        if made.path in lines:
+            earlier, split = lines[made.path]
+            end = f" as {split}; {_ONE_SPLIT}" if split != made.split else ""
+            raise _BadValue(f"{made.path!r} is listed already on line {earlier}{end}")
+        lines[made.path] = line, made.split
+        return made
+
+    columns, records = _read(root, REQUIRED, record)
+    return Listing(records, _notes(root, columns, records))
+
+
+def list_unlabelled(file: Path) -> list[str]:
+    """Record paths of a list that need not say who the people are: the column `path`, and perhaps those of a box.
+
+    Raises:
+        ReidError: the file cannot be read, or a row cannot be used.
+    """
+    return _read(file, REQUIRED[:1], lambda _, row: _path(row))[1]
+
+
+def _read(
+    root: Path, required: Sequence[str], make: Callable[[int, Mapping[str, str]], _Made]
+) -> tuple[list[str], list[_Made]]:
+    """The columns of a file, and what is made of each row: its line and its values by column."""
     rows = csv_rows(root)
     _, header = next(rows, (0, []))
     columns = _columns(header)
-    _check_header(root, columns)
-    records: list[Record] = []
+    _check_header(root, columns, required)
+    made: list[_Made] = []
     faults: list[str] = []
-    lines: dict[str, tuple[int, Split]] = {}
     for line, row in rows:
         if not any(value.strip() for value in row):
             continue
         try:
             if len(row) != len(columns):
                 raise _BadValue(f"{len(row)} values for {len(columns)} columns")
-            record = _record(dict(zip(columns, row, strict=True)))
-            if record.path in lines:
-                earlier, split = lines[record.path]
-                end = f" as {split}; {_ONE_SPLIT}" if split != record.split else ""
-                raise _BadValue(f"{record.path!r} is listed already on line {earlier}{end}")
-            lines[record.path] = line, record.split
-            records.append(record)
+            made.append(make(line, dict(zip(columns, row, strict=True))))
         except _BadValue as fault:
             faults.append(f"line {line}: {fault}")
     if faults:
         more = len(faults) - _MAX_REPORTED
         listed = faults[:_MAX_REPORTED] + ([f"and {more:,} more"] if more > 0 else [])
         raise ReidError(f"{root}: rows that cannot be used, to correct or remove:\n  " + "\n  ".join(listed))
-    return Listing(records, _notes(root, columns, records))
+    return columns, made
 
 
-def _check_header(file: Path, columns: list[str]) -> None:
+def _check_header(file: Path, columns: list[str], required: Sequence[str]) -> None:
     if not columns:
-        raise ReidError(f"{file}: is empty; its first line must name the columns {','.join(REQUIRED)}")
-    missing = [name for name in REQUIRED if name not in columns]
+        raise ReidError(f"{file}: is empty; its first line must name the columns {','.join(required)}")
+    missing = [name for name in required if name not in columns]
     if missing:
         raise ReidError(
-            f"{file}: the first line must name the columns {','.join(REQUIRED)}, separated by commas, "
+            f"{file}: the first line must name the columns {','.join(required)}, separated by commas, "
             f"and may name {','.join(OPTIONAL + BOX)}; missing: {', '.join(missing)}; "
             f"found: {quoted(map(repr, columns), 10)}"
         )
@@ -98,24 +124,28 @@ def _check_header(file: Path, columns: list[str]) -> None:
 
 
 def _record(row: Mapping[str, str]) -> Record:
-    path = row["path"]
-    unsafe = why_unsafe(path)
-    if unsafe:
-        raise _BadValue(f"{path!r}: {unsafe}")
-    path = str(PurePosixPath(path))
-    if _has_boxes(list(row)):
-        box = _box(row)
-        if split_box(path)[1]:
-            raise _BadValue(f"{path!r}: the file name ends like a box; rename the file")
-        path = with_box(path, box) if box else path
     return Record(
-        path=path,
+        path=_path(row),
         pid=_integer(row, "pid", lowest=-1),
         camid=_integer(row, "camid", lowest=0),
         split=_split(row["split"].strip()),
         sequence=_integer(row, "sequence", lowest=-1, default=-1),
         frame=_integer(row, "frame", lowest=-1, default=-1),
     )
+
+
+def _path(row: Mapping[str, str]) -> str:
+    path = row["path"]
+    unsafe = why_unsafe(path)
+    if unsafe:
+        raise _BadValue(f"{path!r}: {unsafe}")
+    path = str(PurePosixPath(path))
+    if not _has_boxes(list(row)):
+        return path
+    box = _box(row)
+    if split_box(path)[1]:
+        raise _BadValue(f"{path!r}: the file name ends like a box; rename the file")
+    return with_box(path, box) if box else path
 
 
 def _integer(row: Mapping[str, str], column: str, lowest: int, default: int | None = None) -> int:
@@ -177,5 +207,5 @@ READER = Reader(
     options={},
     find=_find,
     list_records=_list,
-    open_images=_open_images,
+    open_images=open_listed,
 )

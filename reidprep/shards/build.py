@@ -96,11 +96,13 @@ class ShardJob:
         return partial(_make, self)
 
 
-def aligned(poses: Poses, canonical: CanonicalPoses, plan: ShardPlan) -> Alignment:
-    """Fill the gaps of poses and place their boxes, as a shard directory's plan has it."""
+def aligned(
+    joints: NDArray[np.float32], image_sizes: NDArray[np.int32], canonical: CanonicalPoses, plan: ShardPlan
+) -> Alignment:
+    """Fill the gaps of measured joints (n, 18, 3) and place the boxes, as a shard directory's plan has it."""
     return align(
-        poses.joints,
-        poses.image_sizes,
+        joints,
+        image_sizes,
         canonical,
         alignment=plan.alignment,
         beta=plan.beta,
@@ -123,7 +125,7 @@ def _make(job: ShardJob, task: ShardTask) -> ShardFile:
     kept: list[int] = []
     skipped: list[Skipped] = []
     encoded: list[list[bytes]] = []
-    alignment = aligned(poses, job.canonical, plan)
+    alignment = aligned(poses.joints, poses.image_sizes, job.canonical, plan)
     for row, path in enumerate(poses.paths):
         try:
             image = job.images.read(str(path))
@@ -158,6 +160,7 @@ def cut_crops(
     boxes: NDArray[np.float32],
     shapes: Sequence[tuple[int, int, int]],
     border: Sequence[float],
+    wanted: Sequence[int] | None = None,
 ) -> list[NDArray[np.uint8]]:
     """The images of one sample: whole body, parts and, if `shapes` has one more, the plain resized image.
 
@@ -166,13 +169,12 @@ def cut_crops(
         boxes: (5, 4) xyxy in source pixels.
         shapes: what `reidprep.shards.format.image_shapes` says.
         border: colour outside the image.
+        wanted: which of them, by their places; None for all.
     """
     height, width = image.shape[:2]
-    whole_image = np.array([[0, 0, width, height]], dtype=np.float32)
-    return [
-        crop_box(image, box, shape[:2], border)
-        for box, shape in zip(np.concatenate([boxes, whole_image]), shapes, strict=False)
-    ]
+    everything = np.concatenate([boxes, np.array([[0, 0, width, height]], dtype=np.float32)])
+    chosen = range(len(shapes)) if wanted is None else wanted
+    return [crop_box(image, everything[place], shapes[place][:2], border) for place in chosen]
 
 
 def _columns(poses: Poses, aligned: Alignment) -> dict[str, NDArray[Any]]:
@@ -387,7 +389,7 @@ def _stored_sizes(
         return full
     some = poses.read(_spread(kept, _SIZED))
     with single_threaded():
-        boxes = aligned(some, canonical, plan).boxes
+        boxes = aligned(some.joints, some.image_sizes, canonical, plan).boxes
     return source_sizes(full, boxes, some.image_sizes)
 
 

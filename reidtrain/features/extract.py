@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, file_sha256
 from reidprep.progress import Progress, unseen
+from reidprep.shards.cropping import crop_parameters
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST
 from reidtrain.checkpoints import Checkpoint, as_checkpoint
@@ -110,7 +111,18 @@ def extract_features(
 
 
 def about_features(checkpoint: Checkpoint, shards: Path, images: str, computing: Computing) -> dict[str, Any]:
-    """What a file of features says about itself, but for its sizes (docs/features-format.md)."""
+    """What a file of features of shards says about itself, but for its sizes (docs/features-format.md)."""
+    return {
+        **about_network(checkpoint, computing),
+        "shards": str(shards),
+        "manifest_sha256": file_sha256(shards / MANIFEST),
+        "images": images,
+        "crops": crop_parameters(ShardSet.open(shards).plan),
+    }
+
+
+def about_network(checkpoint: Checkpoint, computing: Computing) -> dict[str, Any]:
+    """What any file of features says about the network and how it computes."""
     return {
         "schema": SCHEMA.name,
         "version": SCHEMA.version,
@@ -119,9 +131,6 @@ def about_features(checkpoint: Checkpoint, shards: Path, images: str, computing:
         "checkpoint": str(checkpoint.path),
         "checkpoint_sha256": file_sha256(checkpoint.path),
         "epoch": checkpoint.epoch,
-        "shards": str(shards),
-        "manifest_sha256": file_sha256(shards / MANIFEST),
-        "images": images,
         "flip": computing.flip,
         "precision": computing.precision_for(checkpoint),
     }

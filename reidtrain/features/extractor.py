@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Subset
 
 from reidprep.device import torch_device
 from reidprep.progress import Progress, unseen
+from reidprep.shards.format import View
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.data.dataset import Batch, BatchLoader, Item, ShardDataset
@@ -69,6 +70,17 @@ class Extractor:
         self._model = checkpoint.model().to(self._device)
         self._preprocessor = checkpoint.preprocessor().to(self._device)
 
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Crops that the network takes."""
+        return tuple(self._model.views)
+
+    def batch(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """Features of a batch of uint8 views, by name."""
+        values = flipped_features if self._computing.flip else plain_features
+        bf16 = self._computing.precision_for(self._checkpoint) == "bf16"
+        return compute_batch(self._model, self._preprocessor, batch, values, torch.device(self._device), bf16)
+
     def __call__(
         self,
         shards: ShardSet,
@@ -121,6 +133,18 @@ Computer = Callable[[Dataset[Item], Values, NDArray[np.int64] | None], dict[str,
 
 
 @torch.inference_mode()
+def compute_batch(
+    model: Model, preprocessor: Preprocessor, batch: Batch, values: Values, device: torch.device, bf16: bool
+) -> dict[str, NDArray[Any]]:
+    """Compute values of a batch of uint8 views from anywhere; the arguments are those of `compute`."""
+    inputs = preprocessor(batch.to(device, non_blocking=True))
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        computed = values(model, inputs)
+    return {
+        name: (value.float() if value.is_floating_point() else value).cpu().numpy() for name, value in computed.items()
+    }
+
+
 def compute(
     model: Model,
     preprocessor: Preprocessor,
@@ -165,11 +189,8 @@ def compute(
     collected: dict[str, list[NDArray[Any]]] = {}
     done = 0
     for batch in loader:
-        inputs = preprocessor(batch.to(device, non_blocking=True))
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            computed = values(model, inputs)
-        for name, value in computed.items():
-            collected.setdefault(name, []).append((value.float() if value.is_floating_point() else value).cpu().numpy())
+        for name, value in compute_batch(model, preprocessor, batch, values, device, bf16).items():
+            collected.setdefault(name, []).append(value)
         done += len(batch)
         progress(done, len(chosen))
     return {name: np.concatenate(rows) for name, rows in collected.items()}

@@ -30,7 +30,7 @@ EMBEDDING = "embedding"
 """The feature by which images are compared; its arrays are called `features`."""
 
 QUERY, GALLERY = "query_", "gallery_"
-_LABELS = ("pids", "camids", "paths")
+_LABELS = ("pids", "camids", "paths", "flags")
 
 
 class _Column(NamedTuple):
@@ -47,6 +47,7 @@ _LABEL = _Column(1, "iu", 8, "one whole number per image, such as int64")
 _COLUMNS = {
     "pids": _LABEL,
     "camids": _LABEL,
+    "flags": _LABEL,
     "paths": _Column(1, "U", 4 * 4096, "one text per image, of up to 4,096 characters"),
     ABOUT: _Column(0, "U", 4 << 20, "one text, of up to a million characters"),
 }
@@ -66,12 +67,14 @@ class Features:
         pids: (n,) person ids.
         camids: (n,) cameras.
         paths: (n,) relative paths of the source images; None if they are not known.
+        flags: (n,) int32 of `reidprep.Flag`, what is doubtful about the crops; None if that is not known.
     """
 
     arrays: dict[str, NDArray[Any]]
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
     paths: NDArray[np.str_] | None = None
+    flags: NDArray[np.int32] | None = None
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {size}" for name, size in self.dimensions.items())
@@ -94,6 +97,7 @@ class Features:
             self.pids[rows],
             self.camids[rows],
             None if self.paths is None else self.paths[rows],
+            None if self.flags is None else self.flags[rows],
         )
 
     @classmethod
@@ -277,7 +281,8 @@ class _Folder:
 
 def _arrays(features: Features, prefix: str) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {_array_name(prefix, name): rows for name, rows in features.arrays.items()}
-    return arrays | {prefix + label: getattr(features, label) for label in _LABELS}
+    labels = {prefix + label: getattr(features, label) for label in _LABELS}
+    return arrays | {name: values for name, values in labels.items() if values is not None}
 
 
 def _array_name(prefix: str, feature: str) -> str:

@@ -1,0 +1,77 @@
+"""Images of people of whom nothing is known: a folder of them, a list, or one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from reidprep.datasets.base import ImageSource
+from reidprep.datasets.csv import list_unlabelled, open_listed
+from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages
+from reidprep.errors import ReidError
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Images without labels.
+
+    Attributes:
+        root: what the paths are relative to.
+        paths: record paths, of boxes in frames too (`reidprep.datasets.images.with_box`).
+        images: reads them.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    images: ImageSource
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def open_unlabelled(source: Path) -> Unlabelled:
+    """List images of people; none is opened.
+
+    Args:
+        source: a folder, whose images at any depth are taken, in the order of their paths, but for hidden ones; a CSV
+            file with the column `path` and, of people in larger frames, `x,y,width,height`; or one image.
+
+    Raises:
+        ReidError: nothing there, no image, something else, or a list that cannot be used.
+    """
+    if source.is_dir():
+        paths = _below(source)
+        if not paths:
+            raise ReidError(
+                f"{source}: holds no image ({', '.join(IMAGE_SUFFIXES)}); give a folder with images of people"
+            )
+        return Unlabelled(source, paths, FolderImages(source))
+    if not source.exists():
+        raise ReidError(f"{source}: no such file or folder")
+    if source.suffix.lower() == ".csv":
+        listed = tuple(list_unlabelled(source))
+        if not listed:
+            raise ReidError(f"{source}: lists no image")
+        return Unlabelled(source.parent, listed, open_listed(source))
+    if source.suffix.lower() in IMAGE_SUFFIXES:
+        return Unlabelled(source.parent, (source.name,), FolderImages(source.parent))
+    raise ReidError(
+        f"{source}: is no image ({', '.join(IMAGE_SUFFIXES)}), no folder of images, and no .csv file that lists some"
+    )
+
+
+def _below(root: Path) -> tuple[str, ...]:
+    def fail(error: OSError) -> None:
+        raise ReidError(f"{error.filename}: cannot be listed: {error.strerror or error}") from None
+
+    found: list[str] = []
+    for folder, folders, names in os.walk(root, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        place = Path(folder).relative_to(root)
+        found += [
+            (place / name).as_posix()
+            for name in names
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        ]
+    return tuple(sorted(found))

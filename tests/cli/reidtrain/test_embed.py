@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner, Result
+from reid_cli.reidtrain.main import main
+
+torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
+
+from reidtrain.features.files import read_arrays
+
+HERE = ("--workers", 1, "--device", "cpu")
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["embed", *map(str, arguments), *map(str, HERE)])
+
+
+def test_a_folder_becomes_a_file_and_what_is_wrong_with_its_images_is_told(make_run, drawn, tmp_path) -> None:
+    run = make_run("run")
+    shutil.copytree(drawn / "query", tmp_path / "photos/below")
+    (tmp_path / "photos/damaged.jpg").write_bytes(b"\xff\xd8\xffno image")
+    result = invoke(run, tmp_path / "photos", tmp_path / "features.npz")
+    assert result.exit_code == 3 and "4 images in" in result.stdout, result.output
+    assert "1 images were skipped:\n  damaged.jpg: " in result.stderr
+    assert read_arrays(tmp_path / "features.npz", ["paths"])["paths"].tolist()[0].startswith("below/")
+
+    result = invoke(run, tmp_path / "photos/below", tmp_path / "features", "--json", "--not-encoded")
+    about = json.loads(result.stdout)
+    assert result.exit_code == 0 and about["samples"] == 4 and not about["encoded"] and about["skipped_files"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--keypoints", "."], "--estimator movenet takes no --keypoints; it belongs to --estimator files"),
+        (["--estimator", "onnx"], "--estimator onnx needs --onnx"),
+        (["--shards", "nowhere"], "nowhere"),
+    ],
+)
+def test_options_that_do_not_fit_the_checkpoint_are_plain_errors(options, message, make_run, drawn, tmp_path) -> None:
+    result = invoke(make_run("run"), drawn, tmp_path / "out.npz", *options)
+    assert result.exit_code == 1 and message in result.output and not (tmp_path / "out.npz").exists()
+
+
+def test_another_way_to_find_joints_is_noted(make_run, drawn, tmp_path) -> None:
+    result = invoke(make_run("run"), drawn / "query", tmp_path / "out.npz", "--flip-test")
+    assert result.exit_code == 0 and "note: joints are found otherwise" in result.stderr
