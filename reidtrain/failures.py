@@ -39,6 +39,8 @@ def _memory_advice(recipe: Recipe) -> str:
 
 
 _MEMORY = re.compile(r"out of memory|can't allocate memory|DefaultCPUAllocator|bad_alloc", re.IGNORECASE)
+_SHARED = re.compile(r"shared memory|\bshm\b")
+_FILES = re.compile(r"Too many open files|items of ancdata")
 _WORKER = re.compile(r"DataLoader worker .*(killed|exited unexpectedly)", re.DOTALL)
 
 
@@ -51,16 +53,25 @@ def plain_failures(*, memory: str, worker: str) -> Iterator[None]:
         worker: what to do when a process that decodes died.
 
     Raises:
-        ReidError: out of memory, a worker that died, or an error in a worker.
+        ReidError: out of memory, shared memory or open files; a worker that died, or an error in a worker.
     """
     try:
         yield
     except ReidError as error:
         # The loader puts the traceback of its worker before the message.
         raise ReidError(str(error).rpartition("reidprep.errors.ReidError: ")[2].strip()) from None
-    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _MEMORY.search(str(error)):
             raise ReidError(f"out of memory: {memory}") from error
+        if _SHARED.search(str(error)):
+            raise ReidError(
+                "/dev/shm, by which processes hand batches over, is full: give it more, in Docker by --shm-size, or "
+                f"{worker}"
+            ) from error
+        if _FILES.search(str(error)):
+            raise ReidError(
+                f"too many files are open in this process: allow more ('ulimit -n'), or {worker}"
+            ) from error
         if _WORKER.search(str(error)):
             raise ReidError(
                 "a process that decodes images died, which is usually the system running out of memory (see dmesg): "

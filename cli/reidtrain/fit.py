@@ -52,27 +52,24 @@ def train_and_print(
     from reidtrain.recipes.loading import load_recipe
     from reidtrain.training.fit import Machine
 
-    chosen = load_recipe(recipe, overrides)
+    chosen, computer = load_recipe(recipe, overrides), Machine(**machine)
     with progress(label) as report:
         result = train(
             data,
             out,
             chosen,
             init=init,
-            machine=Machine(**machine),
+            machine=computer,
             overwrite=overwrite,
             progress=report,
             log=lambda line: click.echo(line, err=True),
         )
-    print_result(result, as_json)
+    if computer.is_first:
+        print_result(result, as_json)
 
 
 def print_result(result: RunResult, as_json: bool) -> None:
-    """The figures of the last and the best epoch, by the first of several processes."""
-    from reidtrain.training.fit import is_first_process
-
-    if not is_first_process():
-        return
+    """The figures of the last and the best epoch."""
     if as_json:
         figures = {"last": result.last, "best": result.best}
         print_json({"out": str(result.out), "seconds": round(result.seconds, 1), **figures})

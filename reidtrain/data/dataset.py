@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,6 +24,10 @@ from reidprep.text import counted
 
 NO_LABEL = -1
 """Label of an identity that is not trained on."""
+
+_SHARED_MEMORY = Path("/dev/shm")
+# Of shards, libraries, and pipes to the workers.
+_OTHER_FILES = 128
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,10 @@ class BatchLoader(DataLoader[Any]):
 
     Args:
         dataset: gives an `Item` each.
-        **options: those of `DataLoader`, but for `collate_fn` and `worker_init_fn`.
+        **options: those of `DataLoader`, but for `collate_fn` and `worker_init_fn`. A batch sampler has a `batch_size`.
+
+    Raises:
+        ReidError: workers for which shared memory or the limit of open files does not suffice.
 
     Example:
         >>> from reidprep import ShardSet
@@ -205,6 +215,8 @@ class BatchLoader(DataLoader[Any]):
 
     def __init__(self, dataset: Dataset[Item], **options: Any) -> None:
         super().__init__(dataset, collate_fn=collate, worker_init_fn=_prepare_worker, **options)
+        if self.num_workers:
+            self._check_room()
 
     def __iter__(self) -> Any:
         # A process that is forked while OpenCV has threads hangs or crashes when it sets their number.
@@ -214,6 +226,37 @@ class BatchLoader(DataLoader[Any]):
             return super().__iter__()
         finally:
             cv2.setNumThreads(threads)
+
+    def _check_room(self) -> None:
+        item = self.dataset[0]
+        images = [image for image in (item.whole, item.parts, item.image) if image is not None]
+        # Those that wait, and the one that is computed; each tensor is a file in shared memory.
+        batches = min(len(self), self.num_workers * (self.prefetch_factor or 0) + 1)
+        samples = self.batch_sampler.batch_size  # type: ignore[union-attr]
+        size = min(batches * samples, len(self.dataset)) * sum(image.nbytes for image in images)  # type: ignore[arg-type]
+        if _SHARED_MEMORY.is_dir() and size > (free := shutil.disk_usage(_SHARED_MEMORY).free):
+            raise ReidError(
+                f"{_SHARED_MEMORY} has {_mebibytes(free)} free, and the batches of {self.num_workers} processes that "
+                f"decode take up to {_mebibytes(size)} there: give it more, in Docker by --shm-size, or lower "
+                "--workers (0 needs none)"
+            )
+        if os.name != "posix":
+            return
+        import resource
+
+        files = _OTHER_FILES + batches * (len(images) + 4)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < files:
+            if hard != resource.RLIM_INFINITY and hard < files:
+                raise ReidError(
+                    f"{hard} files may be open in a process ('ulimit -n'), and {self.num_workers} processes that "
+                    f"decode need up to {files}: allow more, or lower --workers (0 needs none)"
+                )
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
 
 
 def _prepare_worker(worker: int) -> None:

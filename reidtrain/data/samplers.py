@@ -163,6 +163,7 @@ class IdentityBatchSampler(_EpochBatchSampler):
                 f"lower the identities per batch to {len(self._images_of)} or less"
             )
         self._groups_of = np.array([-(-len(images) // images_per_identity) for images in self._images_of])
+        self.batch_size = identities * images_per_identity
 
     def __len__(self) -> int:
         batches = max(-(-int(self._groups_of.sum()) // self.identities), int(self._groups_of.max()))

@@ -22,7 +22,7 @@ from reidtrain.features.extractor import Computer
 from reidtrain.losses import class_logits
 from reidtrain.models.factory import Model, run
 from reidtrain.recipes.schema import Recipe
-from reidtrain.training.fit import Machine, RunResult, is_first_process, train
+from reidtrain.training.fit import Machine, RunResult, train
 from reidtrain.training.tasks import Task
 
 
@@ -53,7 +53,8 @@ def pretrain(
         ReidError: as `open_classification`, `classification_task` and `training.fit`.
     """
     opened = open_classification(data)
-    if log and is_first_process():
+    machine = machine or Machine()
+    if log and machine.is_first:
         for note in opened.notes:
             log(f"{opened.root}: {note}")
     return train(
@@ -61,7 +62,7 @@ def pretrain(
         out,
         recipe,
         init=init,
-        machine=machine or Machine(),
+        machine=machine,
         overwrite=overwrite,
         progress=progress,
         log=log,

@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -49,6 +50,16 @@ class Machine:
     devices: int = 1
     nodes: int = 1
     workers: int = 2
+
+    @property
+    def alone(self) -> bool:
+        """Whether one process trains, whatever the variables of a SLURM job say that it is one task of."""
+        return self.devices * self.nodes == 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process, of those that train together, that writes and prints."""
+        return self.alone or int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,7 @@ def train(
     log: Callable[[str], None] | None,
 ) -> RunResult:
     """Train a recipe's network on any task; arguments as for `fit`."""
-    first = is_first_process()
+    first = machine.is_first
     model = arranged(build_model(recipe.model, task.classes, recipe.seed), recipe.execution)
     start = load_first_weights(model, init) if init else None
     with RunFolder(out, recipe, task.source, start, overwrite) if first else nullcontext() as folder:
@@ -188,11 +199,6 @@ def arranged(model: Model, execution: Execution) -> Model:
     return model
 
 
-def is_first_process() -> bool:
-    """Whether this is the process, of those that train together, that writes and prints."""
-    return int(getattr(rank_zero_only, "rank", 0)) == 0
-
-
 def load_first_weights(model: Model, init: Path) -> dict[str, Any]:
     """Load weights, and say where they came from, which layers they did not serve, and what shapes do not tell.
 
@@ -223,13 +229,12 @@ def load_first_weights(model: Model, init: Path) -> dict[str, Any]:
 
 def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.Callback]) -> pl.Trainer:
     execution = recipe.execution
-    several = machine.devices * machine.nodes > 1
     try:
         return pl.Trainer(
             accelerator=torch_device(machine.device),
             devices=machine.devices,
             num_nodes=machine.nodes,
-            strategy="ddp" if several else "auto",
+            strategy="auto" if machine.alone else "ddp",
             precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
             max_epochs=epochs,
             accumulate_grad_batches=execution.accumulate,
@@ -241,7 +246,7 @@ def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.C
             enable_progress_bar=False,
             enable_model_summary=False,
             callbacks=callbacks,
-            plugins=[WholeFiles()],
+            plugins=[WholeFiles(), *([LightningEnvironment()] if machine.alone else [])],
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise ReidError(f"--device {machine.device} --devices {machine.devices} cannot be had here: {error}") from None

@@ -59,6 +59,32 @@ def test_batches_hold_the_samples(shards, start):
     assert sorted(seen) == list(range(len(shards)))
 
 
+def test_workers_without_room_to_hand_batches_over_are_refused_before_they_start(shards, monkeypatch):
+    usage = shutil._ntuple_diskusage(1 << 20, 1 << 19, 1 << 19)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(
+        ReidError, match=r"/dev/shm has 0.5 MiB free, and .* 2 processes .* up to [01]\.\d MiB .*--shm-size.*--workers"
+    ):
+        BatchLoader(ShardDataset(shards), batch_size=4, num_workers=2)
+    assert next(iter(BatchLoader(ShardDataset(shards), batch_size=4)))
+
+
+OPEN_FILES = """
+import resource, sys
+from reidprep.shards.reader import ShardSet
+from reidtrain.data.dataset import BatchLoader, ShardDataset
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[2])))
+print(len(list(BatchLoader(ShardDataset(ShardSet.open(sys.argv[1], "train")), batch_size=4, num_workers=2))))
+"""
+
+
+@pytest.mark.parametrize(("hard", "said"), [(1000, "2"), (100, "100 files may be open in a process ('ulimit -n')")])
+def test_the_limit_of_open_files_is_raised_or_named(drawn_shards, hard, said):
+    command = [sys.executable, "-c", OPEN_FILES, str(drawn_shards), str(hard)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert said in (result.stdout or result.stderr)
+
+
 def test_shapes_and_memory(shards):
     dataset = ShardDataset(shards, ALL)
     batch = collate([dataset[0], dataset[1]])

@@ -69,8 +69,12 @@ def test_a_corrupt_sample_in_an_epoch_is_named_and_the_checkpoint_kept(
 def test_a_worker_that_dies_is_explained(run, tiny, monkeypatch):
     from reidtrain.data.dataset import ShardDataset
 
+    get = ShardDataset.__getitem__
+
     def die(self, index):
-        os.kill(os.getpid(), signal.SIGKILL)
+        if torch.utils.data.get_worker_info():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return get(self, index)
 
     monkeypatch.setattr(ShardDataset, "__getitem__", die)
     with pytest.raises(ReidError, match="process that decodes images died.*--workers"):
@@ -96,6 +100,26 @@ def test_out_of_memory_says_what_to_lower(error, tiny):
 def test_a_real_allocation_that_fails(tiny):
     with pytest.raises(ReidError, match="out of memory"), explained(tiny()):
         torch.empty(1 << 60, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"),
+            "shm-size",
+        ),
+        (
+            RuntimeError("killed by signal: Bus error. It is possible that workers are out of shared memory."),
+            "shm-size",
+        ),
+        (OSError(24, "Too many open files"), "ulimit -n"),
+        (RuntimeError("received 0 items of ancdata"), "ulimit -n"),
+    ],
+)
+def test_what_processes_share_runs_out(error, said, tiny):
+    with pytest.raises(ReidError, match=f"{said}.*--workers"), explained(tiny()):
+        raise error
 
 
 def test_other_errors_are_left_alone(tiny):

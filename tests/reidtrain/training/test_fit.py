@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from reidprep.errors import ReidError
 from reidprep.shards.build import BuildOptions, build_shards
 from reidtrain.checkpoints import load_checkpoint
@@ -239,6 +241,15 @@ def test_batches_that_cannot_be_made_are_refused(run, tiny):
     stage = [{"epochs": 1, "batch": {"identities": 18, "images": 4}}]
     with pytest.raises(ReidError, match="18 identities cannot be made of 2"):
         run(tiny(stages=stage))
+
+
+def test_one_process_trains_alone_whichever_task_of_a_cluster_job_it_is(run, tiny, tmp_path, monkeypatch):
+    for name, value in {"JOB_ID": 7, "JOB_NAME": "train", "NTASKS": 2, "PROCID": 1, "LOCALID": 1, "NODEID": 0}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning has it on being imported in such a job
+    run(tiny(stages=ONE))
+    assert load_checkpoint(tmp_path / "run").epoch == 1
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
 def test_a_gpu_that_is_not_there_is_an_error(run, tiny):
