@@ -25,7 +25,7 @@ from reidtrain.checkpoints import make_preprocessor
 from reidtrain.data.dataset import Batch, BatchLoader, ShardDataset
 from reidtrain.data.preprocessing import ChannelMeans
 from reidtrain.data.samplers import ShuffledBatchSampler
-from reidtrain.losses import loss_terms
+from reidtrain.losses import forward_options, loss_terms
 from reidtrain.models.factory import build_model, run
 from reidtrain.recipes.loading import load_recipe
 from reidtrain.recipes.schema import Execution, Recipe
@@ -50,8 +50,8 @@ class Arrangement:
         self.recipe, self.execution, self.device = recipe, execution, device
         self.model = arranged(build_model(recipe.model, classes, recipe.seed), execution).to(device).train()
         self.preprocessor = make_preprocessor(recipe, means, augmented=True).to(device).train()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.001, momentum=0.9)
-        self.generator = torch.Generator().manual_seed(0)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-6, fused=device != "cpu")
+        self.generator = torch.Generator(device).manual_seed(0)
         self.times: list[list[float]] = []
         self.peak = 0
 
@@ -74,8 +74,9 @@ class Arrangement:
             inputs = replace(inputs, **views)
         mark()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.execution.precision == "bf16"):
-            output = run(self.model, inputs)
-            loss = torch.stack([*loss_terms(output, inputs.labels, self.recipe.stages[0].loss).values()]).sum()
+            loss_of = self.recipe.stages[0].loss
+            output = run(self.model, inputs, **forward_options(loss_of))
+            loss = torch.stack([*loss_terms(output, inputs.labels, loss_of).values()]).sum()
         mark()
         self.optimizer.zero_grad()
         loss.backward()
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=ARRANGEMENTS, default=list(ARRANGEMENTS))
     arguments = parser.parse_args()
 
+    torch.backends.cudnn.benchmark = True
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     shards = ShardSet.open(arguments.shards, "train")
     dataset = ShardDataset(shards, recipe.model.views)

@@ -262,7 +262,11 @@ def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
         if problem := unusable(value):
             raise ReidError(f"{path}: {name} {problem}; the checkpoint is damaged")
     recipe = recipe_from_dict(stored_recipe(about.recipe), f"{path}: recipe")
-    if about.stage >= len(recipe.stages) or about.epoch != len(about.history) or about.epoch > recipe.epochs:
+    if (
+        about.stage >= len(recipe.stages)
+        or about.epoch != len(about.history)
+        or (about.epoch > recipe.epochs and recipe.training.max_minutes is None)
+    ):
         raise ReidError(
             f"{path}: stage {about.stage} and epoch {about.epoch} with figures of {len(about.history)} do not fit a "
             f"recipe of {len(recipe.stages)} stages and {recipe.epochs} epochs; the checkpoint is damaged"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -198,6 +199,11 @@ def loss_terms(output: Output, labels: Tensor, loss: Loss) -> dict[str, Tensor]:
             output.embedding, labels, loss.margin, loss.wide_margin
         )
     return terms
+
+
+def forward_options(loss: Loss) -> dict[str, Any]:
+    """What a network's forward() has to be told for its output to have what the loss needs."""
+    return {"attention_maps": loss.sac > 0}
 
 
 def class_logits(output: Output) -> Tensor:

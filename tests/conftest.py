@@ -42,6 +42,7 @@ TINY = {
     "model": {"branches": ["whole", "head"], "attention": "none"},
     "input": {"whole_size": [48, 24], "part_size": [16, 24], "image_size": [48, 24]},
     "validation": {"every": 0},
+    "checkpoint": {"minutes": 0},
 }
 SOFTMAX = {"name": "softmax", "epochs": 2, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}
 RANKING = {

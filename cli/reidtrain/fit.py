@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def fit(shards: Path, **options: Any) -> None:
     """Train a network on the training identities of SHARDS by a recipe.
 
-    An interrupted run goes on from its last whole epoch when the same command is given again. `reidtrain recipes`
+    An interrupted run goes on from its last checkpoint when the same command is given again. `reidtrain recipes`
     lists the shipped recipes and prints all their values, each of which --set can change.
 
     \b

@@ -118,7 +118,7 @@ class Preprocessor(nn.Module):
         Args:
             batch: uint8 views, on the module's device.
             generator: source of all random decisions, required if the augmentation is active. One on the CPU decides
-                the same for every device; one on the batch's device saves some small copies.
+                the same for every device; one on the batch's device saves small copies that the host waits for.
 
         Raises:
             ValueError: an active augmentation without a generator.
@@ -265,8 +265,9 @@ class _Draws:
 
     def integers(self, count: int | Tensor, number: int) -> Tensor:
         """(number,) int64 from 0 to `count` - 1; `count` may differ from one to the next."""
+        drawn = (self.uniform(number) * count).long()
         # The product may round up to `count` itself.
-        return torch.minimum((self.uniform(number) * count).long(), torch.as_tensor(count, device=self.device) - 1)
+        return drawn.clamp(max=count - 1) if isinstance(count, int) else torch.minimum(drawn, count - 1)
 
     def rectangles(self, probability: float, number: int, height: int, width: int) -> tuple[Tensor, ...]:
         """Top, left, height and width, (number,) int64 each, of rectangles to erase; the height of others is 0."""

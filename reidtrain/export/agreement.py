@@ -69,7 +69,7 @@ class Reference:
         number = len(next(iter(views.values())))
         blank = dict.fromkeys(("labels", "pids", "camids", "indices"), torch.zeros(number, dtype=torch.int64))
         batch = Batch(views.get("whole"), views.get("parts"), views.get("image"), **blank)
-        return self.outputs.named(run(self.model, self.preprocessor(batch), **self.outputs.options(self.model)))
+        return self.outputs.named(run(self.model, self.preprocessor(batch), **self.outputs.options))
 
 
 def compare(reference: Runner, runner: Runner, batches: Sequence[Crops]) -> Agreement:

@@ -46,9 +46,10 @@ class Outputs:
         elif self.attention and config.attention == "none":
             raise ReidError("--attention: this network was trained without attention and has no maps")
 
-    def options(self, model: Model) -> dict[str, Any]:
+    @property
+    def options(self) -> dict[str, Any]:
         """What the network's forward() has to be told."""
-        return {"attention_maps": True} if self.attention and isinstance(model, AttentionDrivenNet) else {}
+        return {"attention_maps": self.attention}
 
     def named(self, output: AttentionDrivenOutput | SelfAttentionOutput) -> dict[str, Tensor]:
         """Those of a network's output: `embedding`, `feature_head`, `attention_head_2`, `attention_4` and so on."""
@@ -100,7 +101,7 @@ class EndToEnd(nn.Module):
         """
         given: Mapping[View, Tensor | None] = {"whole": whole, "parts": parts, "image": image}
         inputs = {view: self._prepared(view, crops) for view, crops in given.items() if crops is not None}
-        return self.outputs.named(self.model(**inputs, **self.outputs.options(self.model)))
+        return self.outputs.named(self.model(**inputs, **self.outputs.options))
 
     def _prepared(self, view: View, crops: Tensor) -> Tensor:
         flat = crops.flatten(0, -4).movedim(-1, 1).float()

@@ -57,8 +57,10 @@ class DecomposedMask(nn.Module):
         # S has one channel, so mix(S x C) = S x mix(C): the 1x1 convolution runs on one position, not on all.
         mixed = F.conv2d(channel, self.mix.weight, groups=self.groups)
         assert self.mix.bias is not None
+        # Under autocast a float32 bias would make the mask, and with it the block and all that follows, float32.
+        bias = self.mix.bias.to(spatial.dtype)
         per_group = (-1, self.groups, self.mix.out_channels // self.groups, 1, 1)
-        return torch.sigmoid(torch.addcmul(self.mix.bias.view(per_group), spatial, mixed.view(per_group))).flatten(1, 2)
+        return torch.sigmoid(torch.addcmul(bias.view(per_group), spatial, mixed.view(per_group))).flatten(1, 2)
 
 
 class PlainMask(nn.Module):

@@ -136,7 +136,7 @@ class SelfAttentionOutput(NamedTuple):
     Attributes:
         logits: (n, classes).
         feature: (n, 1024).
-        attention: (n, h, w) attention maps of stages 4, 5 and, where there is one, 6.
+        attention: (n, h, w) attention maps of stages 4, 5 and, where there is one, 6. Empty unless asked for.
     """
 
     logits: Tensor
@@ -183,12 +183,13 @@ class SelfAttentionNet(ResNetStages):
         """See the configuration."""
         return self.config.views
 
-    def forward(self, image: Tensor) -> SelfAttentionOutput:
-        """(n, 3, 256, 128) plain images to logits, features and attention maps."""
+    def forward(self, image: Tensor, attention_maps: bool = False) -> SelfAttentionOutput:
+        """(n, 3, 256, 128) plain images to logits, features and, if asked for, attention maps."""
         stages = list(self.stages_4_and_5(image))
         if self.layer5 is not None:
             stages.append(self.layer5(stages[-1]))
         # The mean of a concatenation is the concatenation of the means, without a copy of the feature maps.
         pooled = [level.mean((2, 3)) for level in (stages if self.config.multi_level else stages[-1:])]
         feature = self.reduce(torch.cat(pooled, 1))
-        return SelfAttentionOutput(self.classifier(feature), feature, tuple(attention_map(level) for level in stages))
+        maps = tuple(attention_map(level) for level in stages) if attention_maps else ()
+        return SelfAttentionOutput(self.classifier(feature), feature, maps)

@@ -17,7 +17,6 @@ from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import PARTS
 from reidtrain.data.dataset import ShardDataset, collate
 from reidtrain.data.preprocessing import Preprocessor
-from reidtrain.models.attention_driven import AttentionDrivenOutput
 from reidtrain.models.factory import Model, run
 from reidtrain.models.self_attention import SelfAttentionOutput
 from reidtrain.plots.attention_maps import fuse_parts, overlay, stretch
@@ -121,13 +120,10 @@ def _model_rows(
     """The rows of each sample."""
     dataset = ShardDataset(shards, viewed.model.views)
     batch = viewed.preprocessor(collate([dataset[index] for index in indices]).to(viewed.device))
-    if "image" in viewed.model.views:
-        output = run(viewed.model, batch)
-        assert isinstance(output, SelfAttentionOutput)
+    output = run(viewed.model, batch, attention_maps=True)
+    if isinstance(output, SelfAttentionOutput):
         maps = [_numpy(each) for each in output.attention]
         return [(_stage_row(sample, [each[n] for each in maps]),) for n, sample in enumerate(samples)]
-    output = run(viewed.model, batch, attention_maps=True)
-    assert isinstance(output, AttentionDrivenOutput)
     branches = {name: [_numpy(each) for each in blocks] for name, blocks in output.attention.items() if blocks}
     if not branches:
         raise ReidError(f"{viewed.label}: this network has no attention to show (its recipe has attention: none)")

@@ -80,8 +80,10 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
 def stored_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values that a checkpoint or run folder holds, complete with those of switches that came after it was written.
 
-    Before `model.stage6_dilation`, stage 6 had the dilation of stage 5; before `model.depth` there was ResNet-50 alone.
+    Before `model.stage6_dilation`, stage 6 had the dilation of stage 5; before `model.depth` there was ResNet-50 alone;
+    before `checkpoint` and `training`, every epoch was saved, and trained for its own sake.
     """
+    values = {"checkpoint": {"minutes": 0.0}, "training": {"max_minutes": None}, **values}
     model = values.get("model")
     if values.get("network") != "self-attention" or not isinstance(model, Mapping):
         return values

@@ -185,6 +185,31 @@ class Validation:
 
 
 @dataclass(frozen=True, config=CHECKED)
+class Checkpointing:
+    """How often training is made safe.
+
+    Attributes:
+        minutes: at least, from one checkpoint to the next, which is written at the end of an epoch; 0: after every
+            epoch. A stage's end and an epoch better than all before are written in any case.
+    """
+
+    minutes: Number = 2.0
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Training:
+    """How long training takes.
+
+    Attributes:
+        max_minutes: train for so long, whatever the machine's speed: the epochs of the stages are then those of the
+            schedule, which is stretched over this time, with the last validation in it. Such a run is not repeatable
+            to the bit. None: by epochs.
+    """
+
+    max_minutes: Positive | None = None
+
+
+@dataclass(frozen=True, config=CHECKED)
 class Execution:
     """How steps are computed.
 
@@ -215,6 +240,8 @@ class Recipe:
         input: sizes and scale of the images.
         augmentation: random changes to them.
         validation: how the model is scored meanwhile.
+        checkpoint: how often training is made safe.
+        training: how long it takes.
         execution: how steps are computed.
         identities: training identities to use, drawn by the seed; None is all.
         seed: of the weights, the order of images, augmentation and dropout.
@@ -228,6 +255,8 @@ class Recipe:
     input: Input = field(default_factory=Input)
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Validation = field(default_factory=Validation)
+    checkpoint: Checkpointing = field(default_factory=Checkpointing)
+    training: Training = field(default_factory=Training)
     execution: Execution = field(default_factory=Execution)
     identities: Annotated[int, Field(ge=2, lt=2**63, strict=True)] | None = None
     seed: Whole = 0
@@ -236,6 +265,8 @@ class Recipe:
     def _stages_fit_the_network(self) -> Recipe:
         if not self.stages:
             raise ValueError("stages: at least one is needed")
+        if self.training.max_minutes and len({stage.name for stage in self.stages}) < len(self.stages):
+            raise ValueError("training.max_minutes needs stages with names of their own; set stages.0.name and so on")
         has_stage6 = isinstance(self.model, SelfAttentionConfig) and self.model.dilation and self.model.stage6
         for index, stage in enumerate(self.stages):
             if stage.loss.sac and not has_stage6:

@@ -31,6 +31,7 @@ from reidtrain.recipes.loading import load_recipe, stored_recipe
 from reidtrain.recipes.schema import Execution, Recipe
 from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles
 from reidtrain.training.module import StageModule
+from reidtrain.training.pace import Pace, epochs_before, finished, next_stage
 from reidtrain.training.run_folder import RunFolder
 from reidtrain.training.tasks import Task, identities_task
 
@@ -92,7 +93,7 @@ def fit(
 ) -> RunResult:
     """Train a recipe's network on the training identities of a shard directory.
 
-    A run that was interrupted goes on from the end of its last whole epoch, and on the CPU ends with the same weights
+    A run that was interrupted goes on from its last checkpoint, and on the CPU ends with the same weights
     as one that was not.
 
     Args:
@@ -144,6 +145,7 @@ def train(
     log: Callable[[str], None] | None,
 ) -> RunResult:
     """Train a recipe's network on any task; arguments as for `fit`."""
+    began = time.monotonic()
     first = machine.is_first
     model = arranged(build_model(recipe.model, task.classes, recipe.seed), recipe.execution)
     start = load_first_weights(model, init) if init else None
@@ -152,35 +154,36 @@ def train(
         resumed = load_checkpoint(last) if last.is_file() and not (overwrite and not first) else None
         history: list[dict[str, Any]] = [dict(row) for row in resumed.history] if resumed else []
         records = None
-        if folder is not None and len(history) < recipe.epochs:
+        if folder is not None and not finished(recipe, history):
             folder.begin()
-            records = Records(folder, recipe.epochs, log)
+            records = Records(folder, recipe, log)
         if log and first:
             for line in [*(start["report"] if start else []), _opening(recipe, task, model, len(history))]:
                 log(line)
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
             model.load_state_dict(resumed.model().state_dict())
-        began = time.monotonic()
+        pace = Pace(recipe, history, began, task.validation_images) if recipe.training.max_minutes else None
 
         def describe(stage: int) -> dict[str, Any]:
             return checkpoint_content(recipe, task.class_names, task.source, start, stage, history)
 
-        ended = 0
-        for index, stage in enumerate(recipe.stages):
-            began_at, ended = ended, ended + stage.epochs
-            if len(history) >= ended:
-                continue
+        for index in range(next_stage(recipe, history), len(recipe.stages)):
+            before = epochs_before(recipe, history, index)
+            first_epoch = len(history) - before
             module = StageModule(
-                model, preprocessor, task, recipe, index, len(history) - began_at, machine.workers, describe
+                model, preprocessor, task, recipe, index, before, first_epoch, machine.workers, describe
             )
-            timing = Timing(progress if first else unseen)
-            ending = EpochEnd(timing, history, records, last.parent, machine.workers)
+            timing, files = Timing(progress if first else unseen, pace), WholeFiles()
+            ending = EpochEnd(timing, history, records, last.parent, files, machine.workers)
             with explained(recipe), _quiet():
-                trainer = _trainer(recipe, stage.epochs, machine, [timing, ending])
-                trainer.fit(module, ckpt_path=last if len(history) > began_at else None)
-                if len(history) < ended:
-                    raise ReidError(f"{out}: interrupted; the same command goes on from the last whole epoch")
+                trainer = _trainer(recipe, recipe.stages[index].epochs, machine, [timing, ending], files)
+                try:
+                    trainer.fit(module, ckpt_path=last if first_epoch else None)
+                finally:
+                    files.teardown()
+                if next_stage(recipe, history) <= index:
+                    raise ReidError(f"{out}: interrupted; the same command goes on from the last checkpoint")
         result = _result(out, history, f"val/{task.monitor}", folder, time.monotonic() - began)
         if records is not None:
             records.close()
@@ -227,7 +230,9 @@ def load_first_weights(model: Model, init: Path) -> dict[str, Any]:
     return {"path": str(init), "sha256": file_sha256(path), "report": lines}
 
 
-def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.Callback], files: WholeFiles
+) -> pl.Trainer:
     execution = recipe.execution
     try:
         return pl.Trainer(
@@ -236,17 +241,19 @@ def _trainer(recipe: Recipe, epochs: int, machine: Machine, callbacks: list[pl.C
             num_nodes=machine.nodes,
             strategy="auto" if machine.alone else "ddp",
             precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
-            max_epochs=epochs,
+            max_epochs=-1 if recipe.training.max_minutes else epochs,
             accumulate_grad_batches=execution.accumulate,
             gradient_clip_val=execution.gradient_clip or None,
             deterministic=execution.deterministic,
+            # Batches are of one shape: cuDNN may look for its fastest algorithms once.
+            benchmark=not execution.deterministic,
             # Ours: the samplers know of processes, and each epoch is recorded by Records.
             use_distributed_sampler=False,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             callbacks=callbacks,
-            plugins=[WholeFiles(), *([LightningEnvironment()] if machine.alone else [])],
+            plugins=[files, *([LightningEnvironment()] if machine.alone else [])],
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise ReidError(f"--device {machine.device} --devices {machine.devices} cannot be had here: {error}") from None
@@ -270,7 +277,8 @@ def _opening(recipe: Recipe, task: Task, model: Model, done: int) -> str:
     text = (
         f"{recipe.network} network, {parameters / 1e6:.2f} M parameters, {len(task.labels)} images of {task.classes} "
     )
-    text += f"classes, {recipe.epochs} epochs"
+    minutes = recipe.training.max_minutes
+    text += f"classes, {f'{minutes:g} minutes' if minutes else f'{recipe.epochs} epochs'}"
     return text + (f"; going on after epoch {done}" if done else "")
 
 

@@ -17,7 +17,7 @@ from reidprep.shards.format import VIEWS
 from reidtrain.data.dataset import Batch, BatchLoader
 from reidtrain.data.preprocessing import Preprocessor
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
-from reidtrain.losses import class_logits, loss_terms
+from reidtrain.losses import class_logits, forward_options, loss_terms
 from reidtrain.models.factory import Model, run
 from reidtrain.recipes.schema import Recipe, Schedule, Stage
 from reidtrain.training.tasks import Task
@@ -53,12 +53,16 @@ class StageModule(pl.LightningModule):
     Everything random follows from the recipe's seed, the epoch and the process, so that nothing of it needs to be
     saved: an epoch that is run again is run the same.
 
+    Attributes:
+        by_the_clock: where a run of given length stands, in epochs of the stage's schedule; None: batches are counted.
+
     Args:
         model: the network.
         preprocessor: with the recipe's augmentation.
         task: what is learnt.
         recipe: the whole recipe.
         index: of the stage.
+        epochs_before: of the stages before this one.
         first_epoch: of the stage that is run, from 0.
         workers: processes that decode.
         describe: what a checkpoint says besides the weights; see `reidtrain.checkpoints`.
@@ -71,6 +75,7 @@ class StageModule(pl.LightningModule):
         task: Task,
         recipe: Recipe,
         index: int,
+        epochs_before: int,
         first_epoch: int,
         workers: int,
         describe: Callable[[int], Mapping[str, Any]],
@@ -81,9 +86,11 @@ class StageModule(pl.LightningModule):
         self.task = task
         self.recipe = recipe
         self.index = index
+        self.epochs_before = epochs_before
         self.first_epoch = first_epoch
         self.workers = workers
         self.describe = describe
+        self.by_the_clock: float | None = None
         self.generator = torch.Generator()
         self.augmentation_seed = self.dropout_seed = 0
         self.sums: dict[str, Tensor] = {}
@@ -95,11 +102,6 @@ class StageModule(pl.LightningModule):
         return self.recipe.stages[self.index]
 
     @property
-    def epochs_before(self) -> int:
-        """Epochs of the stages before this one."""
-        return sum(stage.epochs for stage in self.recipe.stages[: self.index])
-
-    @property
     def epoch(self) -> int:
         """The current epoch over all stages, from 0."""
         return self.epochs_before + self.current_epoch
@@ -107,12 +109,14 @@ class StageModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """A new optimiser, as each stage has its own."""
         settings = self.stage.optimizer
-        weights, lr, decay = self.model.parameters(), settings.lr, settings.weight_decay
+        weights, lr = self.model.parameters(), settings.lr
+        # One kernel for all weights. On a CPU, where nothing is launched, results stay those of earlier versions.
+        how: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": self.device.type == "cuda"}
         if settings.name == "adam":
-            return torch.optim.Adam(weights, lr, weight_decay=decay)
+            return torch.optim.Adam(weights, lr, **how)
         if settings.name == "adamw":
-            return torch.optim.AdamW(weights, lr, weight_decay=decay)
-        return torch.optim.SGD(weights, lr, settings.momentum, weight_decay=decay, nesterov=settings.nesterov)
+            return torch.optim.AdamW(weights, lr, **how)
+        return torch.optim.SGD(weights, lr, settings.momentum, nesterov=settings.nesterov, **how)
 
     def train_dataloader(self) -> BatchLoader:
         """Batches of this process in the order of the recipe."""
@@ -144,6 +148,10 @@ class StageModule(pl.LightningModule):
         """Move the uint8 pixels, without waiting for them."""
         return batch.to(device, non_blocking=True)
 
+    def on_train_start(self) -> None:
+        """Draw where the pixels are: nothing to copy, nothing to wait for."""
+        self.generator = torch.Generator(self.device)
+
     def on_train_epoch_start(self) -> None:
         """Set what the epoch's randomness follows from."""
         self.sampler.set_epoch(self.current_epoch)
@@ -161,7 +169,7 @@ class StageModule(pl.LightningModule):
         inputs = self.preprocessor(batch, self.generator)
         if not self.recipe.execution.channels_last:
             inputs = _contiguous(inputs)
-        output = run(self.model, inputs)
+        output = run(self.model, inputs, **forward_options(self.stage.loss))
         terms = loss_terms(output, batch.labels, self.stage.loss)
         loss = torch.stack([*terms.values()]).sum()
         with torch.no_grad():
@@ -183,7 +191,7 @@ class StageModule(pl.LightningModule):
             names = [name for name, value in self.sums.items() if not torch.isfinite(value)]
             raise ReidError(
                 f"the loss is no longer a finite number ({', '.join(names)}) in epoch {self.epoch + 1}, at most "
-                f"{STEPS_BETWEEN_CHECKS} steps before step {self.batches}; the last checkpoint is from the epoch "
+                f"{STEPS_BETWEEN_CHECKS} steps before step {self.batches}; the last checkpoint is from an epoch "
                 f"before. Lower stages.{self.index}.optimizer.lr, lengthen schedule.warmup, or set "
                 "execution.gradient_clip=1 or execution.precision=float32, in a new run"
             )
@@ -200,8 +208,10 @@ class StageModule(pl.LightningModule):
         return dict(zip(self.sums, means.tolist(), strict=True))
 
     def learning_rate(self, batch_idx: int) -> float:
-        """The learning rate in the middle of a batch of the current epoch."""
-        epoch = self.current_epoch + (batch_idx + 0.5) / max(1, len(self.sampler))
+        """The learning rate in the middle of a batch of the current epoch, or at the time it begins."""
+        epoch = self.by_the_clock
+        if epoch is None:
+            epoch = self.current_epoch + (batch_idx + 0.5) / max(1, len(self.sampler))
         return self.stage.optimizer.lr * lr_factor(self.stage.schedule, epoch, self.stage.epochs)
 
     def _set_learning_rate(self, batch_idx: int) -> None:

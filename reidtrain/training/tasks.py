@@ -43,6 +43,7 @@ class Task:
         source: what the result is traced by, as plain values: kind, path, hashes.
         class_names: of each class, such as the person ids.
         validate: scores a model on other images, higher is better; None where there are none.
+        validation_images: how many of them.
         monitor: the score by which the best epoch is chosen.
     """
 
@@ -53,6 +54,7 @@ class Task:
     source: Mapping[str, Any]
     class_names: tuple[str, ...]
     validate: Callable[[Computer], dict[str, float]] | None
+    validation_images: int
     monitor: str
 
 
@@ -86,6 +88,7 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
     train = ShardSet.open(shards, "train")
     dataset = ShardDataset(train, views)
     trained, held_out = choose_identities(train, recipe.identities, recipe.validation.identities, recipe.seed)
+    validate, validation_images = _validation(shards, train, held_out, views) if recipe.validation.every else (None, 0)
     classes = {pid: label for label, pid in enumerate(trained)}
     indices = np.flatnonzero(np.isin(train.pids, trained))
     labels = np.array([classes[pid] for pid in train.pids[indices].tolist()], dtype=np.int64)
@@ -105,15 +108,16 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
             "validation": "none" if not recipe.validation.every else "held-out identities" if held_out else "test",
         },
         class_names=tuple(str(pid) for pid in trained),
-        validate=_validation(shards, train, held_out, views) if recipe.validation.every else None,
+        validate=validate,
+        validation_images=validation_images,
         monitor="mAP",
     )
 
 
 def _validation(
     shards: Path, train: ShardSet, held_out: Sequence[int], views: Sequence[View]
-) -> Callable[[Computer], dict[str, float]]:
-    """Scores the embedding on the identities held out, else on the query and gallery splits."""
+) -> tuple[Callable[[Computer], dict[str, float]], int]:
+    """Scores the embedding on the identities held out, else on the query and gallery splits; and on how many images."""
     if held_out:
         images = RankedImages.held_out(train, held_out)
     else:
@@ -126,4 +130,4 @@ def _validation(
         scores = score(*images.features(embed), Scoring("market1501")).named()
         return {name: scores[name] for name in ("rank1", "rank5", "mAP", "mINP")}
 
-    return validate
+    return validate, len(np.union1d(images.query, images.gallery))

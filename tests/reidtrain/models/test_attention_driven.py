@@ -11,8 +11,14 @@ from torch.nn import functional as F
 
 from reidprep.errors import ReidError
 from reidprep.skeleton import PARTS
-from reidtrain.models.attention_driven import BRANCHES, AttentionDrivenConfig, AttentionDrivenNet, AttentionDrivenOutput
-from reidtrain.models.intra_attention import DecomposedMask, EncoderDecoder, PlainMask
+from reidtrain.models.attention_driven import (
+    BRANCHES,
+    AttentionDrivenConfig,
+    AttentionDrivenNet,
+    AttentionDrivenOutput,
+    Block,
+)
+from reidtrain.models.intra_attention import DecomposedMask, EncoderDecoder, IntraAttention, PlainMask
 from reidtrain.models.layers import Bottleneck, GroupedLinear
 from reidtrain.papers.networks import ATTENTION_DRIVEN
 
@@ -64,6 +70,19 @@ def test_attention_maps_have_the_resolution_of_their_blocks():
         assert [tuple(each.shape) for each in output.attention[part]] == [(1, 24, 24), (1, 12, 12), (1, 12, 12)]
     for each in (each for maps in output.attention.values() for each in maps):
         assert 0 <= each.min() <= each.max() <= 1
+
+
+@pytest.mark.parametrize("attention", ["decomposed", "plain"])
+def test_under_autocast_every_block_computes_in_half_precision(attention):
+    model = network(AttentionDrivenConfig(branches=("whole",), attention=attention))
+    kinds = []
+    for module in model.modules():
+        if isinstance(module, Block | IntraAttention | Bottleneck):
+            module.register_forward_hook(lambda _, __, out: kinds.extend(out if isinstance(out, tuple) else [out]))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(2, 3, 48, 24))
+
+    assert {each.dtype for each in kinds if each is not None} == {torch.bfloat16}
 
 
 def test_attention_maps_are_returned_only_when_asked_for(crops):

@@ -121,7 +121,7 @@ def test_dilation_computes_the_strided_network_at_every_position():
 def test_every_variant_has_its_stages(name):
     config = SELF_ATTENTION[name]
     with torch.device("meta"):
-        output = SelfAttentionNet(config, 751).eval()(torch.empty(2, 3, 256, 128))
+        output = SelfAttentionNet(config, 751).eval()(torch.empty(2, 3, 256, 128), attention_maps=True)
     sizes = [(2, 32, 16)] * 3 if config.dilation else [(2, 16, 8), (2, 8, 4), (2, 8, 4)]
 
     assert output.logits.shape == (2, 751)
@@ -149,8 +149,9 @@ def test_attention_map_is_equation_1():
 
 
 def test_attention_maps_are_of_length_one_and_not_negative(images):
-    output = network(SelfAttentionConfig())(images)
+    output = network(SelfAttentionConfig())(images, attention_maps=True)
 
+    assert len(output.attention) == 3
     for each in output.attention:
         torch.testing.assert_close(each.flatten(1).norm(dim=1), torch.ones(2))
         assert each.min() >= 0
@@ -203,7 +204,7 @@ def test_small_images_are_not_reduced_before_the_second_stage(name, sizes):
     config = replace(SELF_ATTENTION[name], small_images=True)
     with torch.device("meta"):
         model = SelfAttentionNet(config, 100).eval()
-        attention = model(torch.empty(2, 3, 32, 32)).attention
+        attention = model(torch.empty(2, 3, 32, 32), attention_maps=True).attention
 
     assert [tuple(each.shape) for each in attention] == [(2, size, size) for size in sizes]
     shapes, usual = (

@@ -13,6 +13,7 @@ from reidprep.errors import ReidError
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.data.classification.registry import open_classification
 from reidtrain.features.extractor import compute
+from reidtrain.losses import forward_options
 from reidtrain.models.factory import build_model
 from reidtrain.models.weights import load_matching, read_weights
 from reidtrain.recipes.loading import load_recipe, recipe_names
@@ -76,12 +77,13 @@ def test_shipped_recipes_describe_a_network_that_takes_their_input(name):
         model = build_model(recipe.model, 10).eval()
         sizes = recipe.input.sizes
         shapes = {view: (2, *((4,) if view == "parts" else ()), 3, *sizes[view]) for view in model.views}
-        output = model(**{view: torch.empty(shape) for view, shape in shapes.items()})
+        output = model(
+            **{view: torch.empty(shape) for view, shape in shapes.items()}, **forward_options(recipe.stages[0].loss)
+        )
 
     assert name in recipe_names()
     assert output.embedding.shape[0] == 2
-    if recipe.stages[0].loss.sac:
-        assert len(output.attention) == 3
+    assert len(output.attention) == (3 if recipe.stages[0].loss.sac else 0)
 
 
 def test_the_schedules_of_the_papers():

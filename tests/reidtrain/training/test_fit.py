@@ -1,6 +1,8 @@
 import csv
+import itertools
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from reidtrain.checkpoints import load_checkpoint
 from reidtrain.models.factory import build_model
 from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_dict
-from reidtrain.training import callbacks
+from reidtrain.training import callbacks, pace
 from reidtrain.training.fit import Machine, load_first_weights
 from reidtrain.training.module import StageModule
 
@@ -141,6 +143,39 @@ def test_a_killed_checkpoint_write_leaves_the_last_good_one(run, tiny, tmp_path,
     monkeypatch.undo()
     assert load_checkpoint(tmp_path / "run").epoch == 1
     assert run(recipe).last["epoch"] == 2
+
+
+def test_a_run_of_given_length_ends_in_time_and_goes_on_where_it_was(run, tiny, tmp_path, monkeypatch):
+    recipe = tiny(training={"max_minutes": 0.05})
+
+    def sitting():
+        steps = itertools.count()
+        monkeypatch.setattr(pace, "monotonic", lambda: time.monotonic() + next(steps) / 10)
+        return run(recipe)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
+        interrupt_in(patch, epoch=2)
+        sitting()
+    before = load_checkpoint(tmp_path / "run").history
+    result = sitting()
+    history = load_checkpoint(tmp_path / "run").history
+
+    assert result.last == history[-1]
+    assert 0 < len(before) < len(history)
+    assert history[: len(before)] == list(before)
+    positions = [row["schedule"] for row in history]
+    assert positions == sorted(positions) and positions[-1] == recipe.epochs
+    assert {row["stage"] for row in history} == {"softmax", "ranking"}
+
+
+def test_checkpoints_are_written_by_time_and_at_the_end(run, tiny, tmp_path, monkeypatch):
+    written = []
+    save = callbacks.torch.save
+    monkeypatch.setattr(callbacks.torch, "save", lambda what, file: (written.append(1), save(what, file)))
+    run(tiny(checkpoint={"minutes": 60.0}))
+
+    assert len(written) == 2  # of the two stages, the first of two epochs
+    assert load_checkpoint(tmp_path / "run").epoch == 3
 
 
 @pytest.mark.parametrize(
