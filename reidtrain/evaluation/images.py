@@ -43,8 +43,12 @@ class RankedImages:
     gallery: NDArray[np.int64]
     protocol: Protocol
 
-    def require_match(self, protocol: Protocol) -> None:
+    def require_match(self, protocol: Protocol, instead: str = "") -> None:
         """Check, before anything is computed, that there is something to score.
+
+        Args:
+            protocol: which gallery images count.
+            instead: what else to do where there is not, as messages say it.
 
         Raises:
             ReidError: no query has a match in the gallery; the message lists the pids and cameras.
@@ -52,7 +56,10 @@ class RankedImages:
         pids, camids = self.shards.pids, self.shards.camids
         query, gallery = self.query, self.gallery
         labels = (pids[query], pids[gallery], camids[query], camids[gallery])
-        Labels.checked(*labels, len(query), len(gallery)).require_match(protocol)
+        try:
+            Labels.checked(*labels, len(query), len(gallery)).require_match(protocol)
+        except ReidError as error:
+            raise ReidError(f"{self.shards.path}: {error}" + (instead and f"; {instead}")) from None
 
     def identical(self) -> int:
         """Queries of which the very same image is in the gallery, as the shards store it, and counts there."""
@@ -141,7 +148,7 @@ def query_gallery_images(shards: Path, *, junk: bool = False, instead: str = "")
     protocol = protocol_of(dataset.name, dataset.options)
     people = everything.pids != JUNK
     if not people[gallery].any():
-        RankedImages("test", everything, query, gallery, protocol).require_match(protocol)
+        RankedImages("test", everything, query, gallery, protocol).require_match(protocol, instead)
     if not junk:
         query, gallery = query[people[query]], gallery[people[gallery]]
     return RankedImages("test", everything, query, gallery, protocol)

@@ -160,6 +160,9 @@ def train(
         if log and first:
             for line in [*(start["report"] if start else []), _opening(recipe, task, model, len(history))]:
                 log(line)
+            if folder is not None and folder.longer:
+                text = "the learning rate is that of the longer run now"
+                log(f"{recipe.epochs} epochs instead of {folder.longer}: {text}")
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
             model.load_state_dict(resumed.model().state_dict())

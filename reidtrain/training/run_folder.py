@@ -18,10 +18,13 @@ import torch
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, FolderClaim, FolderKind, not_written, write_file
 from reidprep.store.hdf5 import Schema
-from reidtrain.recipes.loading import differences, recipe_to_dict, recipe_to_yaml, stored_recipe
+from reidtrain.recipes.loading import changes, differences, recipe_to_dict, recipe_to_yaml, stored_recipe
 from reidtrain.recipes.schema import Recipe
 
 SCHEMA = Schema("reidtrain.run", 1)
+# What may change while a run goes on: no step comes out otherwise.
+_SAME_RUN = ("validation.every", "validation.batch_size", "checkpoint.minutes")
+_NOT_COMPARED = {"path": None, "plan": None, "validation": None}
 _LIBRARIES = ("torch", "lightning", "numpy", "h5py", "opencv-python-headless")
 RUN = FolderKind(
     "a run",
@@ -34,7 +37,8 @@ RUN = FolderKind(
 class RunFolder:
     """Writes what a run leaves behind. One process of a run, the first, has one.
 
-    A run is known by its recipe, the data and the weights it started from: only the same goes on in the same folder.
+    A run is known by its recipe, the data and the weights it started from: only the same goes on in the same folder,
+    validated otherwise perhaps, or with more epochs of the last stage. One without any checkpoint claims nothing.
     Use as a context manager; the folder is locked meanwhile.
 
     Args:
@@ -44,6 +48,10 @@ class RunFolder:
             from the hash of the manifest.
         init: the weights that training starts from.
         overwrite: remove what an earlier run left.
+
+    Attributes:
+        about: what run.json says.
+        longer: of how many epochs the run was to be before, if of fewer than now; else None.
 
     Raises:
         ReidError: the folder holds another run, or something else; the differences are named.
@@ -61,10 +69,11 @@ class RunFolder:
         self.recipe = recipe
         self._claim = FolderClaim(path, RUN, overwrite=overwrite)
         try:
-            earlier = None if overwrite else self._claim.earlier
+            earlier = None if overwrite or not any(path.glob("checkpoints/*.ckpt")) else self._claim.earlier
+            self.longer: int | None = None
             if earlier is not None:
                 self._check_same(earlier, recipe, source, init)
-            if overwrite:
+            else:
                 self._claim.clear()
         except BaseException:
             self.close()
@@ -139,8 +148,13 @@ class RunFolder:
                 "folder, or --overwrite to start anew"
             )
         try:
-            found = differences(recipe_to_dict(recipe), stored_recipe(earlier["recipe"]))
-            ours, theirs = ({**entry, "path": None, "plan": None} for entry in (source, earlier["source"]))
+            changed = changes(recipe_to_dict(recipe), stored_recipe(earlier["recipe"]))
+            last = f"stages.{len(recipe.stages) - 1}.epochs"
+            if not recipe.training.max_minutes and last in changed and changed[last][0] > changed[last][1]:
+                new, old = changed.pop(last)
+                self.longer = recipe.epochs - new + old
+            found = [f"{key} is {new}, was {old}" for key, (new, old) in changed.items() if key not in _SAME_RUN]
+            ours, theirs = ({**entry, **_NOT_COMPARED} for entry in (source, earlier["source"]))
             found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
             ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))
             found += [f"--init: {entry}" for entry in differences(ours, theirs)]

@@ -25,10 +25,9 @@ from reidtrain.features.extractor import Computer, plain_features
 from reidtrain.features.files import Features
 from reidtrain.recipes.schema import Recipe
 
-_OR_NOT_ON_TEST = (
-    "hold training identities out to validate on, such as --set validation.identities=50, or switch validation off by "
-    "--set validation.every=0"
-)
+_OR_NONE = "switch validation off by --set validation.every=0"
+_OR_NOT_ON_TEST = f"hold training identities out to validate on, such as --set validation.identities=50, or {_OR_NONE}"
+_OR_OTHERS = f"hold more identities out by validation.identities, or {_OR_NONE}"
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,10 @@ def _validation(
 ) -> tuple[Callable[[Computer], dict[str, float]], int]:
     """Scores the embedding on the identities held out, else on the query and gallery splits; and on how many images."""
     if held_out:
-        images = RankedImages.held_out(train, held_out)
+        images, instead = RankedImages.held_out(train, held_out), _OR_OTHERS
     else:
-        images = query_gallery_images(shards, instead=_OR_NOT_ON_TEST)
+        images, instead = query_gallery_images(shards, instead=_OR_NOT_ON_TEST), _OR_NOT_ON_TEST
+    images.require_match("market1501", instead)
 
     def validate(compute: Computer) -> dict[str, float]:
         def embed(samples: ShardSet, rows: NDArray[np.int64], _: object) -> Features:

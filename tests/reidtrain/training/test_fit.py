@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -14,11 +15,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from reidprep.errors import ReidError
 from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.models.factory import build_model
 from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_dict
-from reidtrain.training import callbacks, pace
+from reidtrain.training import callbacks, pace, tasks
 from reidtrain.training.fit import Machine, load_first_weights
 from reidtrain.training.module import StageModule
 
@@ -189,6 +191,46 @@ def test_checkpoints_are_written_by_time_and_at_the_end(run, tiny, tmp_path, mon
 def test_a_folder_of_another_recipe_is_refused(change, message, copied, run, full):
     with pytest.raises(ReidError, match=message):
         run(full(**change))
+
+
+def epochs_of_the_last_stage(recipe, epochs):
+    *stages, last = recipe.stages
+    return replace(recipe, stages=(*stages, replace(last, epochs=epochs)))
+
+
+def test_a_finished_run_goes_on_for_more_epochs_of_its_last_stage(copied, run, full):
+    before, lines = load_checkpoint(copied), []
+    longer = epochs_of_the_last_stage(full(), full().stages[-1].epochs + 1)
+    assert run(longer, log=lines.append).last["epoch"] == longer.epochs
+    assert f"{longer.epochs} epochs instead of {before.epoch}: " in "\n".join(lines)
+    after = load_checkpoint(copied)
+    assert after.history[: before.epoch] == before.history and after.recipe == longer
+    assert json.loads((copied / "run.json").read_text())["status"] == "finished"
+    with pytest.raises(ReidError, match="epochs is"):
+        run(full())
+
+
+def test_another_validation_is_not_another_run(copied, run, full, monkeypatch):
+    interrupt_in(monkeypatch, 0, 0)  # nothing is left to train
+    run(full(validation={"every": 0}))
+
+
+def test_a_start_that_failed_before_a_checkpoint_leaves_no_claim(run, tiny, tmp_path):
+    with pytest.raises(ReidError, match="identities"):
+        run(tiny(stages=[{"epochs": 1, "batch": {"identities": 50, "images": 2}}]))
+    run(tiny(stages=ONE))
+    assert load_checkpoint(tmp_path / "run").epoch == 1
+
+
+@pytest.mark.parametrize(("held_out", "remedy"), [([], "validation.identities=50"), ([4], "hold more identities out")])
+def test_a_validation_without_any_match_is_refused_before_the_first_step(
+    held_out, remedy, run, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ShardSet, "camids", property(lambda shards: np.ones(len(shards), np.int64)))
+    monkeypatch.setattr(tasks, "choose_identities", lambda *_: ([2], held_out))
+    with pytest.raises(ReidError, match=f"same camera only.*{remedy}.*--set validation.every=0"):
+        run(tiny(validation={"every": 1}))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_of_other_shards_is_refused(copied, run, full, drawn_poses, tmp_path):
