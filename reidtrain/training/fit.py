@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import lightning.pytorch as pl
@@ -145,7 +145,7 @@ def train(
     log: Callable[[str], None] | None,
 ) -> RunResult:
     """Train a recipe's network on any task; arguments as for `fit`."""
-    began = time.monotonic()
+    began = monotonic()
     first = machine.is_first
     model = arranged(build_model(recipe.model, task.classes, recipe.seed), recipe.execution)
     start = load_first_weights(model, init) if init else None
@@ -187,7 +187,7 @@ def train(
                     files.teardown()
                 if next_stage(recipe, history) <= index:
                     raise ReidError(f"{out}: interrupted; the same command goes on from the last checkpoint")
-        result = _result(out, history, f"val/{task.monitor}", folder, time.monotonic() - began)
+        result = _result(out, history, f"val/{task.monitor}", folder, monotonic() - began)
         if records is not None:
             records.close()
         return result
