@@ -35,9 +35,10 @@ class GroupedConv2d(nn.Conv2d):
 
 def block_diagonal(weight: Tensor, groups: int) -> Tensor:
     """Weights (out, in / groups, h, w) of a convolution by groups, as those (out, in, h, w) of a dense one."""
-    each = weight.unflatten(0, (groups, -1)).unsqueeze(2)
+    outputs, inputs, height, width = weight.shape
+    each = weight.view(groups, outputs // groups, 1, inputs, height, width)
     of_group = torch.eye(groups, dtype=weight.dtype, device=weight.device).view(groups, 1, groups, 1, 1, 1)
-    return (each * of_group).flatten(2, 3).flatten(0, 1)
+    return (each * of_group).view(outputs, groups * inputs, height, width)
 
 
 def conv(
