@@ -104,8 +104,10 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change a value of the recipe, such as stages.0.epochs=20; may be repeated.",
 )
-PROTOCOLS = click.Choice(["market1501", "cuhk03-np", "cuhk03-classic", "cuhk03-classic-any-camera"])
-PROTOCOL_HELP = "Which gallery images count; market1501 also serves DukeMTMC-reID and MSMT17."
+PROTOCOLS = click.Choice(["market1501", "no-cameras", "cuhk03-np", "cuhk03-classic", "cuhk03-classic-any-camera"])
+PROTOCOL_HELP = (
+    "Which gallery images count; market1501 also serves DukeMTMC-reID and MSMT17, no-cameras whoever has one camera."
+)
 
 ap_option = click.option(
     "--ap",
@@ -352,7 +354,12 @@ _EMBEDDING_OPTIONS = (
         type=click.Path(path_type=Path),
         help="Cut crops as in these.  [default: those of training]",
     ),
-    click.option("--canonical", type=click.Path(path_type=Path), help="Canonical poses, if not the shipped ones."),
+    click.option(
+        "--canonical",
+        type=click.Path(path_type=Path),
+        metavar="FILE|shipped",
+        help="Canonical poses.  [default: those of the shards, if they are the shipped ones]",
+    ),
     click.option(
         "--encoded/--not-encoded",
         default=True,

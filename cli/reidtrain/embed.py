@@ -86,7 +86,7 @@ def open_embedder(
         Computing(**computing),
         shards=shards,
         estimator=given,
-        canonical=None if canonical is None else load(canonical),
+        canonical=None if canonical is None else load(None if str(canonical) == "shipped" else canonical),
         encoded=encoded,
     )
     for note in embedder.notes:

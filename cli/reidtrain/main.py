@@ -14,6 +14,7 @@ from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .extract_features import extract_features
+from .find import find
 from .fit import fit
 from .index import index
 from .pretrain import pretrain
@@ -37,6 +38,6 @@ def main() -> None:
 for command in (
     *(pretrain, fit, recipes, ablate),
     *(evaluate, extract_features, score, rank, attention),
-    *(embed, index, search, export, complexity),
+    *(embed, find, index, search, export, complexity),
 ):
     main.add_command(command)

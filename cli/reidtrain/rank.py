@@ -11,9 +11,11 @@ from reidprep.text import counted
 
 from ..common import print_album, progress
 from ..options import batch_size_option, decoders_option, device_option, json_option, metric_option, per_sheet_option
+from .lists import list_option, print_found
 
 if TYPE_CHECKING:
     from reidtrain.metrics.distances import Metric
+    from reidtrain.metrics.protocols import Protocol
 
 
 @click.command(short_help="Draw ranked lists: queries and their nearest gallery images.")
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 50), default=10, help="Gallery images in each list.")
 @click.option("--worst", is_flag=True, help="The queries with the lowest average precision, lowest first.")
 @click.option("--seed", type=click.IntRange(0), help="Choose queries at random, the same for the same seed.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["market1501", "no-cameras"]),
+    default="market1501",
+    help="Leave out the query's person at the query's camera, or take no notice of cameras.",
+)
+@list_option
 @metric_option
 @per_sheet_option(6, "Queries")
 @device_option
@@ -47,6 +56,8 @@ def rank(
     top: int,
     worst: bool,
     seed: int | None,
+    protocol: Protocol,
+    listing: Path | None,
     metric: Metric,
     per_sheet: int,
     device: str,
@@ -56,9 +67,9 @@ def rank(
 ) -> None:
     """Draw queries of SHARDS and the gallery images nearest to each, right ones in green, wrong ones in red.
 
-    Writes PNG sheets and one HTML page to the folder OUT; earlier pictures there are replaced. Features come from a
-    checkpoint or run folder, or from a file as `reidtrain score` takes it, with its images in the order of the shards.
-    Without --worst or --seed the queries are spread evenly.
+    Their names are printed, and written by --list. Writes PNG sheets and one HTML page to the folder OUT; earlier
+    pictures there are replaced. Features come from a checkpoint or run folder, or from a file as `reidtrain score`
+    takes it, with its images in the order of the shards. Without --worst or --seed the queries are spread evenly.
 
     \b
     Example:
@@ -67,29 +78,29 @@ def rank(
     """
     from reidprep.drawing.album import ALBUM
     from reidprep.files import check_folder
+    from reidtrain.evaluation.lists import as_records, require_list_file, write_lists
     from reidtrain.evaluation.sources import Source, compared_features
     from reidtrain.features.extractor import Computing
-    from reidtrain.plots.ranked import write_ranked_lists
+    from reidtrain.plots.ranked import draw_ranked_lists, rank_queries
 
     if against_shards is not None and against is None:
         raise click.UsageError("--against-shards needs --against")
+    if listing is not None:
+        require_list_file(listing)
     check_folder(out, ALBUM, overwrite=True)
     sources = [Source(source, shards)]
     if against is not None:
         sources.append(Source(against, against_shards or shards))
     with progress("features") as report:
         features = compared_features(sources, Computing(device, workers, batch_size), report)
+    ranked = rank_queries(
+        features, shards, count=queries, top=top, worst=worst, seed=seed, metric=metric, protocol=protocol
+    )
     with progress("draw", "queries") as report:
-        album = write_ranked_lists(
-            features,
-            shards,
-            out,
-            count=queries,
-            top=top,
-            worst=worst,
-            seed=seed,
-            metric=metric,
-            per_sheet=per_sheet,
-            progress=report,
-        )
-    print_album(album, counted(album.shown, "query", "queries"), as_json)
+        album = draw_ranked_lists(ranked, out, per_sheet=per_sheet, progress=report)
+    found = ranked.found()
+    if listing is not None:
+        write_lists(listing, found)
+    if not as_json:
+        print_found(found)
+    print_album(album, counted(album.shown, "query", "queries"), as_json, queries=as_records(found))

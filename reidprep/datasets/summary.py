@@ -59,7 +59,7 @@ def _search_notes(query: dict[int, set[int]], gallery: dict[int, set[int]]) -> l
     if len(everywhere) == 1:
         return [
             f"query and gallery have one camera only ({everywhere.pop()}), "
-            "but a person is searched in the other cameras: no evaluation is possible"
+            "but a person is searched in the other cameras: no evaluation is possible but by --protocol no-cameras"
         ]
     searches = [(pid, camid) for pid, seen in query.items() for camid in seen]
     unmatched = [(pid, camid) for pid, camid in searches if not gallery.get(pid, set()) - {camid}]

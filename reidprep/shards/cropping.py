@@ -54,7 +54,7 @@ class Cropper:
         plan: how the shards are built.
         views: which crops.
         estimator: finds the joints; None where no crop needs them (`needs_joints`).
-        canonical: poses to fill gaps from, those of the plan (`planned_poses`); None for the shipped ones.
+        canonical: poses to fill gaps from, those of the plan (`with_poses`); None for the shipped ones.
         encoded: take crops through the JPEG of the plan, as those that are read from shards.
     """
 
@@ -167,20 +167,31 @@ def with_estimator(plan: ShardPlan, estimator: PoseEstimator) -> tuple[ShardPlan
     return changed, differences(plain(plan.poses.estimator), plain(own))
 
 
-def planned_poses(plan: ShardPlan, canonical: CanonicalPoses | None = None) -> CanonicalPoses:
-    """The canonical poses of a plan: the shipped ones, or those given.
+def with_poses(plan: ShardPlan, canonical: CanonicalPoses | None = None) -> tuple[ShardPlan, list[str]]:
+    """The plan of shards whose gaps are filled by this version, and in what it differs from the plan's own, in words.
+
+    Args:
+        plan: of the shards.
+        canonical: poses to fill gaps from; None for the shipped ones, which must be those of the plan.
 
     Raises:
-        ReidError: they are others than the plan's.
+        ReidError: none are given, and the plan's are not the shipped ones.
     """
-    found = canonical or load()
-    if hashlib.sha256(to_json(found)).hexdigest() != plan.canonical_sha256:
-        which = "the shipped ones" if canonical is None else "those given"
-        raise ReidError(
-            f"gaps in the shards' poses were filled from canonical poses of SHA-256 {plan.canonical_sha256[:12]}..., "
-            f"which are not {which}; give their file by --canonical"
-        )
-    return found
+    sha256 = hashlib.sha256(to_json(canonical or load())).hexdigest()
+    differing = []
+    if sha256 != plan.canonical_sha256:
+        if canonical is None:
+            raise ReidError(
+                f"gaps in the shards' poses were filled by canonical poses of SHA-256 {plan.canonical_sha256[:8]}, "
+                "which are not those of this version; give their file by --canonical, or take this version's by "
+                "--canonical shipped, at slightly other crops"
+            )
+        differing.append("other canonical poses")
+    changed = replace(plan, canonical_sha256=sha256)
+    if plan.noise is not UNSET and plan.noise.sha256 != shipped_sha256():
+        changed = replace(changed, noise=replace(plan.noise, sha256=shipped_sha256()))
+        differing.append("another calibration of scores, that of this version")
+    return changed, differing
 
 
 def crop_parameters(plan: ShardPlan) -> dict[str, Any]:

@@ -119,6 +119,8 @@ def evaluate(
         # Files of features hold all images, so that others find them in the order of the shards.
         images = query_gallery_images(shards, junk=features is not None, instead=_OR_HELD_OUT)
     scoring = Scoring(protocol or images.protocol, metric, ap)
+    usual = images.protocol
+    images = images.under(scoring.protocol)
     if rerank and scoring.protocol.startswith("cuhk03-classic"):
         raise ReidError(
             f"--rerank: protocol {scoring.protocol} draws the gallery, and re-ranking compares each image with the "
@@ -129,8 +131,8 @@ def evaluate(
     query, gallery = _features(checkpoint, images, about, computing, features, progress)
 
     rows: list[Scored] = []
-    identical = images.identical()
-    as_papers = not held_out and scoring.protocol == images.protocol
+    identical = images.identical(scoring.protocol)
+    as_papers = not held_out and scoring.protocol == usual
     papers = compare(checkpoint, images) if as_papers else Comparison()
     for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
         with progress("re-rank" if how.rerank else "score", "features") as report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,16 +53,26 @@ class RankedImages:
         Raises:
             ReidError: no query has a match in the gallery; the message lists the pids and cameras.
         """
-        pids, camids = self.shards.pids, self.shards.camids
-        query, gallery = self.query, self.gallery
-        labels = (pids[query], pids[gallery], camids[query], camids[gallery])
         try:
-            Labels.checked(*labels, len(query), len(gallery)).require_match(protocol)
+            self._labels(protocol).require_match(protocol)
         except ReidError as error:
             raise ReidError(f"{self.shards.path}: {error}" + (instead and f"; {instead}")) from None
 
-    def identical(self) -> int:
+    def _labels(self, protocol: Protocol) -> Labels:
+        pids, camids = self.shards.pids, self.shards.camids
+        query, gallery = self.query, self.gallery
+        labels = (pids[query], pids[gallery], camids[query], camids[gallery])
+        return Labels.checked(*labels, len(query), len(gallery)).under(protocol)
+
+    def under(self, protocol: Protocol) -> RankedImages:
+        """The images as a protocol takes them: without cameras no query stays in the gallery, where it would count."""
+        if protocol != "no-cameras":
+            return self
+        return replace(self, gallery=np.setdiff1d(self.gallery, self.query), protocol=protocol)
+
+    def identical(self, protocol: Protocol = "market1501") -> int:
         """Queries of which the very same image is in the gallery, as the shards store it, and counts there."""
+        cameras = protocol != "no-cameras"
         checksums = self.shards.column("crc32")
         pids, camids = self.shards.pids, self.shards.camids
         found = 0
@@ -73,7 +83,7 @@ class RankedImages:
             alike = [
                 row
                 for row in places.get(int(checksums[query]), ())
-                if pids[row] != JUNK and (pids[row], camids[row]) != (pids[query], camids[query])
+                if pids[row] != JUNK and not (cameras and (pids[row], camids[row]) == (pids[query], camids[query]))
             ]
             # A checksum may agree by chance.
             found += any(self._stored(row) == self._stored(query) for row in alike)

@@ -115,8 +115,9 @@ def score_each(
     return scores
 
 
-def identical(query: Features, gallery: Features) -> int:
+def identical(query: Features, gallery: Features, protocol: Protocol = "market1501") -> int:
     """Queries of which there is a gallery image that counts and has the very same feature: distance 0."""
+    cameras = protocol != "no-cameras"
     places: dict[bytes, list[int]] = defaultdict(list)
     for row in np.flatnonzero(gallery.pids != JUNK).tolist():
         places[hashlib.blake2b(np.ascontiguousarray(gallery.embedding[row]).tobytes()).digest()].append(row)
@@ -124,7 +125,7 @@ def identical(query: Features, gallery: Features) -> int:
     for row in range(len(query.pids)):
         same = places.get(hashlib.blake2b(np.ascontiguousarray(query.embedding[row]).tobytes()).digest(), ())
         own = (query.pids[row], query.camids[row])
-        found += any((gallery.pids[other], gallery.camids[other]) != own for other in same)
+        found += any(not cameras or (gallery.pids[other], gallery.camids[other]) != own for other in same)
     return found
 
 
@@ -138,7 +139,8 @@ def score_files(paths: Sequence[Path], scoring: Scoring) -> RankingMetrics:
     for path in paths:
         query, gallery = read_query_and_gallery(path)
         try:
-            splits.append(replace(score(query, gallery, scoring), queries_identical=identical(query, gallery)))
+            same = identical(query, gallery, scoring.protocol)
+            splits.append(replace(score(query, gallery, scoring), queries_identical=same))
         except ReidError as error:
             raise ReidError(f"{path}: {error}") from None
     return average_splits(splits)

@@ -33,8 +33,8 @@ from reidprep.shards.cropping import (
     crop_parameters,
     needs_joints,
     planned_estimator,
-    planned_poses,
     with_estimator,
+    with_poses,
 )
 from reidprep.shards.format import stored_sizes
 from reidprep.store.manifest import Skipped
@@ -84,16 +84,18 @@ class Embedder:
         computing: how the network computes.
         shards: shards whose plan to go by, where the checkpoint does not say.
         estimator: finds the joints; None for that of the shards.
-        canonical: canonical poses, where the shards had others than the shipped ones.
+        canonical: canonical poses, where the shards had others than the shipped ones; taken with a note if they are not
+            the shards' either.
         encoded: take crops through the encoding of the shards. Without it features are a little closer to those of
             perfect crops, and not those of the shards.
 
     Attributes:
+        extractor: the network, for crops in shards.
         plan: how crops are cut.
         notes: in what that differs from the shards of training, in plain words.
 
     Raises:
-        ReidError: as `load_checkpoint`, `Checkpoint.shard_plan`, `planned_estimator`, `planned_poses` and `Extractor`.
+        ReidError: as `load_checkpoint`, `Checkpoint.shard_plan`, `planned_estimator`, `with_poses` and `Extractor`.
 
     Example:
         >>> from reidprep import read_image
@@ -122,25 +124,28 @@ class Embedder:
         self.checkpoint = as_checkpoint(checkpoint)
         self.computing = computing or Computing()
         plan = self.checkpoint.shard_plan(None if shards is None else Path(shards))
-        self._extractor = Extractor(self.checkpoint, self.computing)
-        views = self._extractor.views
+        self.extractor = Extractor(self.checkpoint, self.computing)
+        views = self.extractor.views
         if missing := [view for view in views if view not in stored_sizes(plan)]:
             where = shards or self.checkpoint.path
             raise ReidError(
                 f"{where}: has no crops of kind {missing[0]}, which this model takes; give the right --shards"
             )
-        self.notes: tuple[str, ...] = ()
+        differing: list[str] = []
         if needs_joints(plan, views):
             estimator = estimator or planned_estimator(plan, device=self.computing.device)
-            plan, differing = with_estimator(plan, estimator)
-            if differing:
-                self.notes = (
-                    f"joints are found otherwise than those of the shards ({'; '.join(differing)}): features are not "
-                    "quite those that the network was trained for",
-                )
-            canonical = planned_poses(plan, canonical)
+            # The calibration of the plan first: another estimator's is this version's.
+            plan, differing = with_poses(plan, canonical)
+            plan, others = with_estimator(plan, estimator)
+            differing += others
         else:
             estimator = canonical = None
+        self.notes: tuple[str, ...] = ()
+        if differing:
+            self.notes = (
+                f"crops are cut otherwise than those of the shards ({'; '.join(differing)}): features are not quite "
+                "those that the network was trained for",
+            )
         self.plan = plan
         self._cropper = Cropper(plan, views, estimator, canonical, encoded=encoded)
 
@@ -193,7 +198,7 @@ class Embedder:
             for pieces in self._batches(people):
                 batch = [some for piece in pieces for some in piece.crops]
                 if batch:
-                    found.append(self._extractor.batch(_batch(batch)))
+                    found.append(self.extractor.batch(_batch(batch)))
                 crops += [replace(some, pixels={}) for some in batch]
                 paths += [path for piece in pieces for path in piece.paths]
                 skipped += [entry for piece in pieces for entry in piece.skipped]

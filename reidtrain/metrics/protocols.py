@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -16,15 +16,19 @@ from reidtrain.metrics.arrays import on_host
 if TYPE_CHECKING:
     from reidtrain.metrics.arrays import Numbers
 
-Protocol = Literal["market1501", "cuhk03-np", "cuhk03-classic", "cuhk03-classic-any-camera"]
+Protocol = Literal["market1501", "no-cameras", "cuhk03-np", "cuhk03-classic", "cuhk03-classic-any-camera"]
 PROTOCOLS: Mapping[Protocol, str] = MappingProxyType(
     {
         "market1501": "all gallery images but those of the query's person at the query's camera",
+        "no-cameras": "all gallery images, whatever their cameras",
         "cuhk03-np": "the same rule as market1501, under the name of CUHK03's 767/700 split",
         "cuhk03-classic": "one random image per person, all from other cameras than the query's; expectation",
         "cuhk03-classic-any-camera": "one random image per person, impostors from any camera; expectation",
     }
 )
+
+WHOLE_GALLERY: frozenset[Protocol] = frozenset({"market1501", "no-cameras", "cuhk03-np"})
+"""The protocols that draw no gallery at random."""
 
 JUNK = -1
 """Person id of a detection that shows no person of the set; ignored wherever it ranks."""
@@ -77,6 +81,14 @@ class Labels:
         order = np.argsort(arrays["gallery_pids"], kind="stable")
         return cls(**arrays, order=order, sorted_pids=arrays["gallery_pids"][order])
 
+    def under(self, protocol: Protocol) -> Labels:
+        """The labels that a protocol goes by: without cameras, as if no image shared its camera with a query."""
+        if protocol != "no-cameras":
+            return self
+        return replace(
+            self, query_camids=np.zeros_like(self.query_camids), gallery_camids=np.ones_like(self.gallery_camids)
+        )
+
     def same_person(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All pairs of a query of `start:stop` and a gallery image of the same person.
 
@@ -91,6 +103,15 @@ class Labels:
         within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         return rows, self.order[np.repeat(low, counts) + within]
 
+    def _matches(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which queries' persons are in the gallery, and which are so at another camera."""
+        people, firsts = np.unique(self.sorted_pids, return_index=True)
+        camids = self.gallery_camids[self.order]
+        lowest, highest = np.minimum.reduceat(camids, firsts), np.maximum.reduceat(camids, firsts)
+        at = np.minimum(np.searchsorted(people, self.query_pids), len(people) - 1)
+        known = (people[at] == self.query_pids) & (self.query_pids != JUNK)
+        return known, known & ((lowest[at] != self.query_camids) | (highest[at] != self.query_camids))
+
     def require_match(self, protocol: Protocol) -> None:
         """Check that at least one query can be scored.
 
@@ -103,17 +124,14 @@ class Labels:
                 f"nothing can be scored. Query pids {_listed(self.query_pids)} at cameras "
                 f"{_listed(self.query_camids)}; gallery at cameras {_listed(self.gallery_camids)}"
             )
-        people, firsts = np.unique(self.sorted_pids, return_index=True)
-        camids = self.gallery_camids[self.order]
-        lowest, highest = np.minimum.reduceat(camids, firsts), np.maximum.reduceat(camids, firsts)
-        at = np.minimum(np.searchsorted(people, self.query_pids), len(people) - 1)
-        known = (people[at] == self.query_pids) & (self.query_pids != JUNK)
-        if np.any(known & ((lowest[at] != self.query_camids) | (highest[at] != self.query_camids))):
+        known, matched = self._matches()
+        if matched.any():
             return
         shared = np.unique(self.query_pids[known])
         cause = (
             f"the {len(shared)} persons in both ({_listed(shared)}) appear at the same camera only, "
-            "and gallery images of the query's person at the query's camera are ignored"
+            "and gallery images of the query's person at the query's camera are ignored; --protocol no-cameras takes "
+            "no notice of cameras, for images of one alone or of cameras that are not known"
             if len(shared)
             else "query and gallery have no person in common"
         )

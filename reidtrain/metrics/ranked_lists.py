@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
 from reidtrain.metrics.distances import FeatureDistances, Metric
-from reidtrain.metrics.protocols import JUNK, Labels
+from reidtrain.metrics.protocols import JUNK, Labels, Protocol
 
 NOBODY = -1
 """Stands for a gallery position where the gallery has fewer images that count than were asked for."""
@@ -43,10 +43,12 @@ def rank_lists(
     queries: ArrayLike,
     top: int = 10,
     metric: Metric = "euclidean",
+    protocol: Protocol = "market1501",
 ) -> RankedLists:
-    """The gallery images nearest to some queries, by the Market-1501 rule.
+    """The gallery images nearest to some queries, by the Market-1501 rule or without cameras.
 
-    Gallery images with pid -1 and those of the query's person at the query's camera are left out. Of images at
+    Gallery images with pid -1 and, but for `no-cameras`, those of the query's person at the query's camera are left
+    out. Of images at
     equal distances wrong ones come first, as in `evaluate_features`, then those earlier in the gallery.
 
     Args:
@@ -59,6 +61,7 @@ def rank_lists(
         queries: (q,) positions of the queries to rank for, in the order wanted.
         top: k.
         metric: `euclidean` or `cosine`.
+        protocol: `market1501`, its other name `cuhk03-np`, or `no-cameras`.
 
     Raises:
         ReidError: features or labels as `evaluate_features` refuses them, a query that is not there, or `top`
@@ -68,7 +71,7 @@ def rank_lists(
         raise ReidError(f"the first {top} images of each list; give 1 or more")
     everything = FeatureDistances.checked(query_features, gallery_features, metric)
     total, size = len(everything.query), len(everything.gallery)
-    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, total, size)
+    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, total, size).under(protocol)
     chosen = _positions(queries, total)
     ops = everything.ops
     some = replace(

@@ -12,7 +12,7 @@ from reidprep.errors import ReidError
 from reidtrain.metrics.arrays import as_arrays, operations
 from reidtrain.metrics.counting import require_finite, search_rows, sorted_rows
 from reidtrain.metrics.distances import Distances, FeatureDistances, GivenDistances, Metric
-from reidtrain.metrics.protocols import JUNK, PROTOCOLS, Labels, Protocol
+from reidtrain.metrics.protocols import JUNK, PROTOCOLS, WHOLE_GALLERY, Labels, Protocol
 from reidtrain.metrics.scores import RANKS, APVariant, QueryScores, RankingMetrics, score_matches, summarise
 from reidtrain.metrics.single_shot import score_single_shot
 
@@ -36,7 +36,8 @@ def evaluate_ranking(
 ) -> RankingMetrics:
     """Score a matrix of distances.
 
-    Gallery images with pid -1 are ignored, as are those of the query's person at the query's camera. A wrong
+    Gallery images with pid -1 are ignored, as are those of the query's person at the query's camera, except by the
+    protocol `no-cameras`. A wrong
     image at exactly a match's distance ranks before the match, so scores depend neither on the order of
     the images nor on luck, and features that are all equal score worst.
 
@@ -61,7 +62,7 @@ def evaluate_ranking(
         raise ReidError(f"distances have shape {tuple(matrix.shape)}; they need (queries, gallery), neither of them 0")
     if not ops.is_real(matrix):
         raise ReidError(f"distances hold {matrix.dtype}; they need real numbers, such as float32")
-    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *matrix.shape)
+    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *matrix.shape).under(protocol)
     return score_distances(GivenDistances(matrix), labels, ap, ranks, protocol)
 
 
@@ -117,11 +118,11 @@ def evaluate_features(
     _require("metric", metric, get_args(Metric))
     features = FeatureDistances.checked(query_features, gallery_features, metric)
     sizes = len(features.query), len(features.gallery)
-    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *sizes)
+    labels = Labels.checked(query_pids, gallery_pids, query_camids, gallery_camids, *sizes).under(protocol)
     if rerank is None:
         return score_distances(features, labels, ap, ranks, protocol)
 
-    if protocol not in ("market1501", "cuhk03-np"):
+    if protocol not in WHOLE_GALLERY:
         raise ReidError(
             f"protocol {protocol} draws the gallery, re-ranking compares each image with the whole of it: "
             "no expectation is known; re-rank under cuhk03-np instead"
@@ -157,7 +158,7 @@ def score_distances(
     labels.require_match(protocol)
     queries = len(labels.query_pids)
     scores = []
-    if protocol in ("market1501", "cuhk03-np"):
+    if protocol in WHOLE_GALLERY:
         rows, _ = distances.tile()
         for first in range(0, queries, rows):
             scores.append(_score_multi_shot(distances, labels, first, min(first + rows, queries), ranks, ap))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from reidprep.drawing.sheets import Canvas, Mark
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
+from reidtrain.evaluation.lists import FoundList, Known, Shown, found_lists
 from reidtrain.evaluation.scoring import Scoring, score
 from reidtrain.features.files import EMBEDDING, Features
 from reidtrain.metrics.distances import Metric
+from reidtrain.metrics.protocols import Protocol
 from reidtrain.metrics.ranked_lists import rank_lists
-from reidtrain.plots.ranked_cards import Hit, QueryCard, Ranking, choose_queries, query_card
+from reidtrain.plots.ranked_cards import Hit, ListRow, QueryCard, Ranking, Shot, choose_queries, query_card
 
 QUERIES = 24
 PER_SHEET = 6
@@ -41,20 +44,57 @@ _ASIDE = 24
 """Between a query and its lists."""
 
 
-def write_ranked_lists(
+@dataclass(frozen=True, eq=False)
+class RankedQueries:
+    """The ranked lists of some queries of shards.
+
+    Attributes:
+        queries: the query split.
+        gallery: the gallery split.
+        rankings: what each model makes of them.
+        how: how the queries were chosen, in words.
+        protocol: by which images count.
+    """
+
+    queries: ShardSet
+    gallery: ShardSet
+    rankings: Sequence[Ranking]
+    how: str
+    protocol: Protocol
+
+    @property
+    def chosen(self) -> NDArray[np.int64]:
+        """(q,) which queries, in order."""
+        return self.rankings[0].lists.queries
+
+    def found(self) -> list[FoundList]:
+        """The lists by names; each model's one after the other where there are several."""
+        queries, gallery = (
+            Known([len(shards)], [shards.column("paths")], [shards.pids], [shards.camids])
+            for shards in (self.queries, self.gallery)
+        )
+        cameras = self.protocol != "no-cameras"
+        found = []
+        for ranking in self.rankings:
+            lists = ranking.lists
+            numbers = lists.queries.tolist()
+            of_model = found_lists(queries, gallery, lists.gallery, lists.distances, numbers, cameras=cameras)
+            found += [replace(each, model=ranking.label) if len(self.rankings) > 1 else each for each in of_model]
+        return found
+
+
+def rank_queries(
     features: Mapping[str, tuple[NDArray[Any], NDArray[Any]]],
     shards_path: Path,
-    out: Path,
     *,
     count: int = QUERIES,
     top: int = 10,
     worst: bool = False,
     seed: int | None = None,
     metric: Metric = "euclidean",
-    per_sheet: int = PER_SHEET,
-    progress: Progress = unseen,
-) -> Album:
-    """Draw the ranked lists of some queries, a list for each model.
+    protocol: Protocol = "market1501",
+) -> RankedQueries:
+    """Rank the gallery for some queries, by each model.
 
     Without `worst` and `seed` the queries are spread evenly.
 
@@ -62,18 +102,15 @@ def write_ranked_lists(
         features: label of a model -> features of the query and of the gallery split, (images, dimension) each, in
             the order of the shards.
         shards_path: a complete shard directory.
-        out: an empty folder, or one with earlier pictures, which are replaced.
-        count: queries to show, at most.
+        count: queries to take, at most.
         top: gallery images of each list.
         worst: those queries that the first model ranks worst (lowest average precision), worst first.
         seed: choose queries at random.
         metric: `euclidean` or `cosine`.
-        per_sheet: queries on one sheet.
-        progress: called with queries drawn, and all that will be.
+        protocol: `market1501` or `no-cameras`.
 
     Raises:
-        ReidError: unusable shards, features or output folder, no query with a match, or choices that exclude
-            each other.
+        ReidError: unusable shards or features, no query with a match, or choices that exclude each other.
     """
     queries, gallery = (ShardSet.open(shards_path, split) for split in ("query", "gallery"))
     for split, shards in (("query", queries), ("gallery", gallery)):
@@ -84,7 +121,7 @@ def write_ranked_lists(
         name: score(
             Features.of(queries, None, {EMBEDDING: theirs}),
             Features.of(gallery, None, {EMBEDDING: others}),
-            Scoring(metric=metric),
+            Scoring(protocol, metric),
         )
         for name, (theirs, others) in features.items()
     }
@@ -92,23 +129,106 @@ def write_ranked_lists(
     generator = None if seed is None else np.random.default_rng(seed)
     chosen = choose_queries(precision, count, worst=worst, generator=generator)
     rankings = [
-        Ranking(name, rank_lists(*both, *labels, queries=chosen, top=top, metric=metric), metrics[name])
+        Ranking(
+            name, rank_lists(*both, *labels, queries=chosen, top=top, metric=metric, protocol=protocol), metrics[name]
+        )
         for name, both in features.items()
     ]
     how = "the worst first" if worst else "spread evenly" if seed is None else f"at random (seed {seed})"
     if worst and len(features) > 1:
         how += f" by {rankings[0].label}"
+    return RankedQueries(queries, gallery, rankings, how, protocol)
+
+
+def draw_ranked_lists(
+    ranked: RankedQueries, out: Path, *, per_sheet: int = PER_SHEET, progress: Progress = unseen
+) -> Album:
+    """Draw ranked lists, a list for each model.
+
+    Args:
+        ranked: the lists.
+        out: an empty folder, or one with earlier pictures, which are replaced.
+        per_sheet: queries on one sheet.
+        progress: called with queries drawn, and all that will be.
+
+    Raises:
+        ReidError: a damaged sample, or an unusable output folder.
+    """
+    queries, gallery, rankings = ranked.queries, ranked.gallery, ranked.rankings
     return write_album(
         out,
         Look("reidtrain.plots", "ranked", _legend(), draw_card),
-        len(chosen),
+        len(ranked.chosen),
         lambda rows: [query_card(rankings, row, queries, gallery) for row in rows],
         title=f"{queries.plan.poses.dataset.name}: ranked lists",
-        what=f"{len(chosen):,} of {len(queries):,} queries, {how}",
-        about={"rankings": rankings, "right": RIGHT, "wrong": WRONG},
+        what=f"{len(ranked.chosen):,} of {len(queries):,} queries, {ranked.how}",
+        about={"rankings": rankings, "judged": True, "protocol": ranked.protocol, "right": RIGHT, "wrong": WRONG},
         per_sheet=per_sheet,
         progress=progress,
     )
+
+
+Picture = Callable[[int], NDArray[np.uint8]]
+"""Gives the picture of an image, (h, w, 3) uint8 RGB, by its position."""
+
+
+def write_found(
+    lists: Sequence[FoundList],
+    query: Picture,
+    gallery: Picture,
+    out: Path,
+    *,
+    title: str,
+    what: str,
+    per_sheet: int = PER_SHEET,
+    progress: Progress = unseen,
+) -> Album:
+    """Draw what was found for some queries, one or more.
+
+    Args:
+        lists: what was found.
+        query: reads the queries.
+        gallery: reads the gallery.
+        out: an empty folder, or one with earlier pictures, which are replaced.
+        title: heading of page and sheets.
+        what: which queries are shown, in words.
+        per_sheet: queries on one sheet.
+        progress: called with queries drawn, and all that will be.
+
+    Raises:
+        ReidError: an image that cannot be read, or an unusable output folder.
+    """
+
+    def card(found: FoundList) -> QueryCard:
+        hits = tuple(
+            Hit(
+                _known_shot(gallery, entry.index, entry.image),
+                entry.rank,
+                entry.distance,
+                {"right": True, "wrong": False}.get(entry.verdict or ""),
+                entry.verdict == "junk",
+            )
+            for entry in found.entries
+        )
+        count = f"{len(hits)} nearest" if len(hits) > 1 else "the nearest" if hits else "nothing found"
+        return QueryCard(_known_shot(query, found.query, found.image), (ListRow(found.model or "", count, hits),))
+
+    judged = any(entry.verdict is not None for found in lists for entry in found.entries)
+    return write_album(
+        out,
+        Look("reidtrain.plots", "ranked", _legend()[: None if judged else 1], draw_card),
+        len(lists),
+        lambda rows: [card(lists[row]) for row in rows],
+        title=title,
+        what=what,
+        about={"rankings": (), "protocol": None, "judged": judged, "right": RIGHT, "wrong": WRONG},
+        per_sheet=per_sheet,
+        progress=progress,
+    )
+
+
+def _known_shot(picture: Picture, index: int, image: Shown) -> Shot:
+    return Shot(picture(index), index, image.path or f"#{index}", image.pid, image.camid)
 
 
 def _legend() -> list[Mark]:
@@ -143,7 +263,8 @@ def draw_card(card: QueryCard) -> Image.Image:
     width = max(left + longest * (_CELL + _GAP) - _GAP, 480)
     canvas = Canvas(width, _HEAD + len(card.rows) * _ROW)
     canvas.write(0, _LINE // 2, query.path, 14, room=width)
-    canvas.write(0, _LINE + _LINE // 2, f"query #{query.index}, {query.who}", 13, FAINT)
+    about = ", ".join(word for word in (f"query #{query.index}", query.who) if word)
+    canvas.write(0, _LINE + _LINE // 2, about, 13, FAINT)
     _show(canvas, 0, _HEAD + _LINE + 4, query.picture, FRAME)
     for number, row in enumerate(card.rows):
         y = _HEAD + number * _ROW
@@ -156,13 +277,16 @@ def draw_card(card: QueryCard) -> Image.Image:
 
 
 def _show_hit(canvas: Canvas, x: int, y: int, hit: Hit) -> None:
-    colour = RIGHT if hit.right else WRONG
+    colour = FRAME if hit.right is None else RIGHT if hit.right else WRONG
     _show(canvas, x, y, hit.shot.picture, colour)
-    canvas.put(x + _EDGE, y + _EDGE, badge(hit.right))
+    if hit.right is not None:
+        canvas.put(x + _EDGE, y + _EDGE, badge(hit.right))
     y += _HEIGHT + 2 * _EDGE + 4 + _LINE // 2
-    canvas.write(x, y, f"{hit.rank}  {hit.verdict}", 12, colour)
-    canvas.write(x, y + _LINE, f"d {hit.distance:.3f}, cam {hit.shot.camid}", 12)
-    canvas.write(x, y + 2 * _LINE, f"person {hit.shot.pid}", 12, FAINT)
+    canvas.write(x, y, f"{hit.rank}  {hit.verdict}", 12, FAINT if hit.right is None else colour)
+    camera = "" if hit.shot.camid is None else f", cam {hit.shot.camid}"
+    canvas.write(x, y + _LINE, f"d {hit.distance:.3f}{camera}", 12)
+    named = hit.shot.name if hit.shot.pid is None else f"person {hit.shot.pid}"
+    canvas.write(x, y + 2 * _LINE, named, 12, FAINT, room=_CELL)
 
 
 def _show(canvas: Canvas, x: int, y: int, picture: NDArray[np.uint8], frame: Colour) -> None:

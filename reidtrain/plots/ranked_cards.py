@@ -31,33 +31,56 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A person image; `picture` is (h, w, 3) uint8 RGB, `index` its position in its split."""
+    """A person image; `picture` is (h, w, 3) uint8 RGB, `index` its position in its split; None is not known."""
 
     picture: NDArray[np.uint8]
     index: int
     path: str
-    pid: int
-    camid: int
+    pid: int | None
+    camid: int | None
 
     @property
     def who(self) -> str:
-        """Whose image it is, and where it was taken."""
-        return f"person {self.pid}, camera {self.camid}"
+        """Whose image it is, and where it was taken; empty if that is not known."""
+        person = [] if self.pid is None else [f"person {self.pid}"]
+        return ", ".join(person if self.camid is None else [*person, f"camera {self.camid}"])
+
+    @property
+    def name(self) -> str:
+        """The end of its path."""
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """A gallery image in a list; `rank` counts from 1, `right` says that it shows the query's person."""
+    """A gallery image in a list.
+
+    Attributes:
+        shot: the image.
+        rank: from 1.
+        distance: from the query.
+        right: whether it shows the query's person; None where that is not known, or the image counts for neither.
+        junk: whether it counts for neither.
+    """
 
     shot: Shot
     rank: int
     distance: float
-    right: bool
+    right: bool | None
+    junk: bool = False
 
     @property
     def verdict(self) -> str:
-        """The frame's colour in a word, as colour alone does not reach everybody."""
+        """The frame's colour in a word, as colour alone does not reach everybody; empty where nothing is known."""
+        if self.right is None:
+            return "junk" if self.junk else ""
         return "right" if self.right else "wrong"
+
+    @property
+    def words(self) -> str:
+        """All that the card says of it."""
+        said = [self.shot.who or self.shot.name, self.verdict, f"distance {self.distance:.3f}"]
+        return f"rank {self.rank}: {', '.join(word for word in said if word)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,79 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.datasets.images import FrameImages
+from reidprep.errors import ReidError
 from reidprep.files import claim_file, whole_file
-from reidtrain.features.files import read_array
+from reidprep.shards.reader import ShardSet
+from reidtrain.evaluation.lists import Known
+from reidtrain.features.files import ABOUT, ABOUT_FILE, GALLERY, read_about, read_array
 from reidtrain.features.numpy_files import NPZ, array_names
 from reidtrain.retrieval.gallery import Nearest
 
-_FEATURES, _PATHS = "gallery_features", "gallery_paths"
+Picture = Callable[[int], NDArray[np.uint8]]
+"""Gives the picture of an image, (h, w, 3) uint8 RGB, by its position."""
 
 
-def open_gallery(files: Sequence[Path]) -> list[NDArray[Any]]:
-    """The parts of a gallery: `.npy` files, or the array `gallery_features` of `.npz` files or folders.
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a search.
 
-    Raises:
-        ReidError: as `read_array`.
+    Attributes:
+        files: where its features are.
+        parts: the features, (images, dimension) each, in these files.
+        known: what is known of the images.
+        prefix: `query_` or `gallery_`.
     """
-    return [read_array(file, _FEATURES) for file in files]
+
+    files: Sequence[Path]
+    parts: Sequence[NDArray[Any]]
+    known: Known
+    prefix: str
+
+    def pictures(self, images: Path | None = None) -> Picture:
+        """What reads the images.
+
+        Args:
+            images: the folder that their paths are relative to; None for where the files say that they are.
+
+        Raises:
+            ReidError: paths are not known, or files do not say where the images are or were.
+        """
+        if not self.known.named:
+            raise ReidError(f"{self.files[0]}: does not name its images, so they cannot be drawn")
+        starts = np.cumsum([0, *map(len, self.parts)])
+        readers = [_reader(file, self.prefix, images) for file in self.files]
+
+        def picture(index: int) -> NDArray[np.uint8]:
+            part = int(starts.searchsorted(index, side="right")) - 1
+            return readers[part](index - int(starts[part]), str(self.known[index].path))
+
+        return picture
 
 
-def image_paths(files: Sequence[Path], gallery: Sequence[NDArray[Any]]) -> list[NDArray[np.str_]] | None:
-    """Paths of the images of a gallery, by its parts; None where they are not known of all images.
+def open_side(files: Sequence[Path], prefix: str) -> Side:
+    """The features of one side of a search, and what its files say about the images.
 
     Args:
-        files: of the gallery. Those of `reidtrain extract-features` have the paths of the images: an `.npz` file and a
-            folder of queries and gallery in the array `gallery_paths`, a file `features.npy` in `paths.npy` beside it.
-        gallery: its parts.
+        files: `.npy` files; or `.npz` files or folders, whose arrays have the prefix or, if all are of one side, none.
+            Those of `reidtrain extract-features` and `embed` have labels of the images: beside the features or, of a
+            file `features.npy`, in `paths.npy` and so on beside it.
+        prefix: `query_` or `gallery_`.
 
     Raises:
         ReidError: as `read_array`.
     """
+    parts = [read_array(file, _name(file, prefix, "features")) for file in files]
+    sizes = [len(part) for part in parts]
+    labels = (_labels(files, sizes, prefix, label) for label in ("paths", "pids", "camids"))
+    return Side(files, parts, Known(sizes, *labels), prefix)
+
+
+def _name(file: Path, prefix: str, label: str) -> str:
+    """What an array is called in a file."""
+    if file.suffix != NPZ and not file.is_dir():
+        return prefix + label
+    names = array_names(file)
+    return label if "features" in names and f"{prefix}features" not in names else prefix + label
+
+
+def _labels(files: Sequence[Path], sizes: Sequence[int], prefix: str, label: str) -> list[NDArray[Any]] | None:
+    """Labels of all images, by part; None where they are not known of all."""
     parts = []
-    for file, features in zip(files, gallery, strict=True):
+    for file, size in zip(files, sizes, strict=True):
+        name = _name(file, prefix, label)
         source = file
         if file.suffix == NPZ or file.is_dir():
-            known = _PATHS in array_names(file)
+            known = name in array_names(file)
         else:
-            source = file.with_name(file.name.replace("features", "paths"))
+            source = file.with_name(file.name.replace("features", label))
             known = source != file and source.exists()
         if not known:
             return None
-        parts.append(read_array(source, _PATHS))
-        if len(parts[-1]) != len(features):
+        parts.append(read_array(source, name))
+        if len(parts[-1]) != size:
             return None
     return parts
 
 
-def as_records(nearest: Nearest, paths: Sequence[NDArray[np.str_]] | None) -> list[list[dict[str, Any]]]:
-    """What was found for each query: `index`, `distance` and, where it is known, `path` of each image.
+def _reader(file: Path, prefix: str, images: Path | None) -> Callable[[int, str], NDArray[np.uint8]]:
+    """What reads the images of a file of features, by row and path."""
+    if images is not None:
+        if not images.is_dir():
+            raise ReidError(f"{images}: is no folder of images")
+        return _below(images)
+    remedy = "give the folder of its images by --images"
+    folder = file if file.suffix == NPZ or file.is_dir() else file.parent
+    told = ABOUT in array_names(folder) if folder.suffix == NPZ else (folder / ABOUT_FILE).is_file()
+    if not told:
+        raise ReidError(f"{file}: does not say where its images are; {remedy}")
+    about = read_about(folder)
+    if "source" in about:
+        source = Path(str(about["source"]))
+        root = source if source.is_dir() else source.parent
+        if not source.exists():
+            raise ReidError(f"{file}: its images are not in {source} any more; {remedy}")
+        return _below(root)
+    split = {"test": prefix.removesuffix("_"), "all": None}.get(str(about.get("images")), about.get("images"))
+    try:
+        shards = ShardSet.open(Path(str(about.get("shards"))), split)
+        paths = shards.column("paths")
+    except ReidError as error:
+        raise ReidError(f"{file}: the shards of its images cannot be read ({error}); {remedy}") from None
 
-    Args:
-        nearest: the result of a search.
-        paths: of the images of the gallery, by its parts.
+    def crop(row: int, path: str) -> NDArray[np.uint8]:
+        if row >= len(paths) or str(paths[row]) != path:
+            raise ReidError(f"{file}: {shards.path} holds other images now; {remedy}")
+        return shards.pixels(row, ("whole",))["whole"]
+
+    return crop
+
+
+def _below(root: Path) -> Callable[[int, str], NDArray[np.uint8]]:
+    source = FrameImages(root)
+
+    def read(row: int, path: str) -> NDArray[np.uint8]:
+        try:
+            return source.read(path)
+        except ReidError as error:
+            raise ReidError(f"{root / path}: {error}; give the folder of the images by --images") from None
+
+    return read
+
+
+def open_gallery(files: Sequence[Path]) -> list[NDArray[Any]]:
+    """The parts of a gallery; see `open_side`.
+
+    Raises:
+        ReidError: as `read_array`.
     """
-    starts = np.cumsum([0, *map(len, paths or ())])
-
-    def record(index: int, distance: float) -> dict[str, Any]:
-        entry = {"index": index, "distance": distance}
-        if paths is None:
-            return entry
-        part = int(starts.searchsorted(index, side="right")) - 1
-        text = str(paths[part][index - starts[part]])
-        # A file may hold what is no character, and no output takes it.
-        return {**entry, "path": text.encode("utf-8", "replace").decode("utf-8", "replace")}
-
-    return [
-        [record(index, distance) for index, distance in zip(*row, strict=True) if index >= 0]
-        for row in zip(nearest.indices.tolist(), nearest.distances.tolist(), strict=True)
-    ]
+    return [read_array(file, _name(file, GALLERY, "features")) for file in files]
 
 
 def write_nearest(path: Path, nearest: Nearest) -> None:

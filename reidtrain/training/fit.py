@@ -33,7 +33,7 @@ from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles
 from reidtrain.training.module import StageModule
 from reidtrain.training.pace import Pace, epochs_before, finished, next_stage
 from reidtrain.training.run_folder import RunFolder
-from reidtrain.training.tasks import Task, identities_task
+from reidtrain.training.tasks import CAMERAS_IGNORED, Task, identities_task
 
 
 @dataclass(frozen=True)
@@ -282,6 +282,8 @@ def _opening(recipe: Recipe, task: Task, model: Model, done: int) -> str:
     )
     minutes = recipe.training.max_minutes
     text += f"classes, {f'{minutes:g} minutes' if minutes else f'{recipe.epochs} epochs'}"
+    if str(task.source.get("validation")).endswith(CAMERAS_IGNORED):
+        text += "; all images to validate on are of one camera: validated by the protocol no-cameras"
     return text + (f"; going on after epoch {done}" if done else "")
 
 

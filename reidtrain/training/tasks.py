@@ -23,6 +23,7 @@ from reidtrain.evaluation.images import RankedImages, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score
 from reidtrain.features.extractor import Computer, plain_features
 from reidtrain.features.files import Features
+from reidtrain.metrics.protocols import Protocol
 from reidtrain.recipes.schema import Recipe
 
 _OR_NONE = "switch validation off by --set validation.every=0"
@@ -87,7 +88,7 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
     train = ShardSet.open(shards, "train")
     dataset = ShardDataset(train, views)
     trained, held_out = choose_identities(train, recipe.identities, recipe.validation.identities, recipe.seed)
-    validate, validation_images = _validation(shards, train, held_out, views) if recipe.validation.every else (None, 0)
+    scored = _scored_images(shards, train, held_out) if recipe.validation.every else None
     classes = {pid: label for label, pid in enumerate(trained)}
     indices = np.flatnonzero(np.isin(train.pids, trained))
     labels = np.array([classes[pid] for pid in train.pids[indices].tolist()], dtype=np.int64)
@@ -104,30 +105,47 @@ def identities_task(shards: Path, recipe: Recipe, views: Sequence[View]) -> Task
             "alignment": train.plan.alignment,
             "plan": plain(train.plan),
             "images": len(indices),
-            "validation": "none" if not recipe.validation.every else "held-out identities" if held_out else "test",
+            "validation": "none"
+            if scored is None
+            else ("held-out identities" if held_out else "test")
+            + (CAMERAS_IGNORED if scored.protocol == "no-cameras" else ""),
         },
         class_names=tuple(str(pid) for pid in trained),
-        validate=validate,
-        validation_images=validation_images,
+        validate=None if scored is None else _validation(scored, views),
+        validation_images=0 if scored is None else len(np.union1d(scored.query, scored.gallery)),
         monitor="mAP",
     )
 
 
-def _validation(
-    shards: Path, train: ShardSet, held_out: Sequence[int], views: Sequence[View]
-) -> tuple[Callable[[Computer], dict[str, float]], int]:
-    """Scores the embedding on the identities held out, else on the query and gallery splits; and on how many images."""
+CAMERAS_IGNORED = ", cameras ignored"
+"""Said of a validation by the protocol `no-cameras`."""
+
+
+def _scored_images(shards: Path, train: ShardSet, held_out: Sequence[int]) -> RankedImages:
+    """The identities held out, else the query and gallery splits; without cameras where all images are of one."""
     if held_out:
         images, instead = RankedImages.held_out(train, held_out), _OR_OTHERS
     else:
         images, instead = query_gallery_images(shards, instead=_OR_NOT_ON_TEST), _OR_NOT_ON_TEST
-    images.require_match("market1501", instead)
+    cameras = np.unique(images.shards.camids[np.union1d(images.query, images.gallery)])
+    images = images.under("no-cameras" if len(cameras) == 1 else "market1501")
+    images.require_match(_protocol(images), instead)
+    return images
+
+
+def _protocol(images: RankedImages) -> Protocol:
+    """By which a validation is scored, whatever the dataset."""
+    return "no-cameras" if images.protocol == "no-cameras" else "market1501"
+
+
+def _validation(images: RankedImages, views: Sequence[View]) -> Callable[[Computer], dict[str, float]]:
+    """Scores the embedding on some images."""
 
     def validate(compute: Computer) -> dict[str, float]:
         def embed(samples: ShardSet, rows: NDArray[np.int64], _: object) -> Features:
             return Features.of(samples, rows, compute(ShardDataset(samples, views), plain_features, rows))
 
-        scores = score(*images.features(embed), Scoring("market1501")).named()
+        scores = score(*images.features(embed), Scoring(_protocol(images))).named()
         return {name: scores[name] for name in ("rank1", "rank5", "mAP", "mINP")}
 
-    return validate, len(np.union1d(images.query, images.gallery))
+    return validate

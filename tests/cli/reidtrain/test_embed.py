@@ -47,4 +47,4 @@ def test_options_that_do_not_fit_the_checkpoint_are_plain_errors(options, messag
 
 def test_another_way_to_find_joints_is_noted(make_run, drawn, tmp_path) -> None:
     result = invoke(make_run("run"), drawn / "query", tmp_path / "out.npz", "--flip-test")
-    assert result.exit_code == 0 and "note: joints are found otherwise" in result.stderr
+    assert result.exit_code == 0 and "note: crops are cut otherwise" in result.stderr

@@ -43,6 +43,9 @@ def test_a_model_against_a_file_of_features(
     )
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
+    lists = content.pop("queries")
+    assert [(found["query"], found["model"]) for found in lists[::3]] == [(0, str(run)), (0, str(features))]
+    assert lists[3]["found"][0]["verdict"] == "right"
     assert content == {
         "page": str(out / "index.html"),
         "sheets": [str(out / "sheet-001.png"), str(out / "sheet-002.png")],
@@ -51,6 +54,21 @@ def test_a_model_against_a_file_of_features(
     text = (out / "index.html").read_text(encoding="utf-8")
     assert text.count(f"<b>{run}</b>") == text.count(f"<b>{features}</b>") == 3
     assert text.count("AP 100.0%, first match at rank 1") >= 3
+
+
+def test_names_are_printed_and_listed(features: Path, drawn_shards: Path, tmp_path: Path) -> None:
+    arguments = ("rank", features, drawn_shards, tmp_path / "out", "--top", 3, "--list", tmp_path / "found.csv")
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    first, second = result.stdout.splitlines()[:2]
+    assert first.startswith("query 0: query/") and ", person 1, camera " in first
+    assert second.split()[0] == "1" and "right  bounding_box_test/" in second
+    rows = (tmp_path / "found.csv").read_text().splitlines()
+    assert rows[0] == "query,query_path,query_pid,query_camera,rank,path,pid,camera,distance,verdict"
+    assert len(rows) == 1 + 4 * 3 and ",right" in rows[1]
+    assert "Cameras are ignored" not in (tmp_path / "out/index.html").read_text()
+    result = invoke(*arguments, "--protocol", "no-cameras")
+    assert result.exit_code == 0 and "Cameras are ignored" in (tmp_path / "out/index.html").read_text()
 
 
 def test_crops_of_another_kind_for_the_other_model(

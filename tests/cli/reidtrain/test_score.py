@@ -47,6 +47,7 @@ def file(arrays: dict[str, np.ndarray], tmp_path: Path) -> Path:
         (["--protocol", "cuhk03-np", "--ap", "trapezoid"], {"ap": "trapezoid"}),
         (["--protocol", "market1501", "--metric", "cosine", "--rerank"], {"metric": "cosine", "rerank": Reranking()}),
         (["--protocol", "cuhk03-classic"], {"protocol": "cuhk03-classic"}),
+        (["--protocol", "no-cameras"], {"protocol": "no-cameras"}),
     ],
 )
 def test_json_holds_what_the_library_gives(file, arrays, options, same) -> None:

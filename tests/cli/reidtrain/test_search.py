@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 from reid_cli.common import Group
 from reid_cli.reidtrain.index import index
 from reid_cli.reidtrain.search import search
@@ -72,6 +73,36 @@ def test_paths_are_told_where_the_files_have_them(features, tmp_path) -> None:
         assert f"query 0: {expected[0][0]} (" in invoke("search", *files, "--top", 3).output
     np.save(folders[1] / "paths.npy", names[:5])
     assert "path" not in invoke("search", tmp_path / "query.npy", *parts, "--json").stdout
+
+
+def test_labelled_images_are_judged_listed_and_drawn(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("q.png", "a.png", "b.png", "c.png", "d.png"):
+        Image.fromarray(rng.integers(0, 256, (20, 10, 3), dtype=np.uint8)).save(tmp_path / name)
+    gallery = {
+        "gallery_features": np.arange(1.0, 5)[:, None],
+        "gallery_paths": np.array(["a.png", "b.png", "c.png", "d.png"]),
+        "gallery_pids": np.array([1, 1, 2, -1]),
+        "gallery_camids": np.array([1, 2, 2, 2]),
+    }
+    query = {"query_paths": np.array(["q.png"]), "query_pids": np.array([1]), "query_camids": np.array([1])}
+    np.savez(tmp_path / "features.npz", query_features=np.zeros((1, 1)), **query, **gallery)
+    drawn, listing = tmp_path / "drawn", tmp_path / "found.json"
+    asked = ("search", tmp_path / "features.npz", "--list", listing, "--draw", drawn, "--images", tmp_path)
+    result = invoke(*asked)
+    assert result.exit_code == 0, result.output
+    verdicts = "a.png (1, junk), b.png (2, right), c.png (3, wrong), d.png (4, junk)"
+    assert result.output.startswith(f"query 0 (q.png): {verdicts}\n1 query on 1 sheet")
+    (found,) = json.loads(listing.read_text())["queries"]
+    assert found["path"] == "q.png" and [entry["verdict"] for entry in found["found"]] == [
+        *("junk", "right", "wrong", "junk")
+    ]
+    page = (drawn / "index.html").read_text()
+    assert page.count("&#x2713;") + page.count("\u2713") >= 2 and 'class="junk"' in page
+    assert "give the folder of its images by --images" in invoke(*asked[:-2]).output
+    (tmp_path / "b.png").unlink()
+    assert "b.png: file not found" in invoke(*asked).output
+    assert "go with --draw" in invoke("search", tmp_path / "features.npz", "--images", tmp_path).output
 
 
 @pytest.mark.parametrize("code", [0xD800, 0x7FFFFFFF])

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,20 @@ def test_images_without_a_match(drawn_shards) -> None:
     one = RankedImages("test", images.shards, images.query[:1], images.query[:1], "market1501")
     with pytest.raises(ReidError, match="appear at the same camera only"):
         one.require_match("market1501")
+
+
+def test_without_cameras_there_is_a_match_and_no_image_finds_itself(drawn_shards) -> None:
+    train = ShardSet.open(drawn_shards, "train")
+    images = RankedImages.held_out(train, [2, 4])
+    one = replace(images, gallery=images.gallery[train.camids[images.gallery] == 1])
+    one = replace(one, query=one.query[train.camids[one.query] == 1])
+    with pytest.raises(ReidError, match="--protocol no-cameras takes no notice of cameras"):
+        one.require_match("market1501")
+    taken = one.under("no-cameras")
+    taken.require_match("no-cameras")
+    assert taken.protocol == "no-cameras" and not {*taken.query} & {*taken.gallery}
+    assert {*taken.query, *taken.gallery} == {*one.gallery}
+    assert one.under("market1501") is one
 
 
 @pytest.mark.parametrize(
@@ -88,4 +103,5 @@ def test_features_at_distance_0_are_counted() -> None:
     features = rng.normal(size=(6, 4)).astype(np.float32)
     query = Features({"embedding": features[:4]}, np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1]))
     gallery = Features({"embedding": features}, np.array([1, 2, 9, -1, 3, 4]), np.array([1, 2, 1, 2, 2, 2]))
+    assert identical(query, gallery, "no-cameras") == 3
     assert identical(query, gallery) == 2  # not at the same camera, not junk; but another person's

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="the models need PyTorch: pip instal
 
 from reidprep import create_estimator, read_image
 from reidprep.alignment.align import Flag
+from reidprep.alignment.canonical import load
 from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
 from reidprep.store.fields import plain
@@ -166,10 +167,15 @@ def test_another_estimator_is_taken_with_a_note(checkpoint, drawn, embedder) -> 
     np.testing.assert_allclose(other(drawn / "query").embedding, embedder(drawn / "query").embedding, atol=1e-6)
 
 
-def test_other_canonical_poses_are_asked_for(checkpoint) -> None:
-    plan = replace(checkpoint.shard_plan(), canonical_sha256="0" * 64)
-    with pytest.raises(ReidError, match="give their file by --canonical"):
-        Embedder(replace(checkpoint, source={**checkpoint.source, "plan": plain(plan)}), HERE)
+def test_other_canonical_poses_and_calibrations_are_asked_for_or_noted(checkpoint, drawn, embedder) -> None:
+    plan = checkpoint.shard_plan()
+    plan = replace(plan, canonical_sha256="0" * 64, noise=replace(plan.noise, sha256="1" * 64))
+    other = replace(checkpoint, source={**checkpoint.source, "plan": plain(plan)})
+    with pytest.raises(ReidError, match="give their file by --canonical, or .* --canonical shipped"):
+        Embedder(other, HERE)
+    taken = Embedder(other, HERE, canonical=load())
+    assert "other canonical poses; another calibration" in taken.notes[0]
+    assert taken.about()["crops"] == embedder.about()["crops"]
 
 
 def test_a_checkpoint_of_before_takes_the_plan_of_its_shards(checkpoint, drawn_shards, drawn, embedder) -> None:

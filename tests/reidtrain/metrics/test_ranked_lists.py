@@ -55,6 +55,14 @@ def test_lists_are_the_start_of_a_full_sort(seed: int, top: int) -> None:
         assert np.isnan(lists.distances[row, count:]).all()
 
 
+def test_without_cameras_the_persons_own_camera_counts() -> None:
+    data = problem(1)
+    lists = rank_lists(**data, queries=range(7), top=45, protocol="no-cameras")
+    apart = data | {"query_camids": np.full(7, 8)}
+    np.testing.assert_array_equal(lists.gallery, rank_lists(**apart, queries=range(7), top=45).gallery)
+    assert (lists.gallery >= 0).sum() == 7 * (data["gallery_pids"] >= 0).sum()
+
+
 def test_cosine_distances() -> None:
     """Vectors of different lengths, none of them parallel: no ties for rounding to break."""
     rng = np.random.default_rng(0)

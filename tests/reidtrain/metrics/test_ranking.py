@@ -57,6 +57,14 @@ def test_whole_gallery_equals_the_walk_down_the_list(ap, protocol, ranking):
     assert_equal_to(oracles.multi_shot(*ranking, RANKS, ap), ranking, ap=ap, protocol=protocol)
 
 
+@settings(deadline=None)
+@given(ranking=rankings())
+def test_without_cameras_all_images_of_people_count(ranking):
+    *known, query_camids, gallery_camids = ranking
+    apart = (*known, np.zeros_like(query_camids), np.ones_like(gallery_camids))
+    assert_equal_to(oracles.multi_shot(*apart, RANKS, "step"), ranking, protocol="no-cameras")
+
+
 @pytest.mark.parametrize("any_camera", [False, True])
 @pytest.mark.parametrize("ap", ["step", "trapezoid"])
 @settings(max_examples=50, deadline=None)

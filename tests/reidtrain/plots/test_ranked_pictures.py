@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reidprep.drawing.album import Album
 from reidprep.drawing.pages import templates
 from reidprep.errors import ReidError
+from reidprep.progress import unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.metrics.ranked_lists import NOBODY, RankedLists
 from reidtrain.metrics.scores import RankingMetrics
-from reidtrain.plots.ranked import BADGE, RIGHT, WRONG, badge, draw_card, write_ranked_lists
+from reidtrain.plots.ranked import BADGE, RIGHT, WRONG, badge, draw_card, draw_ranked_lists, rank_queries
 from reidtrain.plots.ranked_cards import Hit, ListRow, QueryCard, Ranking, Shot, query_card
 
 ReadPage = Callable[[Path], Any]
@@ -28,6 +30,12 @@ def shot(index: int = 0, path: str = "a.jpg", shape: tuple[int, int] = (384, 192
 def card(verdicts: list[bool], models: int = 1, **about: Any) -> QueryCard:
     hits = tuple(Hit(shot(i), rank=i + 1, distance=0.25 * i, right=right) for i, right in enumerate(verdicts))
     return QueryCard(shot(**about), (ListRow("run", "AP 50.0%, first match at rank 2", hits),) * models)
+
+
+def write_ranked_lists(
+    features: Any, shards: Path, out: Path, *, per_sheet: int = 6, progress: Any = unseen, **choices: Any
+) -> Album:
+    return draw_ranked_lists(rank_queries(features, shards, **choices), out, per_sheet=per_sheet, progress=progress)
 
 
 def frames(data: np.ndarray, colour: tuple[int, int, int]) -> int:

@@ -22,6 +22,7 @@ from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_d
 from reidtrain.training import callbacks, fit, pace, tasks
 from reidtrain.training.fit import Machine, load_first_weights
 from reidtrain.training.module import StageModule
+from reidtrain.training.tasks import identities_task
 
 ONE = [{"epochs": 1, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}]
 SELF_ATTENTION = {
@@ -113,6 +114,17 @@ def test_a_finished_run_is_not_trained_again(copied, run, full, monkeypatch):
     (copied / "run.json").write_text(json.dumps(about))  # as runs of before did not keep the plan
     interrupt_in(monkeypatch, 0, 0)
     assert run(full()).last == last
+
+
+def test_images_of_one_camera_are_validated_without_cameras(drawn_shards, tiny, monkeypatch):
+    monkeypatch.setattr(ShardSet, "camids", property(lambda shards: np.ones(len(shards), np.int64)))
+    task = identities_task(drawn_shards, tiny(validation={"every": 1}), ["whole"])
+    assert task.source["validation"] == "test, cameras ignored"
+
+    def compute(dataset, values, rows):
+        return {"embedding": np.eye(8, dtype=np.float32)[dataset.shards.pids[rows] % 8] + 0.1}
+
+    assert task.validate(compute)["mAP"] == 1
 
 
 def test_overwrite_starts_anew(copied, run, tiny):

@@ -1,0 +1,67 @@
+"""What `find`, `search` and `rank` found, as text, and the options that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reidprep.text import counted, printable
+
+if TYPE_CHECKING:
+    from reidtrain.evaluation.lists import Entry, FoundList, Shown
+
+SHOWN_QUERIES = 20
+
+list_option = click.option(
+    "--list",
+    "listing",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.csv|.json",
+    help="Write what was found: rank, path, person, camera, distance; right, wrong or junk where that is known.",
+)
+
+
+def print_found(lists: Sequence[FoundList]) -> None:
+    """Print a table for each query, of the first queries only."""
+    for found in lists[:SHOWN_QUERIES]:
+        click.echo(_query(found))
+        rows = [_cells(entry) for entry in found.entries]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+        for row in rows:
+            padded = (cell.rjust(width) for cell, width in zip(row, widths, strict=False))
+            click.echo(f"  {'  '.join((*padded, *row[3:]))}")
+    print_rest(lists)
+
+
+def print_rest(lists: Sequence[FoundList], where: str = "--json and --list give all") -> None:
+    """Say how many queries were not shown, and where they are."""
+    if len(lists) > SHOWN_QUERIES:
+        more = counted(len(lists) - SHOWN_QUERIES, "more query", "more queries")
+        click.echo(f"... and {more}; {where}")
+
+
+def _query(found: FoundList) -> str:
+    name = f" {printable(found.image.path)}" if found.image.path else ""
+    model = f" by {printable(found.model)}" if found.model else ""
+    return f"query {found.query}{model}:{name}{''.join(f', {word}' for word in _who(found.image))}"
+
+
+def _cells(entry: Entry) -> list[str]:
+    """Rank, distance, person and camera, verdict and name of a gallery image."""
+    name = printable(entry.image.path) if entry.image.path else f"image {entry.index}"
+    who = ", ".join(_who(entry.image))
+    return [
+        str(entry.rank),
+        f"{entry.distance:.4f}",
+        *([who] if who else []),
+        *([entry.verdict] if entry.verdict else []),
+        name,
+    ]
+
+
+def _who(image: Shown) -> list[str]:
+    person = [] if image.pid is None else [f"person {image.pid}"]
+    return person if image.camid is None else [*person, f"camera {image.camid}"]
