@@ -29,10 +29,10 @@ def print_found(lists: Sequence[FoundList]) -> None:
     for found in lists[:SHOWN_QUERIES]:
         click.echo(_query(found))
         rows = [_cells(entry) for entry in found.entries]
-        widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-        for row in rows:
-            padded = (cell.rjust(width) for cell, width in zip(row, widths, strict=False))
-            click.echo(f"  {'  '.join((*padded, *row[3:]))}")
+        widths = [max(map(len, column)) for column in zip(*(cells for cells, _ in rows), strict=True)]
+        for cells, name in rows:
+            padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True) if width)
+            click.echo(f"  {'  '.join((*padded, name))}")
     print_rest(lists)
 
 
@@ -49,17 +49,10 @@ def _query(found: FoundList) -> str:
     return f"query {found.query}{model}:{name}{''.join(f', {word}' for word in _who(found.image))}"
 
 
-def _cells(entry: Entry) -> list[str]:
-    """Rank, distance, person and camera, verdict and name of a gallery image."""
+def _cells(entry: Entry) -> tuple[tuple[str, ...], str]:
+    """Rank, distance, person and camera, and verdict of a gallery image, and its name."""
     name = printable(entry.image.path) if entry.image.path else f"image {entry.index}"
-    who = ", ".join(_who(entry.image))
-    return [
-        str(entry.rank),
-        f"{entry.distance:.4f}",
-        *([who] if who else []),
-        *([entry.verdict] if entry.verdict else []),
-        name,
-    ]
+    return (str(entry.rank), f"{entry.distance:.4f}", ", ".join(_who(entry.image)), entry.verdict or ""), name
 
 
 def _who(image: Shown) -> list[str]:
