@@ -231,11 +231,13 @@ def test_a_start_that_failed_before_a_checkpoint_leaves_no_claim(run, tiny, tmp_
     assert load_checkpoint(tmp_path / "run").epoch == 1
 
 
-@pytest.mark.parametrize(("held_out", "remedy"), [([], "validation.identities=50"), ([4], "hold more identities out")])
+@pytest.mark.parametrize(
+    ("held_out", "remedy"), [([], "validation.identities=50"), ([2, 4], "hold more identities out")]
+)
 def test_a_validation_without_any_match_is_refused_before_the_first_step(
     held_out, remedy, run, tiny, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(ShardSet, "camids", property(lambda shards: np.ones(len(shards), np.int64)))
+    monkeypatch.setattr(ShardSet, "camids", property(lambda shards: shards.pids))  # one for each person
     monkeypatch.setattr(tasks, "choose_identities", lambda *_: ([2], held_out))
     with pytest.raises(ReidError, match=f"same camera only.*{remedy}.*--set validation.every=0"):
         run(tiny(validation={"every": 1}))
