@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reidprep.errors import ReidError
+from reidprep.errors import Interrupted, ReidError
 from reidprep.progress import Progress
 from reidprep.text import counted, printable
 
@@ -39,9 +40,15 @@ class Group(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit status 1 on an error the user can mend."""
+        """Run the command; exit status 1 on an error the user can mend, 128 and its number for a signal."""
         try:
             return super().invoke(ctx)
+        except Interrupted as stopped:
+            click.echo(str(stopped), err=True)
+            ctx.exit(128 + stopped.signal)
+        except KeyboardInterrupt:
+            click.echo("stopped by Ctrl-C", err=True)
+            ctx.exit(128 + signal.SIGINT)
         except ReidError as error:
             raise click.ClickException(str(error)) from None
         except OSError as error:

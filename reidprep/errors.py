@@ -1,6 +1,8 @@
-"""The one exception type whose message is meant for the person at the keyboard."""
+"""The exceptions whose messages are meant for the person at the keyboard."""
 
 from __future__ import annotations
+
+from signal import Signals
 
 
 class ReidError(Exception):
@@ -22,6 +24,20 @@ class ShortageError(ReidError):
 
 class ImageError(ReidError):
     """An image that cannot be used; the message says why, the caller knows which file."""
+
+
+class Interrupted(BaseException):
+    """Work that was stopped by a signal; the message says what was kept, and how to go on.
+
+    As a `KeyboardInterrupt`, it passes by those who catch errors to go on with something else.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, signal: Signals, kept: str) -> None:
+        super().__init__(f"stopped by {'Ctrl-C' if signal == Signals.SIGINT else signal.name}: {kept}")
+        self.signal = signal
 
 
 def first_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
@@ -33,6 +33,23 @@ Which = Literal["last", "best"]
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """How far the epoch after the last whole one has come.
+
+    Attributes:
+        steps: batches done, by each process.
+        processes: how many trained together.
+        sums: of the figures of these batches, mean over the processes.
+        schedule: where a run of given length stands, in epochs over all stages; None: batches are counted.
+    """
+
+    steps: Count
+    processes: Count
+    sums: dict[str, float]
+    schedule: float | None = None
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A trained model.
 
@@ -46,6 +63,7 @@ class Checkpoint:
         epoch: epochs done over all stages.
         history: one row of figures per epoch done.
         state: weights and buffers of the network (`model.`) and of its input (`preprocessor.`).
+        unfinished: how far the next epoch has come, None if it has not begun.
     """
 
     path: Path
@@ -57,6 +75,7 @@ class Checkpoint:
     epoch: int
     history: Sequence[Mapping[str, Any]]
     state: Mapping[str, Tensor]
+    unfinished: Unfinished | None = None
 
     def __repr__(self) -> str:
         classes = counted(len(self.class_names), "class", "classes")
@@ -183,6 +202,7 @@ def checkpoint_content(
     init: Mapping[str, Any] | None,
     stage: int,
     history: Sequence[Mapping[str, Any]],
+    unfinished: Unfinished | None = None,
 ) -> dict[str, Any]:
     """What `load_checkpoint` reads besides the weights, as plain values."""
     return {
@@ -197,6 +217,7 @@ def checkpoint_content(
             "stage": stage,
             "epoch": len(history),
             "history": [dict(row) for row in history],
+            "unfinished": None if unfinished is None else asdict(unfinished),
         }
     }
 
@@ -285,6 +306,7 @@ class _About:
     stage: Count
     epoch: Count
     history: list[dict[str, str | int | float | bool | None]]
+    unfinished: Unfinished | None = None  # before there were such
 
 
 _MOST_VALUES, _DEEPEST = 10_000_000, 32

@@ -45,6 +45,7 @@ LAYERS = {
         synth
         alignment device images text
         files jpeg pickles
+        signals
         errors lazy progress records skeleton
     """,
     # Training is validated by evaluation and draws its own curves, so both are below it. A network runs on a batch of

@@ -196,7 +196,7 @@ def _stack(images: Sequence[Tensor | None]) -> Tensor | None:
 
 
 class BatchLoader(DataLoader[Any]):
-    """A `DataLoader` of `Batch`; its workers keep to one thread each, as there are several, and leave Ctrl-C to it.
+    """A `DataLoader` of `Batch`; its workers keep to one thread each, as there are several, and leave signals to it.
 
     Args:
         dataset: gives an `Item` each.
@@ -261,4 +261,6 @@ def _mebibytes(size: int) -> str:
 
 def _prepare_worker(worker: int) -> None:
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Sent to all processes of a job, they would end those that the last step needs.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -47,9 +47,9 @@ class _EpochBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         source = np.random.SeedSequence(self.seed, spawn_key=(self.stage, self.epoch))
-        batches = self._batches(np.random.default_rng(source))
-        for batch in batches[self.start :]:
-            yield batch.tolist()
+        # Drawn now, not when the first batch is asked for: the start may be set anew in between.
+        batches = self._batches(np.random.default_rng(source))[self.start :]
+        return (batch.tolist() for batch in batches)
 
     @abstractmethod
     def _batches(self, random: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -189,8 +189,8 @@ class Checkpointing:
     """How often training is made safe.
 
     Attributes:
-        minutes: at least, from one checkpoint to the next, which is written at the end of an epoch; 0: after every
-            epoch. A stage's end and an epoch better than all before are written in any case.
+        minutes: at least, from one checkpoint to the next, within an epoch too; 0: after every epoch. A stage's end,
+            what is to be validated and an epoch better than all before are written in any case.
     """
 
     minutes: Number = 2.0

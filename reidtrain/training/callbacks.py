@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from secrets import randbits
+from signal import SIGTERM
 from typing import Any
 
 import lightning.pytorch as pl
@@ -27,14 +28,17 @@ from torch.utils.data import Dataset
 
 from reidprep.files import whole_file
 from reidprep.progress import Progress
+from reidprep.signals import Signals
 from reidtrain.checkpoints import read_checkpoint
 from reidtrain.data.dataset import Item
 from reidtrain.features.extractor import Values, compute, interleaved
+from reidtrain.models.weights import CHECKPOINT_KEY
 from reidtrain.plots.curves import draw_curves
 from reidtrain.recipes.schema import Recipe
 from reidtrain.training.module import STEPS_BETWEEN_CHECKS, StageModule
 from reidtrain.training.pace import POSITION, Pace, finished, next_stage
 from reidtrain.training.run_folder import RunFolder
+from reidtrain.training.tasks import Task
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -115,6 +119,10 @@ class Timing(Callback):
         self.started = self.idle_since = self.waited = 0.0
         self.images = self.images_before = 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of an epoch that was begun in an earlier sitting."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self.started = self.idle_since = time.perf_counter()
@@ -164,15 +172,17 @@ class Timing(Callback):
 
 
 class EpochEnd(Checkpoint):
-    """Closes an epoch: figures, validation, records, and the best and the last checkpoint.
+    """Closes an epoch: figures, validation, records, and the best and the last checkpoint; ends a run that is to stop.
 
     Args:
         timing: of the epoch.
         history: the rows of all epochs, to which one is added.
         records: writes what a reader sees, in the first process.
-        folder: for checkpoints; the same in all processes.
+        out: the run folder; the same in all processes.
         files: writes the checkpoints.
+        signals: whether the run is to stop.
         workers: processes that decode for validation.
+        progress: is told images done and in total of a validation.
     """
 
     def __init__(
@@ -180,17 +190,56 @@ class EpochEnd(Checkpoint):
         timing: Timing,
         history: list[dict[str, Any]],
         records: Records | None,
-        folder: Path,
+        out: Path,
         files: WholeFiles,
+        signals: Signals,
         workers: int,
+        progress: Progress,
     ) -> None:
         self.timing = timing
         self.history = history
         self.records = records
-        self.folder = folder
+        self.out = out
+        self.best, self.last = (out / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
         self.files = files
+        self.signals = signals
         self.workers = workers
+        self.progress = progress
         self.saved = time.monotonic()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make up for a validation that an earlier sitting did not come to."""
+        assert isinstance(pl_module, StageModule)
+        if not validation_is_missing(pl_module.recipe, pl_module.task, self.history):
+            return
+        self._validate(trainer, pl_module)
+        if self.records is not None:
+            content = read_checkpoint(self.last)
+            content[CHECKPOINT_KEY]["history"] = [dict(row) for row in self.history]
+            self.files.save_checkpoint(content, self.last)
+            if is_best(self.history, f"val/{pl_module.task.monitor}"):
+                self.files.save_again(self.last, self.best)
+            self.records.epoch(self.history)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen to signals again: Lightning's own handler ends the process without a word."""
+        self.signals.listen()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save the middle of an epoch when it is time, or when the run is to stop after this step."""
+        module, done = pl_module, batch_idx + 1
+        assert isinstance(module, StageModule)
+        if done == len(module.sampler) or trainer.should_stop or done % module.recipe.execution.accumulate:
+            return  # an epoch's end has more to save, and gradients that wait for others are not saved
+        due, stop = self._asked(trainer, module)
+        if due or stop:
+            module.unfinished = module.so_far()
+            self._save(trainer, self.last)
+            module.unfinished = None
+        if stop:
+            self._stop(f"epoch {module.epoch + 1}, step {done} of {len(module.sampler)}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Do all of it. The best checkpoint comes first: after a kill between the two the epoch is run again."""
@@ -200,30 +249,72 @@ class EpochEnd(Checkpoint):
         row: dict[str, Any] = {"epoch": module.epoch + 1, "stage": module.stage.name}
         row |= module.epoch_means() | {"lr": trainer.optimizers[0].param_groups[0]["lr"]} | self.timing.figures()
         if pace is not None:
-            assert module.by_the_clock is not None
-            row[POSITION] = sum(stage.epochs for stage in recipe.stages[: module.index]) + module.by_the_clock
+            row[POSITION] = module.position
         self.history.append(row)
-        every = recipe.validation.every
-        if module.task.validate is not None and every and (row["epoch"] % every == 0 or finished(recipe, self.history)):
-            began = time.monotonic()
-            # Its workers are forked.
-            self.files.wait()
-            row |= {f"val/{name}": value for name, value in _validate(trainer, module, self.workers).items()}
-            if pace is not None:
-                pace.last_validation = time.monotonic() - began
-        self._save(trainer, module)
+        due, stop = self._asked(trainer, module)
+        saved = False
+        if validation_is_missing(recipe, module.task, self.history):
+            # Validation may take long, and be cut short.
+            self._save(trainer, self.last)
+            saved, due = True, False
+            if not stop:
+                began = time.monotonic()
+                self._validate(trainer, module)
+                if pace is not None:
+                    pace.last_validation = time.monotonic() - began
+                saved, stop = False, self._asked(trainer, module)[1]
+        is_new_best = is_best(self.history, f"val/{module.task.monitor}")
+        if not saved and (is_new_best or due or stop or next_stage(recipe, self.history) > module.index):
+            self._save(trainer, self.best if is_new_best else self.last)
+            if is_new_best and trainer.is_global_zero:
+                self.files.save_again(self.best, self.last)
         if self.records is not None:
             self.records.epoch(self.history)
+        if stop and (saved or not finished(recipe, self.history)):
+            self._stop(f"epoch {row['epoch']}")
 
-    def _save(self, trainer: pl.Trainer, module: StageModule) -> None:
-        best, last = self.folder / "best.ckpt", self.folder / "last.ckpt"
-        is_new_best = is_best(self.history, f"val/{module.task.monitor}")
-        due = time.monotonic() - self.saved >= 60 * module.recipe.checkpoint.minutes
-        if trainer.strategy.broadcast(is_new_best or due or next_stage(module.recipe, self.history) > module.index):
-            trainer.save_checkpoint(best if is_new_best else last)
-            if is_new_best and trainer.is_global_zero:
-                self.files.save_again(best, last)
-            self.saved = time.monotonic()
+    def _asked(self, trainer: pl.Trainer, module: StageModule) -> tuple[bool, bool]:
+        """Whether a checkpoint is due, by the first process's clock, and whether any process is to stop."""
+        minutes = module.recipe.checkpoint.minutes
+        elapsed = time.monotonic() - self.saved
+        within = module.batches < len(module.sampler)
+        due = trainer.is_global_zero and elapsed >= 60 * minutes and not (within and minutes == 0)
+        asked = torch.tensor([due, self.signals.caught is not None], dtype=torch.int32)
+        if trainer.world_size > 1:
+            asked = asked.to(module.device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+        return bool(asked[0]), bool(asked[1])
+
+    def _save(self, trainer: pl.Trainer, path: Path) -> None:
+        trainer.save_checkpoint(path)
+        self.saved = time.monotonic()
+
+    def _stop(self, where: str) -> None:
+        self.files.wait()
+        if self.signals.caught is None:
+            self.signals.caught = SIGTERM  # another process was told
+        self.signals.stop(f"{where} is in {self.last}, and the same command goes on from there")
+
+    def _validate(self, trainer: pl.Trainer, module: StageModule) -> None:
+        """Add the scores to the last row."""
+
+        def report(done: int, total: int) -> None:
+            self.progress(done, total)
+            if trainer.world_size == 1:  # others would wait for this process
+                self.signals.stop(f"{self.last} is from before this validation, and the same command goes on with it")
+
+        # Its workers are forked.
+        self.files.wait()
+        scores = _validate(trainer, module, self.workers, report)
+        self.history[-1] |= {f"val/{name}": value for name, value in scores.items()}
+
+
+def validation_is_missing(recipe: Recipe, task: Task, history: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the last epoch is one that is validated, and has not been."""
+    if task.validate is None or not recipe.validation.every or not history:
+        return False
+    is_due = history[-1]["epoch"] % recipe.validation.every == 0 or finished(recipe, history)
+    return is_due and f"val/{task.monitor}" not in history[-1]
 
 
 def is_best(history: Sequence[Mapping[str, Any]], monitor: str) -> bool:
@@ -232,7 +323,7 @@ def is_best(history: Sequence[Mapping[str, Any]], monitor: str) -> bool:
     return monitor in history[-1] and all(score < scores[-1] for score in scores[:-1])
 
 
-def _validate(trainer: pl.Trainer, module: StageModule, workers: int) -> dict[str, float]:
+def _validate(trainer: pl.Trainer, module: StageModule, workers: int, progress: Progress) -> dict[str, float]:
     """Score the model; each process computes its share."""
     assert module.task.validate is not None
 
@@ -251,6 +342,7 @@ def _validate(trainer: pl.Trainer, module: StageModule, workers: int) -> dict[st
             workers=workers,
             device=module.device,
             bf16=module.recipe.execution.precision == "bf16",
+            progress=progress,
         )
         if trainer.world_size == 1:
             return computed

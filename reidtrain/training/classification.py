@@ -35,6 +35,7 @@ def pretrain(
     machine: Machine | None = None,
     overwrite: bool = False,
     progress: Progress = unseen,
+    validating: Progress = unseen,
     log: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Train a recipe's network to classify images; the arguments, and what a run leaves, are those of `training.fit`.
@@ -47,6 +48,7 @@ def pretrain(
         machine: what to compute on; one device by default.
         overwrite: start anew where a run is.
         progress: called with images done and in total.
+        validating: called with images done and in total of a validation.
         log: called with a line for the reader now and then.
 
     Raises:
@@ -65,6 +67,7 @@ def pretrain(
         machine=machine,
         overwrite=overwrite,
         progress=progress,
+        validating=validating,
         log=log,
     )
 

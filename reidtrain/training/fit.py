@@ -18,10 +18,17 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
 from reidprep.device import torch_device
-from reidprep.errors import ReidError
+from reidprep.errors import Interrupted, ReidError
 from reidprep.files import file_sha256
 from reidprep.progress import Progress, unseen
-from reidtrain.checkpoints import checkpoint_content, checkpoint_path, load_checkpoint, make_preprocessor
+from reidprep.signals import Signals
+from reidtrain.checkpoints import (
+    Unfinished,
+    checkpoint_content,
+    checkpoint_path,
+    load_checkpoint,
+    make_preprocessor,
+)
 from reidtrain.failures import explained
 from reidtrain.models.attention_driven import AttentionDrivenNet
 from reidtrain.models.factory import Model, build_model
@@ -29,7 +36,7 @@ from reidtrain.models.self_attention import SelfAttentionNet
 from reidtrain.models.weights import load_matching, read_weights, trained_recipe
 from reidtrain.recipes.loading import load_recipe, stored_recipe
 from reidtrain.recipes.schema import Execution, Recipe
-from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles
+from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles, validation_is_missing
 from reidtrain.training.module import StageModule
 from reidtrain.training.pace import Pace, epochs_before, finished, next_stage
 from reidtrain.training.run_folder import RunFolder
@@ -89,12 +96,13 @@ def fit(
     machine: Machine | None = None,
     overwrite: bool = False,
     progress: Progress = unseen,
+    validating: Progress = unseen,
     log: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Train a recipe's network on the training identities of a shard directory.
 
     A run that was interrupted goes on from its last checkpoint, and on the CPU ends with the same weights
-    as one that was not.
+    as one that was not. Ctrl-C and SIGTERM end it after the step that is computed, which a checkpoint then holds.
 
     Args:
         shards: the directory.
@@ -104,11 +112,13 @@ def fit(
         machine: what to compute on; one device by default.
         overwrite: start anew where a run is.
         progress: called with images done and in total.
+        validating: called with images done and in total of a validation.
         log: called with a line for the reader now and then.
 
     Raises:
         ReidError: the shards do not serve the network, the folder holds another run, the loss is no longer finite,
             out of memory, a damaged sample, or a full disk.
+        Interrupted: a signal.
 
     Example:
         >>> from reidtrain import fit, load_recipe
@@ -129,6 +139,7 @@ def fit(
         machine=machine or Machine(),
         overwrite=overwrite,
         progress=progress,
+        validating=validating,
         log=log,
     )
 
@@ -142,6 +153,7 @@ def train(
     machine: Machine,
     overwrite: bool,
     progress: Progress,
+    validating: Progress,
     log: Callable[[str], None] | None,
 ) -> RunResult:
     """Train a recipe's network on any task; arguments as for `fit`."""
@@ -153,12 +165,18 @@ def train(
         last = out / "checkpoints" / "last.ckpt"
         resumed = load_checkpoint(last) if last.is_file() and not (overwrite and not first) else None
         history: list[dict[str, Any]] = [dict(row) for row in resumed.history] if resumed else []
+        begun = resumed.unfinished if resumed else None
+        if begun and begun.processes != machine.devices * machine.nodes:
+            raise ReidError(
+                f"{last}: is from within an epoch of {begun.processes} processes; go on with as many --devices"
+            )
+        ended = finished(recipe, history) and not validation_is_missing(recipe, task, history)
         records = None
-        if folder is not None and not finished(recipe, history):
+        if folder is not None and not ended:
             folder.begin()
             records = Records(folder, recipe, log)
         if log and first:
-            for line in [*(start["report"] if start else []), _opening(recipe, task, model, len(history))]:
+            for line in [*(start["report"] if start else []), _opening(recipe, task, model, len(history), begun)]:
                 log(line)
             if folder is not None and folder.longer:
                 text = "the learning rate is that of the longer run now"
@@ -166,31 +184,50 @@ def train(
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
             model.load_state_dict(resumed.model().state_dict())
-        pace = Pace(recipe, history, began, task.validation_images) if recipe.training.max_minutes else None
+        pace = None
+        if recipe.training.max_minutes:
+            pace = Pace(recipe, history, began, task.validation_images, begun.schedule if begun else None)
 
-        def describe(stage: int) -> dict[str, Any]:
-            return checkpoint_content(recipe, task.class_names, task.source, start, stage, history)
+        def describe(stage: int, unfinished: Unfinished | None) -> dict[str, Any]:
+            return checkpoint_content(recipe, task.class_names, task.source, start, stage, history, unfinished)
 
-        for index in range(next_stage(recipe, history), len(recipe.stages)):
-            before = epochs_before(recipe, history, index)
-            first_epoch = len(history) - before
-            module = StageModule(
-                model, preprocessor, task, recipe, index, before, first_epoch, machine.workers, describe
-            )
-            timing, files = Timing(progress if first else unseen, pace), WholeFiles()
-            ending = EpochEnd(timing, history, records, last.parent, files, machine.workers)
-            with explained(recipe), _quiet():
-                trainer = _trainer(recipe, recipe.stages[index].epochs, machine, [timing, ending], files)
-                try:
-                    trainer.fit(module, ckpt_path=last if first_epoch else None)
-                finally:
-                    files.teardown()
-                if next_stage(recipe, history) <= index:
-                    raise ReidError(f"{out}: interrupted; the same command goes on from the last checkpoint")
+        unended = () if ended else range(min(next_stage(recipe, history), len(recipe.stages) - 1), len(recipe.stages))
+        with Signals() as signals, _kept(folder, began):
+            for index in unended:
+                before = epochs_before(recipe, history, index)
+                first_epoch = len(history) - before
+                module = StageModule(
+                    model, preprocessor, task, recipe, index, before, first_epoch, begun, machine.workers, describe
+                )
+                timing, files = Timing(progress if first else unseen, pace), WholeFiles()
+                ending = EpochEnd(
+                    timing, history, records, out, files, signals, machine.workers, validating if first else unseen
+                )
+                with explained(recipe), _quiet():
+                    trainer = _trainer(recipe, recipe.stages[index].epochs, machine, [timing, ending], files)
+                    try:
+                        trainer.fit(module, ckpt_path=last if first_epoch or begun else None)
+                    finally:
+                        files.teardown()
+                begun = None
         result = _result(out, history, f"val/{task.monitor}", folder, monotonic() - began)
         if records is not None:
             records.close()
         return result
+
+
+@contextmanager
+def _kept(folder: RunFolder | None, began: float) -> Iterator[None]:
+    """Keep what a run is when it is stopped."""
+    try:
+        yield
+    except Interrupted:
+        if folder is not None:
+            seconds = float(folder.about["seconds"]) + monotonic() - began
+            folder.write(status="interrupted", seconds=round(seconds, 1))
+        raise
+    except SystemExit:  # what Lightning makes of a Ctrl-C that does not wait
+        raise KeyboardInterrupt from None
 
 
 def arranged(model: Model, execution: Execution) -> Model:
@@ -275,7 +312,7 @@ def _result(
     return RunResult(out, history[-1], best, total)
 
 
-def _opening(recipe: Recipe, task: Task, model: Model, done: int) -> str:
+def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinished | None) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     text = (
         f"{recipe.network} network, {parameters / 1e6:.2f} M parameters, {len(task.labels)} images of {task.classes} "
@@ -284,6 +321,8 @@ def _opening(recipe: Recipe, task: Task, model: Model, done: int) -> str:
     text += f"classes, {f'{minutes:g} minutes' if minutes else f'{recipe.epochs} epochs'}"
     if str(task.source.get("validation")).endswith(CAMERAS_IGNORED):
         text += "; all images to validate on are of one camera: validated by the protocol no-cameras"
+    if begun:
+        return text + f"; going on after step {begun.steps} of epoch {done + 1}"
     return text + (f"; going on after epoch {done}" if done else "")
 
 

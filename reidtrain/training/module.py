@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reidprep.errors import ReidError
 from reidprep.shards.format import VIEWS
+from reidtrain.checkpoints import Unfinished
 from reidtrain.data.dataset import Batch, BatchLoader
 from reidtrain.data.preprocessing import Preprocessor
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
@@ -50,11 +51,14 @@ STEPS_BETWEEN_CHECKS = 20
 class StageModule(pl.LightningModule):
     """The network, its input and its loss in one stage.
 
-    Everything random follows from the recipe's seed, the epoch and the process, so that nothing of it needs to be
-    saved: an epoch that is run again is run the same.
+    Everything random follows from the recipe's seed, the epoch, the process and the batch, so that nothing of it needs
+    to be saved: a step that is run again is run the same.
 
     Attributes:
         by_the_clock: where a run of given length stands, in epochs of the stage's schedule; None: batches are counted.
+        sums: of the figures of the epoch's batches.
+        batches: how many.
+        unfinished: what a checkpoint within an epoch says of it, while one is written.
 
     Args:
         model: the network.
@@ -64,6 +68,7 @@ class StageModule(pl.LightningModule):
         index: of the stage.
         epochs_before: of the stages before this one.
         first_epoch: of the stage that is run, from 0.
+        begun: how far an earlier sitting came in that epoch.
         workers: processes that decode.
         describe: what a checkpoint says besides the weights; see `reidtrain.checkpoints`.
     """
@@ -77,8 +82,9 @@ class StageModule(pl.LightningModule):
         index: int,
         epochs_before: int,
         first_epoch: int,
+        begun: Unfinished | None,
         workers: int,
-        describe: Callable[[int], Mapping[str, Any]],
+        describe: Callable[[int, Unfinished | None], Mapping[str, Any]],
     ) -> None:
         super().__init__()
         self.model = model
@@ -88,13 +94,14 @@ class StageModule(pl.LightningModule):
         self.index = index
         self.epochs_before = epochs_before
         self.first_epoch = first_epoch
+        self.begun = begun
         self.workers = workers
         self.describe = describe
         self.by_the_clock: float | None = None
         self.generator = torch.Generator()
-        self.augmentation_seed = self.dropout_seed = 0
         self.sums: dict[str, Tensor] = {}
         self.batches = 0
+        self.unfinished: Unfinished | None = None
 
     @property
     def stage(self) -> Stage:
@@ -105,6 +112,12 @@ class StageModule(pl.LightningModule):
     def epoch(self) -> int:
         """The current epoch over all stages, from 0."""
         return self.epochs_before + self.current_epoch
+
+    @property
+    def position(self) -> float:
+        """Where a run of given length stands on its schedule, in epochs over all stages."""
+        assert self.by_the_clock is not None
+        return sum(stage.epochs for stage in self.recipe.stages[: self.index]) + self.by_the_clock
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """A new optimiser, as each stage has its own."""
@@ -135,7 +148,7 @@ class StageModule(pl.LightningModule):
             assert batch.identities is not None and batch.images is not None
             self.sampler = IdentityBatchSampler(self.task.labels, batch.identities, batch.images, **shared)
         # The first epoch's order is asked for before that epoch begins.
-        self.sampler.set_epoch(self.first_epoch)
+        self.sampler.set_epoch(self.first_epoch, self.begun.steps if self.begun else 0)
         return BatchLoader(
             self.task.dataset,
             batch_sampler=self.sampler,
@@ -149,23 +162,23 @@ class StageModule(pl.LightningModule):
         return batch.to(device, non_blocking=True)
 
     def on_train_start(self) -> None:
-        """Draw where the pixels are: nothing to copy, nothing to wait for."""
+        """Draw where the pixels are: nothing to copy, nothing to wait for. Go on in an epoch that was begun."""
         self.generator = torch.Generator(self.device)
+        if self.begun:
+            self.sums = {name: torch.tensor(value, device=self.device) for name, value in self.begun.sums.items()}
+            self.batches = self.begun.steps
 
     def on_train_epoch_start(self) -> None:
-        """Set what the epoch's randomness follows from."""
+        """Start the order and the sums anew; not called for an epoch that was begun."""
         self.sampler.set_epoch(self.current_epoch)
-        seeds = np.random.SeedSequence([self.recipe.seed, self.epoch, self.global_rank]).generate_state(2)
-        self.augmentation_seed, self.dropout_seed = map(int, seeds)
         self.sums, self.batches = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch."""
         self._set_learning_rate(batch_idx)
-        if batch_idx == 0:
-            # Not earlier: loaders draw from PyTorch's own generator, the only one that dropout knows.
-            torch.manual_seed(self.dropout_seed)
-            self.generator.manual_seed(self.augmentation_seed)
+        seeds = np.random.SeedSequence([self.recipe.seed, self.epoch, self.global_rank, batch_idx]).generate_state(2)
+        self.generator.manual_seed(int(seeds[0]))
+        torch.manual_seed(int(seeds[1]))  # the only generator that dropout knows
         inputs = self.preprocessor(batch, self.generator)
         if not self.recipe.execution.channels_last:
             inputs = _contiguous(inputs)
@@ -203,8 +216,22 @@ class StageModule(pl.LightningModule):
             ReidError: the loss is not finite.
         """
         self.check_finite()
-        means = torch.stack([*self.sums.values()]) / self.batches
-        means = self.trainer.strategy.reduce(means, reduce_op="mean")
+        return self._of_all_processes(torch.stack([*self.sums.values()]) / self.batches)
+
+    def so_far(self) -> Unfinished:
+        """How far the current epoch has come.
+
+        Raises:
+            ReidError: the loss is not finite.
+        """
+        self.check_finite()
+        sums = self._of_all_processes(torch.stack([*self.sums.values()]))
+        return Unfinished(
+            self.batches, self.trainer.world_size, sums, None if self.by_the_clock is None else self.position
+        )
+
+    def _of_all_processes(self, figures: Tensor) -> dict[str, float]:
+        means = self.trainer.strategy.reduce(figures, reduce_op="mean")
         return dict(zip(self.sums, means.tolist(), strict=True))
 
     def learning_rate(self, batch_idx: int) -> float:
@@ -221,7 +248,7 @@ class StageModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the weights mean."""
-        checkpoint.update(self.describe(self.index))
+        checkpoint.update(self.describe(self.index, self.unfinished))
 
 
 def _contiguous(batch: Batch) -> Batch:

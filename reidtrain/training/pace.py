@@ -48,15 +48,21 @@ class Pace:
         history: rows of the epochs of earlier sittings.
         began: `time.monotonic()` of when this sitting began.
         validation_images: 0 if there is no validation.
+        before: where it stood at the end of an earlier sitting; None: at the end of an epoch.
     """
 
     def __init__(
-        self, recipe: Recipe, history: Sequence[Mapping[str, Any]], began: float, validation_images: int
+        self,
+        recipe: Recipe,
+        history: Sequence[Mapping[str, Any]],
+        began: float,
+        validation_images: int,
+        before: float | None = None,
     ) -> None:
         assert recipe.training.max_minutes is not None
         self.seconds = 60 * recipe.training.max_minutes
         self.epochs = recipe.epochs
-        self.before = float(history[-1][POSITION]) if history else 0.0
+        self.before = before if before is not None else float(history[-1][POSITION]) if history else 0.0
         self.began = began
         self.validation_images = validation_images
         self.last_validation: float | None = None

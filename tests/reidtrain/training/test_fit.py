@@ -1,7 +1,9 @@
 import csv
 import itertools
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from reidprep.errors import ReidError
+from reidprep.errors import Interrupted, ReidError
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
@@ -105,6 +107,82 @@ def test_an_interrupted_run_ends_with_the_same_weights(epoch, run, trained, tiny
     rows = [load_checkpoint(folder).history for folder in (whole, tmp_path / "broken")]
     untimed = [[{key: row[key] for key in ("epoch", "loss", "lr", "val/mAP")} for row in history] for history in rows]
     assert untimed[0] == untimed[1]
+
+
+def untimed(history):
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in history]
+
+
+def best_score(run_folder):
+    return max(row["val/mAP"] for row in load_checkpoint(run_folder).history)
+
+
+def signal_in(monkeypatch, epoch, batch, number):
+    step = StageModule.training_step
+
+    def signalled(self, images, batch_idx):
+        if (self.epoch, batch_idx) == (epoch, batch):
+            os.kill(os.getpid(), number)
+        return step(self, images, batch_idx)
+
+    monkeypatch.setattr(StageModule, "training_step", signalled)
+
+
+TIMES = ("seconds", "images_per_second", "data_wait")
+STEPS = {
+    "stages": [{"epochs": 2, "batch": {"identities": 2, "images": 1}, "optimizer": {"lr": 0.001}}],
+    "augmentation": {"horizontal_flip": 0.5, "random_erasing": 0.5},
+    "validation": {"every": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "epoch", "batch", "accumulate", "where"),
+    [
+        (signal.SIGTERM, 0, 0, 1, "epoch 1, step 1 of 4"),
+        (signal.SIGINT, 1, 2, 1, "epoch 2, step 3 of 4"),
+        (signal.SIGTERM, 1, 0, 2, "epoch 2, step 2 of 4"),  # whose gradients belong together
+        (signal.SIGTERM, 0, 3, 1, "epoch 1"),
+    ],
+)
+def test_a_signal_ends_the_step_and_the_rest_gives_the_same_weights(
+    number, epoch, batch, accumulate, where, run, trained, tiny, tmp_path, monkeypatch
+):
+    recipe = tiny(**STEPS, execution={"accumulate": accumulate})
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match=f"{where} is in .*the same command") as stop:
+        signal_in(patch, epoch, batch, number)
+        run(recipe)
+    assert stop.value.signal == number
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    run(recipe)
+
+    whole, parts = (load_checkpoint(path) for path in (trained(f"steps-{accumulate}", recipe), tmp_path / "run"))
+    assert same(whole.state, parts.state)
+    assert untimed(whole.history) == untimed(parts.history)
+
+
+@pytest.mark.parametrize("epoch", [1, 2], ids=["in between", "the last"])
+def test_a_validation_that_was_cut_short_is_made_up_for(epoch, run, trained, tiny, tmp_path, monkeypatch):
+    recipe, calls, compute = tiny(**STEPS), [], tasks.plain_features
+
+    def signalled(*arguments):
+        calls.append(1)
+        if len(calls) >= epoch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return compute(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "plain_features", signalled)
+        for _ in range(2):
+            with pytest.raises(Interrupted, match="from before this validation"):
+                run(recipe)
+    before = load_checkpoint(tmp_path / "run")
+    assert before.epoch == epoch and "val/mAP" not in before.history[-1]
+    run(recipe)
+    assert untimed(load_checkpoint(tmp_path / "run").history) == untimed(
+        load_checkpoint(trained("steps-1", tiny(**STEPS, execution={"accumulate": 1}))).history
+    )
+    assert load_checkpoint(tmp_path / "run", "best").history[-1]["val/mAP"] == best_score(tmp_path / "run")
 
 
 def test_a_finished_run_is_not_trained_again(copied, run, full, monkeypatch):

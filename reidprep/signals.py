@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM during long work: noted, and acted on where nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from reidprep.errors import Interrupted
+
+_NOTED = (signal.SIGINT, signal.SIGTERM)
+
+
+class Signals:
+    """Notes Ctrl-C and SIGTERM for the time of a `with` block; a second Ctrl-C ends the work at once.
+
+    Outside of the main thread, and for signals that whoever started the process has switched off, it does nothing.
+
+    Attributes:
+        caught: the signal that came, None if none did.
+    """
+
+    def __init__(self) -> None:
+        self.caught: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Signals:
+        self.listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Listen (again, where a library has put handlers of its own in front)."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _NOTED:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self._before.setdefault(number, signal.signal(number, self._note))
+
+    def stop(self, kept: str) -> None:
+        """End the work if a signal has come.
+
+        Args:
+            kept: what was kept, and how to go on.
+
+        Raises:
+            Interrupted: one has.
+        """
+        if self.caught is not None:
+            raise Interrupted(self.caught, kept)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.caught is not None:
+            raise KeyboardInterrupt
+        self.caught = signal.Signals(number)
