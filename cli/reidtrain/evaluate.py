@@ -52,7 +52,7 @@ def evaluate(
     """Score the trained network of CHECKPOINT, a file or a run folder, on the query and gallery images of SHARDS.
 
     The embedding, each branch and the fused parts are scored each alone, beside the row of the paper for such a network
-    where there is one. Writes metrics.json and cmc.png; earlier ones are replaced.
+    where there is one. Writes metrics.json and the curves cmc.png, .pdf and .svg; earlier ones are replaced.
 
     \b
     Example:
@@ -65,7 +65,7 @@ def evaluate(
     from reidtrain.evaluation.evaluate import evaluation_folder
     from reidtrain.evaluation.report import as_text, as_values, cmc_curves, write_metrics
     from reidtrain.features.extractor import Computing
-    from reidtrain.plots.curves import draw_cmc
+    from reidtrain.plots.curves import FIGURE_SUFFIXES, draw_cmc
 
     folder = out or evaluation_folder(checkpoint)
     result = run(
@@ -81,8 +81,9 @@ def evaluate(
         progress=progress,
     )
     write_metrics(result, folder)
-    draw_cmc(cmc_curves(result), folder / "cmc.png")
+    for suffix in FIGURE_SUFFIXES:
+        draw_cmc(cmc_curves(result), folder / f"cmc{suffix}")
     if as_json:
         print_json({"out": str(folder), **as_values(result)})
     else:
-        click.echo(f"{as_text(result)}\n\n{folder}: metrics.json and cmc.png")
+        click.echo(f"{as_text(result)}\n\n{folder}: metrics.json and cmc.png, .pdf and .svg")

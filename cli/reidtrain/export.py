@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     "--format", type=click.Choice(["onnx", "pt2"]), help="ONNX, or torch.export.  [default: by the ending of OUT]"
 )
 @click.option("--features", is_flag=True, help="Also give the features of each branch and of the fused parts.")
+@click.option("--unit-length", is_flag=True, help="Give embeddings of length 1.")
 @click.option("--attention", is_flag=True, help="Also give the attention maps.")
 @click.option("--shards", type=click.Path(path_type=Path), help="Compare on crops of these too, not only on noise.")
 @click.option(
@@ -38,6 +39,7 @@ def export(
     out: Path,
     format: Format | None,
     features: bool,
+    unit_length: bool,
     attention: bool,
     shards: Path | None,
     tolerance: float,
@@ -52,6 +54,7 @@ def export(
     \b
     Example:
       reidtrain export run network.onnx --shards shards
+      reidtrain export run network.onnx --unit-length
       reidtrain export run/checkpoints/best.ckpt network.pt2 --features --attention
     """
     from reidtrain.checkpoints import load_checkpoint
@@ -62,7 +65,7 @@ def export(
         load_checkpoint(checkpoint),
         out,
         format,
-        outputs=Outputs(features, attention),
+        outputs=Outputs(features, attention, unit_length),
         shards=shards,
         tolerance=tolerance,
         overwrite=overwrite,

@@ -91,7 +91,7 @@ def export_checkpoint(
 
     reference = Reference(model, preprocessor, outputs)
     names = [*reference(batches["noise"][0])]
-    about = describe(checkpoint, model.views, names)
+    about = describe(checkpoint, model.views, names) | {"unit_length": str(outputs.unit_length).lower()}
     example = batches["noise"][-1]
     program = traced(EndToEnd(checkpoint.model(), preprocessor, outputs), example)
     if format == "onnx":

@@ -29,10 +29,13 @@ class Outputs:
     Attributes:
         features: `feature_...`: of each branch and, of several parts, fused.
         attention: `attention_...`: the maps of each branch and block, or of each stage.
+        unit_length: scale the embedding to length 1, as databases of vectors want it: the Euclidean order is that of
+            cosines then. That of the attention-driven network, which has length sqrt(2), keeps its order.
     """
 
     features: bool = False
     attention: bool = False
+    unit_length: bool = False
 
     def check(self, config: ModelConfig) -> None:
         """Make sure that a network has them.
@@ -54,7 +57,8 @@ class Outputs:
     def named(self, output: AttentionDrivenOutput | SelfAttentionOutput) -> dict[str, Tensor]:
         """Those of a network's output: `embedding`, `feature_head`, `attention_head_2`, `attention_4` and so on."""
         features = named_features(output)
-        named = {EMBEDDING: features.pop(EMBEDDING)}
+        embedding = features.pop(EMBEDDING)
+        named = {EMBEDDING: F.normalize(embedding, dim=1) if self.unit_length else embedding}
         if self.features:
             named |= {f"feature_{name}": values for name, values in features.items()}
         if self.attention and isinstance(output, AttentionDrivenOutput):

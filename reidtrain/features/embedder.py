@@ -90,7 +90,8 @@ class Embedder:
             perfect crops, and not those of the shards.
 
     Attributes:
-        extractor: the network, for crops in shards.
+        cropper: from images to crops.
+        extractor: from crops in shards to features.
         plan: how crops are cut.
         notes: in what that differs from the shards of training, in plain words.
 
@@ -102,8 +103,8 @@ class Embedder:
         >>> from reidtrain import Embedder
         >>> embedder = Embedder("run")
         >>> features = embedder("people/query")
-        >>> features.embedding.shape, features.paths[0]
-        ((4, 768), '...jpg')
+        >>> features.embedding.shape, features.paths.tolist()[0]
+        ((4, 768), '0001_c1s1_000451_01.jpg')
         >>> embedder([read_image("person.jpg"), read_image("person.jpg")]).embedding.shape
         (2, 768)
         >>> frame = read_image("person.jpg")  # people in a larger frame: a box (x0, y0, x1, y1) each
@@ -147,7 +148,7 @@ class Embedder:
                 "those that the network was trained for",
             )
         self.plan = plan
-        self._cropper = Cropper(plan, views, estimator, canonical, encoded=encoded)
+        self.cropper = Cropper(plan, views, estimator, canonical, encoded=encoded)
 
     def __call__(self, images: People, boxes: ArrayLike | Sequence[ArrayLike] | None = None) -> Features:
         """Features of images of one person each; the arguments are those of `embed`.
@@ -183,7 +184,7 @@ class Embedder:
             ValueError: something else than images, or boxes that do not fit them.
         """
         people = _people(images, boxes)
-        estimator = self._cropper.estimator
+        estimator = self.cropper.estimator
         if isinstance(estimator, LooksUpPaths):
             estimator.check_paths(people.paths)
         found: list[Mapping[str, NDArray[Any]]] = []
@@ -223,12 +224,12 @@ class Embedder:
         return {
             **about_network(self.checkpoint, self.computing),
             "crops": crop_parameters(self.plan),
-            "encoded": self._cropper.encoded,
+            "encoded": self.cropper.encoded,
         }
 
     def _batches(self, people: _People) -> Iterator[list[_Piece]]:
         """Cropped images, in their order, of about a batch each."""
-        estimator = self._cropper.estimator
+        estimator = self.cropper.estimator
         size = _IMAGES_AT_ONCE if estimator is None else images_per_step(estimator)
         chunks = [people.paths[start : start + size] for start in range(0, len(people.paths), size)]
         workers = max(1, self.computing.workers)
@@ -248,7 +249,7 @@ class Embedder:
         names: list[str] = []
 
         def crop() -> None:
-            crops = self._cropper(images, names)
+            crops = self.cropper(images, names)
             without = sorted({*range(len(images))} - set(crops.rows.tolist()))
             piece.paths += [names[row] for row in crops.rows]
             piece.skipped += [Skipped(names[row], NO_JOINTS) for row in without]

@@ -1,4 +1,4 @@
-"""Learning curves of a run, and CMC curves, as PNG."""
+"""Learning curves of a run, and CMC curves, as PNG, PDF and SVG."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
@@ -21,6 +22,9 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 """Okabe and Ito's set for colour-blind readers, and a grey; their yellow is too faint on white."""
 _DASHES = ("-", "--", "-.", ":")
 _RULE = "#8c929c"
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+"""A figure to look at, and those for a paper."""
+
 _FEW_POINTS = 25
 
 History = Sequence[Mapping[str, Any]]
@@ -33,7 +37,7 @@ def draw_curves(history: History, path: Path) -> None:
         history: a mapping per epoch: `epoch`, counted over all stages, and any of `stage` (its name), `loss`,
             `loss/<term>`, `val/loss`, `lr`, `val/rank1` and `val/mAP` (0 to 1). Values that are missing or not
             finite are left out.
-        path: the PNG file, which is replaced whole or not at all.
+        path: the file, of one of `FIGURE_SUFFIXES`, which is replaced whole or not at all.
 
     Raises:
         ReidError: nothing to draw, or the file cannot be written.
@@ -78,7 +82,7 @@ def draw_cmc(curves: Mapping[str, ArrayLike], path: Path) -> None:
     Args:
         curves: label -> (ranks,) share of queries with a match among the first 1, 2, ... images, 0 to 1, such as
             `evaluate_features(..., ranks=range(1, 51)).cmc`. Lengths may differ.
-        path: the PNG file, which is replaced whole or not at all.
+        path: the file, of one of `FIGURE_SUFFIXES`, which is replaced whole or not at all.
 
     Raises:
         ReidError: no curve, one that is not of shares that never fall, or the file cannot be written.
@@ -162,5 +166,8 @@ def _percent(axes: Axes) -> None:
 
 def _write(figure: Figure, path: Path) -> None:
     data = io.BytesIO()
-    figure.savefig(data, format="png")
+    # No dates and no random names, so that the same curves give the same bytes; letters as such, as publishers ask for.
+    dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix, {})
+    with rc_context({"svg.hashsalt": "reidtrain", "svg.fonttype": "none", "pdf.fonttype": 42}):
+        figure.savefig(data, format=path.suffix.removeprefix("."), metadata=dates)
     write_file(path, data.getvalue())

@@ -33,7 +33,7 @@ from reidtrain.checkpoints import read_checkpoint
 from reidtrain.data.dataset import Item
 from reidtrain.features.extractor import Values, compute, interleaved
 from reidtrain.models.weights import CHECKPOINT_KEY
-from reidtrain.plots.curves import draw_curves
+from reidtrain.plots.curves import FIGURE_SUFFIXES, draw_curves
 from reidtrain.recipes.schema import Recipe
 from reidtrain.training.module import STEPS_BETWEEN_CHECKS, StageModule
 from reidtrain.training.pace import POSITION, Pace, finished, next_stage
@@ -380,8 +380,10 @@ class Records:
         )
         self.board.save()
         self.folder.write_metrics(history)
-        if any(name.startswith("val/") for name in row) or finished(self.recipe, history):
-            draw_curves(history, self.folder.path / "curves.png")
+        ended = finished(self.recipe, history)
+        if any(name.startswith("val/") for name in row) or ended:
+            for suffix in FIGURE_SUFFIXES if ended else FIGURE_SUFFIXES[:1]:
+                draw_curves(history, self.folder.path / f"curves{suffix}")
         if self.log:
             self.log(describe(row, self.recipe))
 

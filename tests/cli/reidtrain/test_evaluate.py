@@ -92,7 +92,8 @@ def test_what_is_kept_with_the_run(make_run, drawn_shards, tmp_path) -> None:
     kept = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert (kept.pop("schema"), kept.pop("version")) == ("reidtrain.evaluation", 1)
     assert kept == result
-    assert (folder / "cmc.png").read_bytes().startswith(b"\x89PNG")
+    starts = {".png": b"\x89PNG", ".pdf": b"%PDF-", ".svg": b"<?xml"}
+    assert all((folder / f"cmc{suffix}").read_bytes().startswith(start) for suffix, start in starts.items())
     (run / "run.json").write_text("{}")
     assert succeed(run / "checkpoints" / "last.ckpt", drawn_shards, "--ap", "trapezoid")["out"] == str(folder)
     assert json.loads((folder / "metrics.json").read_text())["ap"] == "trapezoid"

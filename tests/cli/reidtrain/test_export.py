@@ -21,6 +21,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
+from reidtrain.export.network import EndToEnd, Outputs
 from reidtrain.features.extractor import extract
 from reidtrain.recipes.loading import recipe_from_dict
 
@@ -129,6 +130,19 @@ def test_a_torch_export_file_of_the_other_network(make_checkpoint: MakeCheckpoin
     for name, values in together.items():
         assert len(values) == 5
         torch.testing.assert_close(values[3:4], alone[name], rtol=1e-3, atol=1e-4)
+
+
+def test_embeddings_of_unit_length(two_parts: Checkpoint, tmp_path: Path) -> None:
+    result = invoke(two_parts.path, tmp_path / "network.onnx", "--unit-length", "--json")
+    assert json.loads(result.stdout)["about"]["unit_length"] == "true"
+    parts = np.random.default_rng(0).integers(0, 256, (3, 4, 16, 24, 3), np.uint8)
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    (unit,) = session.run(["embedding"], {"parts": parts})
+    with torch.no_grad():
+        network = EndToEnd(two_parts.model(), two_parts.preprocessor(), Outputs())
+        plain = network(parts=torch.from_numpy(parts))["embedding"].numpy()
+    assert np.linalg.norm(plain, axis=1).max() > 0
+    np.testing.assert_allclose(unit, plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-4)
 
 
 def test_outputs_that_differ_too_much_are_not_written(two_parts: Checkpoint, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib", reason="pictures need Matplotlib: pip install 
 
 from reidprep.errors import ReidError
 from reidtrain.metrics.ranking import evaluate_features
-from reidtrain.plots.curves import cmc_floor, draw_cmc, draw_curves
+from reidtrain.plots.curves import FIGURE_SUFFIXES, cmc_floor, draw_cmc, draw_curves
 
 BLUE = (0, 0x72, 0xB2)
 
@@ -115,3 +115,13 @@ def test_what_is_no_cmc_curve(tmp_path: Path, values: list) -> None:
 def test_no_cmc_curve_at_all(tmp_path: Path) -> None:
     with pytest.raises(ReidError, match="no curve to draw"):
         draw_cmc({}, tmp_path / "cmc.png")
+
+
+@pytest.mark.parametrize("suffix", FIGURE_SUFFIXES)
+def test_the_same_curves_give_the_same_bytes_in_every_format(suffix: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        draw_cmc({"run $x$ \N{LATIN SMALL LETTER E WITH ACUTE}": [0.5, 0.75, 1]}, tmp_path / f"{name}{suffix}")
+    one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
+    assert one == two
+    if suffix == ".svg":
+        assert "Rank-1 50.0%: run $x$ \N{LATIN SMALL LETTER E WITH ACUTE}" in one.decode() and b"<dc:date>" not in one

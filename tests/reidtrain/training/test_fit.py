@@ -79,6 +79,7 @@ def test_a_run_folder_holds_what_traces_a_result(finished, full):
     assert about["metrics"]["last"]["loss"] == pytest.approx(float(rows[2]["loss"]))
     assert all(0 <= float(row["val/mAP"]) <= 1 for row in rows)
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (finished / "curves.pdf").is_file() and (finished / "curves.svg").is_file()
     assert list((finished / "tensorboard").glob("events*"))
     assert any("epoch 3/3" in line for line in json.loads((finished.parent / "said.json").read_text()))
     best = max(rows, key=lambda row: float(row["val/mAP"]))
