@@ -43,6 +43,7 @@ from reidprep.datasets.registry import open_dataset
 from reidprep.poses.reader import PoseSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.features.numpy_files import NPZ
+from reidtrain.recipes.loading import recipe_to_dict
 
 SECONDS, BYTES = 60, 1500 << 20
 ENDS = ("right", "plain error", "traceback", "hang", "silent", "over 1.5 GB")
@@ -417,11 +418,16 @@ def kills(count: int, minutes: float) -> None:
         inputs = Inputs(Path(folder))
         gallery = Path(folder) / "gallery.npy"
         np.save(gallery, np.random.default_rng(0).normal(size=(4000, 64)).astype(np.float32))
+        recipe = Path(folder) / "recipe.yaml"
+        values = recipe_to_dict(load_checkpoint(inputs.run).recipe)
+        values["stages"][0]["epochs"], values["checkpoint"]["minutes"] = 4, 0.0
+        recipe.write_text(json.dumps(values))
         commands: dict[str, tuple[str, Callable[[Path], list[object]]]] = {
             "extract-poses": ("reidprep", lambda out: [inputs.images, out, "--rows-per-part", 3]),
             "build-shards": ("reidprep", lambda out: [inputs.poses, out, "--shard-size", 2, "--workers", 1]),
             "export": ("reidprep", lambda out: [inputs.shards, out, "--format", "webdataset"]),
             "fit-canonical": ("reidprep", lambda out: [inputs.poses, out / "c.json", "--count", 2]),
+            "fit": ("reidtrain", lambda out: [inputs.shards, "--out", out, "--recipe", recipe, "--workers", 0]),
             "extract-features": ("reidtrain", lambda out: [inputs.run, inputs.shards, out, "--workers", 0]),
             "index": ("reidtrain", lambda out: [gallery, "--out", out, "--kind", "hnsw"]),
         }
@@ -455,6 +461,9 @@ def _start(program: str, name: str, arguments: list[object]) -> subprocess.Popen
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
+    """What a command wrote, by the names of files; of a run, whose files tell the time, the weights by their names."""
+    if (folder / "run.json").exists():
+        return {name: value.numpy().tobytes() for name, value in load_checkpoint(folder).state.items()}
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 

@@ -36,9 +36,12 @@ class GroupedConv2d(nn.Conv2d):
 def block_diagonal(weight: Tensor, groups: int) -> Tensor:
     """Weights (out, in / groups, h, w) of a convolution by groups, as those (out, in, h, w) of a dense one."""
     outputs, inputs, height, width = weight.shape
-    each = weight.view(groups, outputs // groups, 1, inputs, height, width)
+    each = weight.reshape(groups, outputs // groups, 1, inputs, height, width)
     of_group = torch.eye(groups, dtype=weight.dtype, device=weight.device).view(groups, 1, groups, 1, 1, 1)
-    return (each * of_group).view(outputs, groups * inputs, height, width)
+    dense = (each * of_group).reshape(outputs, groups * inputs, height, width)
+    # Weights of another layout would have everything after them computed in theirs.
+    channels_last = weight.is_contiguous(memory_format=torch.channels_last)
+    return dense.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def conv(

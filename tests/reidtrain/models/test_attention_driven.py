@@ -77,7 +77,7 @@ def test_under_autocast_every_block_computes_in_half_precision(attention):
     model = network(AttentionDrivenConfig(branches=("whole",), attention=attention))
     kinds = []
     for module in model.modules():
-        if isinstance(module, Block | IntraAttention | Bottleneck):
+        if isinstance(module, Block | IntraAttention | EncoderDecoder | Bottleneck):
             module.register_forward_hook(lambda _, __, out: kinds.extend(out if isinstance(out, tuple) else [out]))
     with torch.autocast("cpu", torch.bfloat16):
         model(torch.randn(2, 3, 48, 24))
