@@ -30,10 +30,10 @@ class EncoderDecoder(nn.Module):
         for unit in self.encoder:
             levels.append(unit(self.pool(levels[-1])))
         scores = levels.pop()
-        # Autocast would interpolate in float32, and the sum with the skip would then be float32, too.
-        with torch.autocast(v.device.type, enabled=False):
-            for skip in reversed(levels):
-                scores = skip + F.interpolate(scores, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+        for skip in reversed(levels):
+            wide = F.interpolate(scores, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            # Autocast interpolates in float32, and the sum would then be float32, too.
+            scores = skip + wide.to(skip.dtype)
         return scores
 
 
