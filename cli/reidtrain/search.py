@@ -82,7 +82,7 @@ def search(
     from reidtrain.features.files import GALLERY, QUERY
     from reidtrain.plots.ranked import write_found
     from reidtrain.retrieval.exact import search as run
-    from reidtrain.retrieval.files import open_side, write_nearest
+    from reidtrain.retrieval.files import open_side, require_one_network, write_nearest
     from reidtrain.retrieval.index import search_index
 
     if index is not None and metric:
@@ -95,6 +95,7 @@ def search(
         require_list_file(listing)
     if draw is not None:
         check_folder(draw, ALBUM, overwrite=True)
+    require_one_network([query, *gallery])
     asked, searched = open_side([query], QUERY), open_side(gallery or (query,), GALLERY)
     pictures = None if draw is None else (asked.pictures(query_images or images), searched.pictures(images))
     features, parts = asked.parts[0], searched.parts

@@ -74,4 +74,10 @@ def _below(root: Path) -> tuple[str, ...]:
             for name in names
             if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
         ]
+    for path in found:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+            raise ReidError(f"{root}/{shown}: the name is not UTF-8, in which paths are stored; rename it") from None
     return tuple(sorted(found))

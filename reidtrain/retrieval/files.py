@@ -112,11 +112,9 @@ def _reader(file: Path, prefix: str, images: Path | None) -> Callable[[int, str]
             raise ReidError(f"{images}: is no folder of images")
         return _below(images)
     remedy = "give the folder of its images by --images"
-    folder = file if file.suffix == NPZ or file.is_dir() else file.parent
-    told = ABOUT in array_names(folder) if folder.suffix == NPZ else (folder / ABOUT_FILE).is_file()
-    if not told:
+    about = _about(file)
+    if about is None:
         raise ReidError(f"{file}: does not say where its images are; {remedy}")
-    about = read_about(folder)
     if "source" in about:
         source = Path(str(about["source"]))
         root = source if source.is_dir() else source.parent
@@ -136,6 +134,31 @@ def _reader(file: Path, prefix: str, images: Path | None) -> Callable[[int, str]
         return shards.pixels(row, ("whole",))["whole"]
 
     return crop
+
+
+def _about(file: Path) -> dict[str, Any] | None:
+    """What a file of features, or the folder that it is in, says about itself; None if it says nothing."""
+    if file.suffix == NPZ:
+        return read_about(file) if ABOUT in array_names(file) else None
+    folder = file if file.is_dir() else file.parent
+    return read_about(folder) if (folder / ABOUT_FILE).is_file() else None
+
+
+def require_one_network(files: Sequence[Path]) -> None:
+    """Refuse features that cannot be compared, as far as their files say who computed them and how.
+
+    Raises:
+        ReidError: two networks, or features with and without those of mirrored images.
+    """
+    told = [(file, about) for file in files if (about := _about(file)) is not None]
+    for file, about in told[1:]:
+        first, ours = told[0]
+        for key, what in (("checkpoint_sha256", "by another network"), ("flip", "otherwise")):
+            if about.get(key) != ours.get(key):
+                raise ReidError(
+                    f"{file}: its features were computed {what} than those of {first} ({key} {about.get(key)}, "
+                    f"not {ours.get(key)}); compute both by one checkpoint"
+                )
 
 
 def _below(root: Path) -> Callable[[int, str], NDArray[np.uint8]]:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 from reid_cli.reidtrain.main import main
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
 
+from reidprep.images import read_image
 from reidtrain.features.files import read_arrays
 
 HERE = ("--workers", 1, "--device", "cpu")
@@ -30,6 +33,18 @@ def test_a_folder_becomes_a_file_and_what_is_wrong_with_its_images_is_told(make_
     result = invoke(run, tmp_path / "photos/below", tmp_path / "features", "--json", "--not-encoded")
     about = json.loads(result.stdout)
     assert result.exit_code == 0 and about["samples"] == 4 and not about["encoded"] and about["skipped_files"] == []
+
+
+def test_frames_and_tiny_images_are_told(make_run, drawn, tmp_path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(drawn / "query", photos)
+    people = [read_image(photo) for photo in sorted(photos.iterdir())]
+    Image.fromarray(np.concatenate(people, axis=1)).save(photos / "frame.png")
+    Image.fromarray(np.full((5, 5, 3), 128, np.uint8)).save(photos / "tiny.png")
+    result = invoke(make_run("run"), photos, tmp_path / "features.npz")
+    assert result.exit_code == 0 and "6 images in" in result.stdout, result.output
+    assert "1 lower than 32 pixels, 1 wider than high" in result.stderr and "few joints" in result.stderr
+    assert "note: of an image with several people one is taken; give the others' boxes" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,10 @@ def test_images_that_cannot_be_read_are_left_out_and_told(run, drawn, tmp_path) 
 def test_what_cannot_be_compared_is_refused(run, make_run, person, drawn, drawn_poses, drawn_shards, tmp_path) -> None:
     other = make_run("other", "attention-driven-market1501", "model.branches=[whole]", "seed=7")
     embed_to_file(Embedder(run, COMPUTING), drawn / "query", tmp_path / "features.npz")
+    embed_to_file(Embedder(other, COMPUTING), drawn / "query", tmp_path / "other.npz")
+    files = [str(tmp_path / f"{name}.npz") for name in ("features", "features", "other")]
+    assert CliRunner().invoke(main, ["search", *files[:2]]).exit_code == 0
+    assert "by another network than those of" in CliRunner().invoke(main, ["search", *files]).output
     embed_to_file(Embedder(run, Computing("cpu", 0, flip=True)), drawn / "query", tmp_path / "flipped.npz")
     build_shards(drawn_poses, tmp_path / "beta", BuildOptions(beta=0.1))
     build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
