@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from reidprep.errors import Interrupted
+
+Task = TypeVar("Task")
+
+WHOLE_FILES = "whole files are kept; the same command does the rest"
 
 _NOTED = (signal.SIGINT, signal.SIGTERM)
 
@@ -17,11 +23,16 @@ class Signals:
 
     Outside of the main thread, and for signals that whoever started the process has switched off, it does nothing.
 
+    Args:
+        at_once: for work that others do, which is not waited for, so that the first signal ends it too: what was kept,
+            and how to go on.
+
     Attributes:
         caught: the signal that came, None if none did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: str | None = None) -> None:
+        self._at_once = at_once
         self.caught: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -41,6 +52,10 @@ class Signals:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 self._before.setdefault(number, signal.signal(number, self._note))
 
+    def until(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """The tasks, until a signal comes."""
+        return takewhile(lambda _: self.caught is None, tasks)
+
     def stop(self, kept: str) -> None:
         """End the work if a signal has come.
 
@@ -57,3 +72,5 @@ class Signals:
         if number == signal.SIGINT and self.caught is not None:
             raise KeyboardInterrupt
         self.caught = signal.Signals(number)
+        if self._at_once is not None:
+            self.stop(self._at_once)

@@ -6,7 +6,7 @@ only the command's own process writes the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -66,8 +66,12 @@ class Executor(Protocol):
         """Whether a task should be all the work on a file."""
         ...
 
-    def map(self, job: Job[Task, Result], tasks: Sequence[Task]) -> Generator[Result, None, None]:
+    def map(self, job: Job[Task, Result], tasks: Iterable[Task]) -> Generator[Result, None, None]:
         """Have every task done; to be closed if not all results are taken.
+
+        Args:
+            job: what is done.
+            tasks: taken no sooner than there is a worker for them, but by a cluster, which takes all at once.
 
         Yields:
             The results; in the order of the tasks, or in any order of `whole_files`.

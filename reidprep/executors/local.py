@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
+import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -33,7 +35,8 @@ def ordered_map(
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            pending.append(executor.submit(function, item))
+            with _signals_held():
+                pending.append(executor.submit(function, item))
             if len(pending) >= ahead:
                 yield pending.popleft().result()
         while pending:
@@ -41,6 +44,24 @@ def ordered_map(
     finally:
         for future in pending:
             future.cancel()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let signals wait for the end of the block, and keep them for good from processes that start in it.
+
+    Those sent to all processes of a job would end work that this one still waits for. A process that dies while it
+    starts is even waited for without end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    multiprocessing.resource_tracker.ensure_running()  # which would let them through
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 @contextmanager
@@ -128,7 +149,7 @@ class LocalExecutor:
     device: ClassVar[None] = None
     whole_files: ClassVar[bool] = False
 
-    def map(self, job: Job[Task, Result], tasks: Sequence[Task]) -> Generator[Result, None, None]:
+    def map(self, job: Job[Task, Result], tasks: Iterable[Task]) -> Generator[Result, None, None]:
         """Have every task done, in their order."""
         if job.in_threads:
             do = job.prepare()

@@ -9,7 +9,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +53,9 @@ class RayExecutor:
         """What the estimators of the workers run on."""
         return "cuda" if self.gpus_per_worker else "cpu"
 
-    def map(self, job: Job[Task, Result], tasks: Sequence[Task]) -> Generator[Result, None, None]:
+    def map(self, job: Job[Task, Result], tasks: Iterable[Task]) -> Generator[Result, None, None]:
         """Have every task done, in any order."""
+        tasks = list(tasks)
         if not tasks:
             return
         import ray

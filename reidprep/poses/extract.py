@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -37,9 +36,12 @@ from reidprep.poses.format import (
     concatenate,
     poses_bytes,
     read_poses,
+    take,
 )
+from reidprep.poses.unfinished import Kept, keep, kept
 from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Record, Split
+from reidprep.signals import WHOLE_FILES, Signals
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import plain
 from reidprep.store.manifest import Skipped, require_rows
@@ -171,25 +173,39 @@ def _estimate(task: PoseTask, source: ImageSource, estimator: PoseEstimator, on_
     )
 
 
-def _write_file(path: Path, pieces: Sequence[Estimated], plan: PosePlan) -> PoseFile:
+def _poses(pieces: Sequence[Estimated]) -> Poses:
     records = [record for piece in pieces for record in piece.records]
     images = np.array([row for piece in pieces for row in piece.images], np.float64).reshape(-1, 5)
-    joints = np.concatenate([piece.joints for piece in pieces]).astype(np.float32)
-    poses = Poses(
+    return Poses(
         paths=np.array([record.path for record in records], dtype=np.str_),
         pids=np.array([record.pid for record in records], dtype=np.int64),
         camids=np.array([record.camid for record in records], dtype=np.int64),
         splits=np.array([record.split for record in records], dtype=np.str_),
         sequences=np.array([record.sequence for record in records], dtype=np.int64),
         frames=np.array([record.frame for record in records], dtype=np.int64),
-        joints=joints,
+        joints=np.concatenate([piece.joints for piece in pieces]).astype(np.float32),
         image_sizes=images[:, :2].astype(np.int32),
         channel_means=images[:, 2:].astype(np.float32),
     )
-    found = (joints[..., 2] >= plan.confidence) & np.isfinite(joints).all(axis=-1)
+
+
+def _known(task: PoseTask, unfinished: Kept) -> Estimated | None:
+    """A task that a stopped run has done."""
+    rows = unfinished.of(task.records)
+    if rows is None or unfinished.poses is None:
+        return None
+    poses = take(unfinished.poses, np.array(rows, np.int64))
+    images = np.concatenate([poses.image_sizes, poses.channel_means], axis=1, dtype=np.float64)
+    measured = [(int(width), int(height), *means) for width, height, *means in images.tolist()]
+    return Estimated(task.file, task.records, poses.joints, measured, ())
+
+
+def _write_file(path: Path, pieces: Sequence[Estimated], plan: PosePlan) -> PoseFile:
+    poses = _poses(pieces)
+    found = (poses.joints[..., 2] >= plan.confidence) & np.isfinite(poses.joints).all(axis=-1)
     return PoseFile(
         name=path.name,
-        rows=len(records),
+        rows=len(poses),
         sha256=write_file(path, poses_bytes(poses, plan)),
         skipped=tuple(entry for piece in pieces for entry in piece.skipped),
         statistics=PoseStatistics(
@@ -243,6 +259,8 @@ def extract_poses(
 ) -> PoseManifest:
     """Estimate the pose of every image and write a pose directory; resumes an interrupted one.
 
+    Ctrl-C and SIGTERM end it after the images that are being estimated; all that are done are kept.
+
     Args:
         dataset: what to process.
         out: the pose directory.
@@ -257,6 +275,7 @@ def extract_poses(
 
     Raises:
         ReidError: nothing to process, an unusable `out`, a full disk, an unreadable image with `on_error` "fail".
+        Interrupted: a signal.
 
     Example:
         >>> from reidprep import create_estimator, extract_poses, open_dataset
@@ -272,7 +291,10 @@ def extract_poses(
     if isinstance(estimator, LooksUpPaths):
         estimator.check_paths([record.path for record in records])
     plan = _plan(dataset, estimator, executor.device or estimator.device, options, records)
-    with StoreWriter(out, POSES, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory:
+    with (
+        StoreWriter(out, POSES, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory,
+        Signals(WHOLE_FILES if executor.whole_files else None) as signals,
+    ):
         size = options.rows_per_part
         files = {
             f"part-{number:05d}.h5": records[start : start + size]
@@ -293,11 +315,26 @@ def extract_poses(
             on_error=on_error,
             readable=_readable(dataset.images, records),
         )
+        unfinished = kept(out)
+        known = [_known(task, unfinished) for task in tasks]
         done = len(records) - sum(map(len, missing.values()))
-        with closing(executor.map(job, tasks)) as results:
-            pieces = counted(results, lambda piece: piece.images_seen, progress, done, len(records))
-            for name, of_file in groupby(pieces, key=lambda piece: piece.file):
-                directory.add(_write_file(out / name, list(of_file), plan))
+        pieces: list[Estimated] = []
+        with closing(executor.map(job, [task for task, old in zip(tasks, known, strict=True) if not old])) as results:
+            waiting = iter(known)
+            all_pieces = (old or next(results) for old in waiting)
+            for piece in counted(all_pieces, lambda piece: piece.images_seen, progress, done, len(records)):
+                pieces.append(piece)
+                if sum(each.images_seen for each in pieces) == len(files[piece.file]):
+                    directory.add(_write_file(out / piece.file, pieces, plan))
+                    done += len(files[piece.file])
+                    pieces = []
+                if signals.caught and done < len(records):
+                    pieces += filter(None, waiting)
+                    if pieces:
+                        keep(out, _poses(pieces), plan)
+                    done += sum(each.images_seen for each in pieces)
+                    share = f"{done:,} of {len(records):,} images"
+                    signals.stop(f"{share} are done and kept; the same command does the rest")
 
         require_rows(directory.manifest, "images")
         if isinstance(estimator, LooksUpPaths) and not directory.manifest.complete:

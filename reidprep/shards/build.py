@@ -50,6 +50,7 @@ from reidprep.shards.format import (
     shard_bytes,
 )
 from reidprep.shards.sizes import source_sizes
+from reidprep.signals import WHOLE_FILES, Signals
 from reidprep.store.fields import Size
 from reidprep.store.manifest import Skipped, require_rows
 from reidprep.store.writer import StoreWriter, relative_source
@@ -264,6 +265,8 @@ def build_shards(
 ) -> ShardManifest:
     """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
 
+    Ctrl-C and SIGTERM end it after the files that are being made.
+
     Args:
         poses_path: a complete pose directory.
         out: the shard directory.
@@ -279,6 +282,7 @@ def build_shards(
     Raises:
         ReidError: unusable input or output, a full disk, a list that excludes nothing or everything. Images that
             cannot be read are left out and listed.
+        Interrupted: a signal.
 
     Example:
         >>> from reidprep import build_shards
@@ -303,7 +307,11 @@ def build_shards(
     plan = _plan(options, poses, canonical, splits[kept], means[kept], kept)
     if excluded.any():
         plan = replace(plan, excluded=fingerprint(paths[0][excluded]))
-    with StoreWriter(out, SHARDS, relative_source(source, out), plan, overwrite=overwrite) as directory:
+    executor = executor or LocalExecutor(workers)
+    with (
+        StoreWriter(out, SHARDS, relative_source(source, out), plan, overwrite=overwrite) as directory,
+        Signals(WHOLE_FILES if executor.whole_files else None) as signals,
+    ):
         tasks = [
             ShardTask(f"{split}-{number:05d}.h5", split, poses.pieces(rows))
             for split in SPLITS
@@ -312,9 +320,12 @@ def build_shards(
         missing = [task for task in tasks if task.name not in directory.present]
         job = ShardJob(out.resolve(), poses_path.resolve(), images, canonical, plan, readable)
         done = len(kept) - sum(task.rows for task in missing)
-        with closing((executor or LocalExecutor(workers)).map(job, missing)) as files:
+        with closing(executor.map(job, signals.until(missing))) as files:
             for file in counted(files, lambda file: file.rows + len(file.skipped), progress, done, len(kept)):
                 directory.add(file)
+        if len(directory.present) < len(tasks):
+            made = directory.manifest.rows + len(directory.manifest.skipped)
+            signals.stop(f"{made:,} of {len(kept):,} samples are done and kept; the same command does the rest")
 
         require_rows(directory.manifest, "poses")
         directory.finish(_summary(directory.manifest, poses, splits[excluded]))

@@ -40,6 +40,8 @@ from reidprep.store.manifest import (
 )
 from reidprep.text import differences
 
+UNFINISHED = r"unfinished-[0-9]+-[0-9a-f]{64}\.h5"
+"""Names of what a stopped run kept of files that it had begun."""
 _FILES = r"(part|train|query|gallery)-[0-9]{5,}\.(h5|tar)"
 
 
@@ -82,7 +84,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
             noun=format.schema.name.removeprefix("reidprep."),
             schema=format.schema.name,
             marker=MANIFEST,
-            names=rf"{_FILES}|{re.escape(JOURNAL)}",
+            names=rf"{_FILES}|{re.escape(JOURNAL)}|{UNFINISHED}",
             beside=format.beside,
         )
         self._claim = FolderClaim(path, kind, overwrite=overwrite)
@@ -162,11 +164,11 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         self._finished = False
 
     def finish(self, summary: Summary) -> None:
-        """Mark the directory complete, and remove what killed workers left behind."""
+        """Mark the directory complete, and remove what killed workers and stopped runs left behind."""
         self._head = replace(self._head, totals=summary)
         self._save()
         for entry in self.path.iterdir():
-            if is_temporary(entry.name):
+            if is_temporary(entry.name) or re.fullmatch(UNFINISHED, entry.name):
                 with suppress(OSError):  # the folder of a finished run may have become read-only
                     entry.unlink(missing_ok=True)
 

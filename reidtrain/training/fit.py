@@ -221,10 +221,11 @@ def _kept(folder: RunFolder | None, began: float) -> Iterator[None]:
     """Keep what a run is when it is stopped."""
     try:
         yield
-    except Interrupted:
-        if folder is not None:
-            seconds = float(folder.about["seconds"]) + monotonic() - began
-            folder.write(status="interrupted", seconds=round(seconds, 1))
+    except Interrupted as stopped:
+        if folder is None:  # of several processes the first says it
+            raise SystemExit(128 + stopped.signal) from None
+        seconds = float(folder.about["seconds"]) + monotonic() - began
+        folder.write(status="interrupted", seconds=round(seconds, 1))
         raise
     except SystemExit:  # what Lightning makes of a Ctrl-C that does not wait
         raise KeyboardInterrupt from None

@@ -115,7 +115,7 @@ def long_job(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return path, poses
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill"])
 def test_an_interrupted_command_goes_on(
     number: int, status: int, long_job: tuple[Path, Path], tmp_path: Path, contents: Contents
 ) -> None:

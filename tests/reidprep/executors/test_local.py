@@ -80,6 +80,16 @@ def test_workers_end_when_the_parent_is_killed(tmp_path: Path) -> None:
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
+def test_workers_leave_signals_to_the_command() -> None:
+    """Even those that come while they start."""
+    with worker_processes(1) as pool:
+        results = ordered_map(pool, abs, [-1, -2], ahead=1)
+        assert next(results) == 1
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(next(iter(pool._processes)), number)
+        assert next(results) == 2
+
+
 def thread_counts(_: int) -> tuple[int, set[int]]:
     blas = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
     return cv2.getNumThreads(), blas

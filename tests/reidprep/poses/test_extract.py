@@ -1,7 +1,9 @@
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from reidprep.datasets.base import Dataset
 from reidprep.datasets.registry import open_dataset
-from reidprep.errors import ReidError
+from reidprep.errors import Interrupted, ReidError
 from reidprep.estimators.base import PoseEstimator
 from reidprep.poses.extract import ExtractOptions, extract_poses, fingerprint
 from reidprep.poses.reader import PoseSet
@@ -99,6 +101,36 @@ def test_resume_does_only_what_is_missing(dataset: Dataset, tmp_path: Path) -> N
     extract_poses(dataset, tmp_path / "p", Counting(), options)
     assert Counting.images == 4
     assert contents(tmp_path / "p") == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("damaged", "left"), [(False, 4), (True, 22)])
+def test_a_stopped_run_keeps_what_is_done_of_a_file(
+    number: signal.Signals, damaged: bool, left: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    extract_poses(dataset, tmp_path / "whole", Centre())
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted, match="18 of 22 images are done and kept") as stopped:
+        extract_poses(dataset, tmp_path / "p", Centre(), progress=stop)
+    assert stopped.value.signal == number
+    (kept,) = (tmp_path / "p").glob("unfinished-18-*.h5")
+    if damaged:
+        kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+
+    seen: list[int] = []
+
+    class Counting(Centre):
+        def __call__(self, images: Sequence[np.ndarray], paths: Sequence[str]) -> np.ndarray:
+            seen.extend(range(len(images)))
+            return super().__call__(images, paths)
+
+    extract_poses(dataset, tmp_path / "p", Counting())
+    assert len(seen) == left
+    assert contents(tmp_path / "p") == contents(tmp_path / "whole")
 
 
 def test_progress_counts_every_image_once(dataset: Dataset, tmp_path: Path) -> None:

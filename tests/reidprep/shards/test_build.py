@@ -1,5 +1,7 @@
 import dataclasses
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from reidprep.alignment.align import Flag, align
 from reidprep.alignment.boxes import strip_boxes
 from reidprep.alignment.canonical import load
 from reidprep.datasets.registry import open_dataset
-from reidprep.errors import ReidError
+from reidprep.errors import Interrupted, ReidError
 from reidprep.estimators.registry import create_estimator
 from reidprep.files import write_file
 from reidprep.images import crop_box, encode_jpeg
@@ -117,6 +119,20 @@ def test_resume_redoes_only_what_is_missing(drawn_poses: Path, tmp_path: Path) -
     assert contents(tmp_path / "s") == whole
     assert (tmp_path / "s" / "train-00000.h5").stat().st_mtime_ns == times["train-00000.h5"]
     assert 0 < seen[0][0] < seen[0][1] and seen[-1][0] == seen[-1][1]
+
+
+def test_a_stopped_run_ends_the_file_it_makes_and_goes_on(drawn_poses: Path, tmp_path: Path) -> None:
+    options = BuildOptions(samples_per_shard=7)
+    build_shards(drawn_poses, tmp_path / "whole", options)
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="7 of 22 samples are done and kept"):
+        build_shards(drawn_poses, tmp_path / "s", options, progress=stop)
+    build_shards(drawn_poses, tmp_path / "s", options)
+    assert contents(tmp_path / "s") == contents(tmp_path / "whole")
 
 
 def test_strips_are_the_whole_image_and_quarters(drawn_poses: Path, tmp_path: Path) -> None:
