@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,8 @@ from reidprep.progress import Progress
 from reidprep.text import counted, printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from reidprep.drawing.album import Album
 
 EXIT_SKIPPED = 3
@@ -112,39 +115,76 @@ def print_album(album: Album, shown: str, as_json: bool, **more: object) -> None
 @contextmanager
 def progress(label: str, unit: str = "images") -> Iterator[Progress]:
     """Show done/total, rate and remaining time on standard error: a bar on a terminal, else a line now and then."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield _line_printer(label, unit)
+    with progress_of(label, unit=unit) as (report,):
+        yield report
+
+
+@contextmanager
+def progress_of(label: str, *steps: str, unit: str = "images") -> Iterator[list[Progress]]:
+    """Show work as `progress` does, and steps in between, each for as long as it takes."""
+    labels = (label, *steps)
+    if not _on_terminal():
+        yield [_line_printer(each, unit) for each in labels]
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn(label),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None, rate="")
-        rate = _Rate()
+    with Bars(*columns, console=_console()) as bars:
 
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, rate=f"{rate(done):.0f} {unit}/s")
+        def reporter(each: str) -> Progress:
+            task = bars.add_task(each, total=None, rate="", visible=each == label)
+            rate = _Rate()
 
-        yield update
+            def update(done: int, total: int) -> None:
+                if done < bars.tasks[task].completed:  # a step that is done again
+                    bars.reset(task)
+                shown = each == label or done < total
+                bars.update(task, completed=done, total=total, rate=f"{rate(done):.0f} {unit}/s", visible=shown)
+
+            return update
+
+        yield [reporter(each) for each in labels]
+
+
+def say(line: str) -> None:
+    """A line for the reader on standard error, above the bars of a terminal."""
+    if _on_terminal():
+        _console().print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    else:
+        click.echo(line, err=True)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@cache
+def _console() -> Console:
+    """The one of bars and lines: two would write over each other."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 class _Rate:
-    """Items per second since the first call, not counting what was done before it."""
+    """Items per second since the first call, not counting what was done before it; anew when fewer are done."""
 
     def __init__(self) -> None:
         self.first: tuple[float, int] | None = None
+        self.last = 0
 
     def __call__(self, done: int) -> float:
         now = time.monotonic()
-        self.first = self.first or (now, done)
+        if self.first is None or done < self.last:
+            self.first = (now, done)
+        self.last = done
         return (done - self.first[1]) / max(1e-9, now - self.first[0]) if done > self.first[1] else 0.0
 
 

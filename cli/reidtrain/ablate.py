@@ -10,7 +10,7 @@ import click
 
 from reidtrain.papers.tables import ABLATIONS, DATASETS, PAPER_BETA
 
-from ..common import print_json, progress
+from ..common import print_json, progress, say
 from ..options import decoders_option, device_option, json_option
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def ablate(
         plan,
         machine=Machine(device=device, workers=workers),
         progress=progress,
-        log=lambda line: click.echo(line, err=True),
+        log=say,
     )
     if as_json:
         print_json(as_values(asked.table, plan.dataset, result.rows) | {"failures": result.failures})

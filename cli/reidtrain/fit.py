@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..common import print_json, progress
+from ..common import print_json, progress_of, say
 from ..options import training_options
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def train_and_print(
     from reidtrain.training.fit import Machine
 
     chosen, computer = load_recipe(recipe, overrides), Machine(**machine)
-    with progress(label) as report:
+    with progress_of(label, "validate") as (report, validating):
         result = train(
             data,
             out,
@@ -62,7 +62,8 @@ def train_and_print(
             machine=computer,
             overwrite=overwrite,
             progress=report,
-            log=lambda line: click.echo(line, err=True),
+            validating=validating,
+            log=say,
         )
     if computer.is_first:
         print_result(result, as_json)
