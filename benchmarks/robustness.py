@@ -3,6 +3,7 @@
     python benchmarks/robustness.py                   # 2,000 inputs
     python benchmarks/robustness.py --inputs 200 --seed 7
     python benchmarks/robustness.py --kills 60        # of each command that writes
+    python benchmarks/robustness.py --kills 60 --only fit
 
 Each input is drawn by its number and the seed, and given to a command in a process of its own, which is stopped after
 a minute. How it ends is one of: right (the result of the undamaged input, or images left out by name, status 3); a
@@ -410,7 +411,7 @@ def campaign(count: int, seed: int, minutes: float) -> None:
         print(f"| {kind} | {sum(ends.values()):,} | {' | '.join(f'{ends[end]:,}' for end in ENDS)} |")
 
 
-def kills(count: int, minutes: float) -> None:
+def kills(count: int, minutes: float, only: str | None) -> None:
     """Kill each writing command at random moments, run it again, and compare what it wrote with an undisturbed run."""
     deadline = time.monotonic() + 60 * minutes
     print("| command | killed | same bytes after the next run |\n|---|---|---|")
@@ -432,6 +433,8 @@ def kills(count: int, minutes: float) -> None:
             "index": ("reidtrain", lambda out: [gallery, "--out", out, "--kind", "hnsw"]),
         }
         for name, (program, arguments) in commands.items():
+            if only not in (None, name):
+                continue
             same = killed = 0
             whole = Path(folder) / f"{name}-whole"
             began = time.monotonic()
@@ -472,11 +475,12 @@ if __name__ == "__main__":
     parser.add_argument("--inputs", type=int, default=2000, help="how many inputs to try")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=0, help="kill each command so many times, instead")
+    parser.add_argument("--only", help="kill this command alone")
     parser.add_argument("--minutes", type=float, default=30, help="stop then")
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     torch.set_num_threads(1)  # threads do not survive a fork
     if given.kills:
-        kills(given.kills, given.minutes)
+        kills(given.kills, given.minutes, given.only)
     else:
         campaign(given.inputs, given.seed, given.minutes)
