@@ -147,6 +147,11 @@ class StageModule(pl.LightningModule):
         else:
             assert batch.identities is not None and batch.images is not None
             self.sampler = IdentityBatchSampler(self.task.labels, batch.identities, batch.images, **shared)
+        if self.begun and not ("loss" in self.begun.sums and 0 < self.begun.steps < len(self.sampler)):
+            raise ReidError(
+                f"the checkpoint is damaged: {self.begun.steps} steps of an epoch of {len(self.sampler)} are done by it, "
+                f"with the sums of {', '.join(self.begun.sums) or 'nothing'}; start anew by --overwrite"
+            )
         # The first epoch's order is asked for before that epoch begins.
         self.sampler.set_epoch(self.first_epoch, self.begun.steps if self.begun else 0)
         return BatchLoader(

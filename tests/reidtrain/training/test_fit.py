@@ -162,6 +162,20 @@ def test_a_signal_ends_the_step_and_the_rest_gives_the_same_weights(
     assert untimed(whole.history) == untimed(parts.history)
 
 
+def test_the_middle_of_an_epoch_that_cannot_be_gone_on_from(run, tiny, tmp_path, monkeypatch):
+    recipe, last = tiny(**STEPS), tmp_path / "run" / "checkpoints" / "last.ckpt"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        signal_in(patch, 0, 1, signal.SIGTERM)
+        run(recipe)
+    with pytest.raises(ReidError, match=r"within an epoch of 1 processes; go on with as many --devices"):
+        run(recipe, machine=Machine("cpu", devices=2, workers=0))
+    content = torch.load(last, weights_only=True)
+    content["reidtrain"]["unfinished"]["steps"] = 99
+    torch.save(content, last)
+    with pytest.raises(ReidError, match="99 steps of an epoch of 4 are done"):
+        run(recipe)
+
+
 @pytest.mark.parametrize("epoch", [1, 2], ids=["in between", "the last"])
 def test_a_validation_that_was_cut_short_is_made_up_for(epoch, run, trained, tiny, tmp_path, monkeypatch):
     recipe, calls, compute = tiny(**STEPS), [], tasks.plain_features
