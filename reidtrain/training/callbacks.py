@@ -199,7 +199,6 @@ class EpochEnd(Checkpoint):
         self.timing = timing
         self.history = history
         self.records = records
-        self.out = out
         self.best, self.last = (out / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
         self.files = files
         self.signals = signals

@@ -149,8 +149,8 @@ class StageModule(pl.LightningModule):
             self.sampler = IdentityBatchSampler(self.task.labels, batch.identities, batch.images, **shared)
         if self.begun and not ("loss" in self.begun.sums and 0 < self.begun.steps < len(self.sampler)):
             raise ReidError(
-                f"the checkpoint is damaged: {self.begun.steps} steps of an epoch of {len(self.sampler)} are done by it, "
-                f"with the sums of {', '.join(self.begun.sums) or 'nothing'}; start anew by --overwrite"
+                f"the checkpoint is damaged: it has {self.begun.steps} steps of an epoch of {len(self.sampler)}, and "
+                f"sums of {', '.join(self.begun.sums) or 'nothing'}; start anew by --overwrite"
             )
         # The first epoch's order is asked for before that epoch begins.
         self.sampler.set_epoch(self.first_epoch, self.begun.steps if self.begun else 0)

@@ -22,7 +22,7 @@ from reidprep.synth.dataset import generate
 from reidtrain.checkpoints import make_preprocessor
 from reidtrain.data.dataset import Batch, collate
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
-from reidtrain.losses import loss_terms
+from reidtrain.losses import forward_options, loss_terms
 from reidtrain.models.factory import Model, build_model, run
 from reidtrain.recipes.loading import load_recipe, recipe_names
 from reidtrain.recipes.schema import BatchShape, Execution, Input, Recipe, Stage, Validation
@@ -94,7 +94,8 @@ def losses(module: StageModule, steps: int) -> list[float]:
                 stage.schedule, (step + 0.5) * stage.batch.total / EPOCH, stage.epochs
             )
         inputs = smaller(module.preprocessor(batch, random), module.model)
-        loss = sum(loss_terms(run(module.model, inputs), batch.labels, stage.loss).values())
+        output = run(module.model, inputs, **forward_options(stage.loss))
+        loss = sum(loss_terms(output, batch.labels, stage.loss).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -117,7 +118,7 @@ def test_200_steps_are_finite_and_the_loss_falls(recipe: Recipe, many_shards: Pa
     model = build_model(small.model, task.classes, seed=0).train()
     preprocessor = make_preprocessor(small, task.means, augmented=True).train()
     for index, stage in enumerate(small.stages):
-        module = StageModule(model, preprocessor, task, small, index, 0, 0, lambda _: {})
+        module = StageModule(model, preprocessor, task, small, index, 0, 0, None, 0, lambda *_: {})
         values = losses(module, STEPS // len(small.stages))
         twenties = [float(np.mean(values[at : at + 20])) for at in range(0, len(values), 20)]
         print(f"\n{RECIPES[recipe]}, {stage.name}:", *(f"{each:.2f}" for each in twenties), end=" ")
