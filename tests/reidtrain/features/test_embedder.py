@@ -189,6 +189,11 @@ def test_a_checkpoint_of_before_takes_the_plan_of_its_shards(checkpoint, drawn_s
         np.testing.assert_array_equal(again(drawn / "query").embedding, embedder(drawn / "query").embedding)
 
 
+def test_a_damaged_plan_is_named(checkpoint) -> None:
+    with pytest.raises(ReidError, match=r"the plan of its shards is damaged \(.*\); give --shards"):
+        Embedder(replace(checkpoint, source={**checkpoint.source, "plan": {"beta": 2}}), HERE)
+
+
 def test_a_network_of_other_images_has_no_crops(checkpoint) -> None:
     with pytest.raises(ReidError, match="trained on no shards of people"):
         Embedder(replace(checkpoint, source={"kind": "folder"}), HERE)
