@@ -34,6 +34,7 @@ RIGHT: Colour = (20, 130, 75)
 WRONG: Colour = (200, 40, 40)
 """The red is the darker of the two, for those who cannot tell them apart."""
 BADGE = 20
+JUNK_TEXT = "junk: nobody of the set, or the query's person at the query's camera"
 
 _WIDTH, _HEIGHT, _EDGE = 96, 192, 4
 _CELL = _WIDTH + 2 * _EDGE
@@ -162,7 +163,10 @@ def draw_ranked_lists(
         lambda rows: [query_card(rankings, row, queries, gallery) for row in rows],
         title=f"{queries.plan.poses.dataset.name}: ranked lists",
         what=f"{len(ranked.chosen):,} of {len(queries):,} queries, {ranked.how}",
-        about={"rankings": rankings, "judged": True, "protocol": ranked.protocol, "right": RIGHT, "wrong": WRONG},
+        about={
+            **{"rankings": rankings, "protocol": ranked.protocol, "judged": True, "right": RIGHT, "wrong": WRONG},
+            "junk": "",
+        },
         per_sheet=per_sheet,
         progress=progress,
     )
@@ -213,15 +217,21 @@ def write_found(
         count = f"{len(hits)} nearest" if len(hits) > 1 else "the nearest" if hits else "nothing found"
         return QueryCard(_known_shot(query, found.query, found.image), (ListRow(found.model or "", count, hits),))
 
-    judged = any(entry.verdict is not None for found in lists for entry in found.entries)
+    verdicts = {entry.verdict for found in lists for entry in found.entries}
+    judged, junk = bool(verdicts - {None}), "junk" in verdicts
+    query_mark, *others = _legend()
+    legend = [query_mark, *(others if judged else []), *([Mark(query_mark.picture, JUNK_TEXT)] if junk else [])]
     return write_album(
         out,
-        Look("reidtrain.plots", "ranked", _legend()[: None if judged else 1], draw_card),
+        Look("reidtrain.plots", "ranked", legend, draw_card),
         len(lists),
         lambda rows: [card(lists[row]) for row in rows],
         title=title,
         what=what,
-        about={"rankings": (), "protocol": None, "judged": judged, "right": RIGHT, "wrong": WRONG},
+        about={
+            **{"rankings": (), "protocol": None, "judged": judged, "right": RIGHT, "wrong": WRONG},
+            "junk": JUNK_TEXT if junk else "",
+        },
         per_sheet=per_sheet,
         progress=progress,
     )

@@ -99,6 +99,7 @@ def test_labelled_images_are_judged_listed_and_drawn(tmp_path) -> None:
     ]
     page = (drawn / "index.html").read_text()
     assert page.count("&#x2713;") + page.count("\u2713") >= 2 and 'class="junk"' in page
+    assert "junk: nobody of the set" in page
     assert "give the folder of its images by --images" in invoke(*asked[:-2]).output
     (tmp_path / "b.png").unlink()
     assert "b.png: file not found" in invoke(*asked).output
