@@ -100,7 +100,7 @@ def build_shards(
     """Cut the aligned whole body and four part crops for every pose in POSES, into shards in the folder OUT.
 
     An interrupted run goes on where it stopped when the same command is given again.
-    Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some images were skipped.
+    Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some images were skipped, 130 Ctrl-C, 143 SIGTERM.
 
     \b
     Example:

@@ -75,7 +75,7 @@ def extract_poses(
     """Estimate 18 joints for every image of the dataset SOURCE and write them to the folder OUT.
 
     An interrupted run goes on where it stopped when the same command is given again.
-    Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some images were skipped.
+    Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some images were skipped, 130 Ctrl-C, 143 SIGTERM.
 
     \b
     Example:
