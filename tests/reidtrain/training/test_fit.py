@@ -162,6 +162,20 @@ def test_a_signal_ends_the_step_and_the_rest_gives_the_same_weights(
     assert untimed(whole.history) == untimed(parts.history)
 
 
+def test_a_checkpoint_that_is_due_is_written_within_an_epoch_and_gone_on_from(
+    run, trained, tiny, tmp_path, monkeypatch
+):
+    recipe = tiny(**STEPS, checkpoint={"minutes": 1e-9})
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
+        interrupt_in(patch, 0, 2)
+        run(recipe)
+    before = load_checkpoint(tmp_path / "run")
+    assert (before.epoch, before.unfinished.steps) == (0, 2)
+    run(recipe)
+    whole = load_checkpoint(trained("steps-1", tiny(**STEPS, execution={"accumulate": 1})))
+    assert same(whole.state, load_checkpoint(tmp_path / "run").state)
+
+
 def test_the_middle_of_an_epoch_that_cannot_be_gone_on_from(run, tiny, tmp_path, monkeypatch):
     recipe, last = tiny(**STEPS), tmp_path / "run" / "checkpoints" / "last.ckpt"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
