@@ -305,12 +305,12 @@ def _result(
 ) -> RunResult:
     scored = [row for row in history if monitor in row]
     best = max(scored, key=lambda row: float(row[monitor])) if scored else None
-    total = seconds
     if folder is not None:
-        total += float(folder.about["seconds"])
         if folder.about["status"] != "finished":
-            folder.write(status="finished", seconds=round(total, 1), metrics={"last": history[-1], "best": best})
-    return RunResult(out, history[-1], best, total)
+            total = round(float(folder.about["seconds"]) + seconds, 1)
+            folder.write(status="finished", seconds=total, metrics={"last": history[-1], "best": best})
+        seconds = float(folder.about["seconds"])
+    return RunResult(out, history[-1], best, seconds)
 
 
 def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinished | None) -> str:
