@@ -21,11 +21,13 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 recipe=attention-driven-scratch reserve=120 wheels='' device=auto benchmarks=yes sets=()
 data='' poses='' out='' minutes='' workers=$(($(nproc) > 3 ? $(nproc) - 2 : 1))
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
 while [ $# -gt 0 ]; do
   case $1 in
+    -h | --help) usage; exit 0 ;;
     --skip-benchmarks) benchmarks=no; shift; continue ;;
     --data | --poses | --out | --minutes | --recipe | --set | --reserve | --wheels | --device | --workers) ;;
-    *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2 ;;
+    *) echo "Error: $1 is no option" >&2; usage >&2; exit 2 ;;
   esac
   [ $# -gt 1 ] || { echo "Error: $1 needs a value" >&2; exit 2; }
   if [ "$1" = --set ]; then sets+=(--set "$2"); else declare "${1#--}=$2"; fi
@@ -44,20 +46,21 @@ mkdir -p "$out/site"
 [ -z "$wheels" ] || python3 -m pip install -q --no-index --no-deps --no-compile --upgrade --target "$out/site" "$wheels"/*.whl
 ln -sfn "$root/cli" "$out/site/reid_cli"
 export PYTHONPATH="$out/site:$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-reidprep() { python3 -c 'from reid_cli.reidprep.main import main; main()' "$@"; }
-reidtrain() { python3 -c 'from reid_cli.reidtrain.main import main; main()' "$@"; }
+reidprep=(python3 -c 'from reid_cli.reidprep.main import main; main()')
+reidtrain=(python3 -c 'from reid_cli.reidtrain.main import main; main()')
 
 images=$data
 if compgen -G "$data/*.tar.gz" > /dev/null; then
   images=$out/images
   mkdir -p "$images"
-  for archive in "$data"/*.tar.gz; do tar -xzf "$archive" -C "$images" & done
-  wait
+  printf '%s\0' "$data"/*.tar.gz | xargs -0 -P 4 -I '{}' tar -xzf '{}' -C "$images"
 fi
 # Archives may have a folder around the three.
-images=$(dirname "$(find "$images" -maxdepth 3 -type d -name query | head -1)")
+query=$(find "$images" -maxdepth 3 -type d -name query -print -quit)
+[ -n "$query" ] || { echo "Error: $data holds neither a folder named query nor an archive of one" >&2; exit 1; }
+images=$(dirname "$query")
 mark "images in $images"
-reidprep build-shards "$poses" "$out/shards" --source "$images" --with-image
+"${reidprep[@]}" build-shards "$poses" "$out/shards" --source "$images" --with-image || [ $? = 3 ] # some skipped
 mark "shards"
 
 if [ "$benchmarks" = yes ]; then
@@ -73,13 +76,17 @@ fi
 
 seconds=$(($(left) - reserve))
 [ "$seconds" -ge 10 ] || { echo "Error: $(left) s are left, $reserve of them for the evaluation: give more --minutes" >&2; exit 1; }
-reidtrain fit "$out/shards" --out "$out/run" --recipe "$recipe" "${sets[@]}" --device "$device" --workers "$workers" \
-  --set validation.every=0 --set "training.max_minutes=$(python3 -c "print(round($seconds / 60, 3))")"
+# Should training overrun its time after all, SIGTERM leaves a checkpoint.
+timeout "$(left)" "${reidtrain[@]}" fit "$out/shards" --out "$out/run" --recipe "$recipe" "${sets[@]}" \
+  --device "$device" --workers "$workers" --set validation.every=0 \
+  --set "training.max_minutes=$(python3 -c "print(round($seconds / 60, 3))")"
 mark "trained"
 for way in "" flip; do
   [ "$(left)" -gt 5 ] || break
-  timeout "$(left)" python3 -c 'from reid_cli.reidtrain.main import main; main()' evaluate "$out/run" "$out/shards" --rerank \
-    ${way:+--$way} --out "$out/evaluation${way:+-$way}" --batch-size 256 --device "$device" --workers "$workers" ||
-    echo "not evaluated ${way:+with --$way }in the time given" >&2
-  mark "evaluated${way:+ with --$way}"
+  if timeout "$(left)" "${reidtrain[@]}" evaluate "$out/run" "$out/shards" --rerank ${way:+--$way} \
+    --out "$out/evaluation${way:+-$way}" --batch-size 256 --device "$device" --workers "$workers"; then
+    mark "evaluated${way:+ with --$way}"
+  else
+    mark "not evaluated${way:+ with --$way} in the time given"
+  fi
 done

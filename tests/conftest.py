@@ -61,6 +61,12 @@ TOGETHER = {"reidprep/executors": "ray", "reidprep/inspect/browser": "browser"}
 """Folders whose tests one process runs, one after the other: there is one Ray cluster, or browser, at a time."""
 
 
+def pytest_configure() -> None:
+    """Take Ctrl-C as on a terminal: a shell has it ignored by what it starts in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the tests of a file run in one process: what a file's tests share is made once.
 

@@ -18,6 +18,7 @@ from reidtrain.data.dataset import BatchLoader, ShardDataset, collate
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
 
 ALL = ("whole", "parts", "image")
+IMAGES_PER_SAMPLE = 6
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +134,11 @@ def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
     shutil.copytree(drawn_shards, copy)
     name = ShardSet.open(copy, "train").files[0].name
     with h5py.File(copy / name, "r+") as file:
-        file["images"][: file["offsets"][1]] = 0
+        first = IMAGES_PER_SAMPLE  # of the second sample: the first tells how much memory samples take
+        file["images"][file["offsets"][first] : file["offsets"][first + 1]] = 0
     dataset = ShardDataset(ShardSet.open(copy, "train"))
     loader = BatchLoader(dataset, batch_size=2, num_workers=1)
-    with pytest.raises(ReidError, match=rf"{name}: row 0"):
+    with pytest.raises(ReidError, match=rf"{name}: row 1"):
         list(loader)
 
 
