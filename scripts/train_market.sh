@@ -13,7 +13,7 @@
 #   --wheels DIR     packages to install first, without a network
 #   --device NAME    auto, cpu or cuda                    [default: auto]
 #   --workers N      processes that decode                [default: cores less two, at least one]
-#   --skip-benchmarks
+#   --skip-benchmarks  of the step and of the part branches, which take up to a sixth of the time before training
 #
 # Needs python3 with PyTorch, Lightning, h5py, OpenCV and ONNX Runtime; what else pyproject.toml names can be wheels.
 set -euo pipefail
@@ -66,9 +66,10 @@ mark "shards"
 if [ "$benchmarks" = yes ]; then
   measured=$device
   [ "$device" != auto ] || measured=$(python3 -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
+  each=$(python3 -c "import sys; print(int(5 * float(sys.argv[1])))" "$minutes") # a sixth of the time for both
   {
-    timeout 60 python3 "$root/benchmarks/part_branches.py" --device "$measured" --batch 64 --bf16 --rounds 5
-    timeout 120 python3 "$root/benchmarks/training_step.py" "$out/shards" --recipe "$recipe" "${sets[@]}" \
+    timeout "$each" python3 "$root/benchmarks/part_branches.py" --device "$measured" --batch 64 --bf16 --rounds 5
+    timeout "$each" python3 "$root/benchmarks/training_step.py" "$out/shards" --recipe "$recipe" "${sets[@]}" \
       --device "$measured" --batch 64 --steps 20 --workers "$workers" --only "channels last" "channels last, bf16"
   } > "$out/benchmarks.txt" 2>&1 || echo "a benchmark failed or took too long; see $out/benchmarks.txt" >&2
   mark "benchmarks"
