@@ -17,10 +17,9 @@ from ..options import (
     embedding_settings,
     json_option,
     metric_option,
-    per_sheet_option,
 )
 from .embed import doubtful_images, open_embedder, print_remarks
-from .lists import list_option, print_found
+from .lists import draw_options, list_option, print_found
 
 if TYPE_CHECKING:
     from reidtrain.checkpoints import Which
@@ -34,10 +33,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 1000), default=10, help="How many to find for each query.")
 @metric_option
 @list_option
-@click.option(
-    "--draw", type=click.Path(path_type=Path), metavar="FOLDER", help="Draw what was found: PNG sheets and a page."
-)
-@per_sheet_option(6, "Queries")
+@draw_options
 @click.option(
     "--images",
     type=click.Path(path_type=Path),

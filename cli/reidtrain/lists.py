@@ -10,6 +10,8 @@ import click
 
 from reidprep.text import counted, printable
 
+from ..options import Command, per_sheet_option
+
 if TYPE_CHECKING:
     from reidtrain.evaluation.lists import Entry, FoundList, Shown
 
@@ -22,6 +24,13 @@ list_option = click.option(
     metavar="FILE.csv|.json",
     help="Write what was found: rank, path, person, camera, distance; right, wrong or junk where that is known.",
 )
+
+
+def draw_options(function: Command) -> Command:
+    """Give a command --draw and --per-sheet."""
+    text = "Draw what was found: PNG sheets and a page."
+    draw = click.option("--draw", type=click.Path(path_type=Path), metavar="FOLDER", help=text)
+    return draw(per_sheet_option(6, "Queries")(function))
 
 
 def print_found(lists: Sequence[FoundList]) -> None:

@@ -10,8 +10,8 @@ import click
 from reidprep.text import counted, printable
 
 from ..common import print_album, print_json, progress
-from ..options import json_option, per_sheet_option
-from .lists import SHOWN_QUERIES, list_option, print_rest
+from ..options import json_option
+from .lists import SHOWN_QUERIES, draw_options, list_option, print_rest
 
 if TYPE_CHECKING:
     from reidtrain.metrics.distances import Metric
@@ -35,10 +35,7 @@ if TYPE_CHECKING:
 @click.option("--visits", type=click.IntRange(1), help="Lists read, or nodes queued, by the index.  [default: 256]")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the indices and distances to this .npz file.")
 @list_option
-@click.option(
-    "--draw", type=click.Path(path_type=Path), metavar="FOLDER", help="Draw what was found: PNG sheets and a page."
-)
-@per_sheet_option(6, "Queries")
+@draw_options
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
