@@ -65,15 +65,18 @@ def _signals_held() -> Iterator[None]:
 
 
 @contextmanager
-def single_threaded() -> Iterator[None]:
+def single_threaded(networks: bool = True) -> Iterator[None]:
     """Keep OpenCV and the linear algebra of NumPy to the calling thread.
 
     Worker processes share the cores already; and sums do not depend on how many cores a machine has.
+
+    Args:
+        networks: keep PyTorch's networks to it, too.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(1, user_api=None if networks else "blas"):
             yield
     finally:
         cv2.setNumThreads(threads)

@@ -5,24 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from reidprep.alignment.canonical import CanonicalPoses
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.unlabelled import open_unlabelled
 from reidprep.errors import ImageError, ReidError
 from reidprep.estimators.base import LooksUpPaths, PoseEstimator
-from reidprep.executors.local import ordered_map
+from reidprep.executors.local import ordered_map, single_threaded
 from reidprep.images import Images, image_list, read_image
 from reidprep.poses.extract import NO_JOINTS, images_per_step
 from reidprep.progress import Progress, unseen
@@ -234,7 +231,7 @@ class Embedder:
         chunks = [people.paths[start : start + size] for start in range(0, len(people.paths), size)]
         workers = max(1, self.computing.workers)
         waiting: list[_Piece] = []
-        with _single_threaded(), ThreadPoolExecutor(workers) as threads:
+        with single_threaded(networks=False), ThreadPoolExecutor(workers) as threads:
             for piece in ordered_map(threads, partial(self._piece, people.source), chunks, ahead=4 * workers):
                 waiting.append(piece)
                 if sum(len(each.paths) for each in waiting) >= self.computing.batch_size:
@@ -403,15 +400,3 @@ def _batch(crops: Sequence[Crops]) -> Batch:
         camids=nothing,
         indices=torch.arange(total),
     )
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Keep OpenCV and NumPy's linear algebra to the calling thread, as when shards are built; not the network."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        cv2.setNumThreads(threads)
