@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -18,21 +17,19 @@ from reidprep.errors import ReidError
 from reidprep.inspect.detail import DetailPage
 from reidprep.inspect.exclusions import Exclusions
 from reidprep.inspect.grid import GridPages
+from reidprep.inspect.marking import Marking
 from reidprep.inspect.overview import OverviewPage
 from reidprep.inspect.pictures import picture_response, placeholder
 from reidprep.inspect.pose_samples import PoseSamples
 from reidprep.inspect.query import BadQuery
 from reidprep.inspect.runs import RunPictures
 from reidprep.inspect.samples import CROPS, Samples
-from reidprep.inspect.security import Guard, Hosts, why_foreign
+from reidprep.inspect.security import Guard, Hosts
 from reidprep.inspect.shard_samples import ShardSamples
 from reidprep.inspect.site import Site, number_in
 from reidprep.poses.format import POSES
 from reidprep.shards.format import SHARDS
 from reidprep.store.manifest import read_manifest
-
-_MAX_BODY = 16 * 1024
-_MAX_REASON = 500
 
 
 def open_samples(path: Path, source: Path | None = None) -> Samples:
@@ -92,9 +89,6 @@ def create_app(
             return Response(placeholder(str(error)), 404, media_type="image/svg+xml")
         return Response(data, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
 
-    async def exclude(request: Request) -> Response:
-        return await _exclude(request, site)
-
     routes = [
         Route("/", _plain(site, grid.grid)),
         Route("/sample/{index}", _plain(site, DetailPage(site).sample)),
@@ -104,7 +98,7 @@ def create_app(
         Route("/run", _plain(site, run)),
         Route("/run/{number}/{name}", run_picture),
         Route("/image/{index}/{name}", image),
-        Route("/exclude", exclude, methods=["POST"]),
+        Route("/exclude", Marking(site).answer, methods=["POST"]),
         Route("/static/{name}", static),
     ]
 
@@ -132,36 +126,3 @@ def _plain(site: Site, page: Callable[[Request], Response]) -> Callable[[Request
         return await run_in_threadpool(answer, request)
 
     return endpoint
-
-
-async def _exclude(request: Request, site: Site) -> Response:
-    foreign = why_foreign(request, site.token)
-    if foreign is not None:
-        return JSONResponse({"error": foreign}, 403)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return JSONResponse({"error": "send JSON"}, 415)
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            return JSONResponse({"error": f"the request is larger than {_MAX_BODY} bytes"}, 413)
-    try:
-        content = json.loads(body)
-        index, excluded, reason = content["index"], content["excluded"], content.get("reason") or ""
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return JSONResponse({"error": 'send {"index": number, "excluded": true or false}'}, 400)
-    paths = site.samples.index.paths
-    if type(index) is not int or type(excluded) is not bool or not isinstance(reason, str):
-        return JSONResponse({"error": "index is a number, excluded true or false, reason a text"}, 400)
-    if not 0 <= index < len(paths):
-        return JSONResponse({"error": f"there is no sample {index}"}, 404)
-    if len(reason) > _MAX_REASON or not all(c.isprintable() for c in reason):
-        return JSONResponse({"error": f"the reason is one line of up to {_MAX_REASON} characters"}, 400)
-    path = paths[index]
-    if not path:
-        return JSONResponse({"error": "the sample is damaged, and its path not known"}, 409)
-    try:
-        count, before = await run_in_threadpool(site.exclusions.mark, path, excluded, reason.strip())
-    except ReidError as error:
-        return JSONResponse({"error": str(error)}, 409)
-    return JSONResponse({"excluded": count, "reason": before})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -11,6 +12,19 @@ import numpy as np
 from reidprep.errors import ReidError
 from reidprep.inspect.selection import Excluded
 from reidprep.shards.exclusions import read_exclusions, write_exclusions
+
+
+@dataclass(frozen=True)
+class Change:
+    """What marking many samples did.
+
+    Attributes:
+        listed: how many are listed since.
+        before: the reason that each changed path had, None where it was not listed.
+    """
+
+    listed: int
+    before: Mapping[str, str | None]
 
 
 class Exclusions:
@@ -63,14 +77,40 @@ class Exclusions:
         """
         with self._lock:
             self._refresh()
-            reasons = dict(self._reasons)
-            before = reasons.pop(path, "")
-            if excluded:
-                reasons[path] = reason
-            write_exclusions(self.file, reasons)
-            self._stamp = self._on_disk()
-            self._take(reasons)
-            return len(reasons), before
+            before = self._reasons.get(path, "")
+            return self._write({path: reason if excluded else None}), before
+
+    def mark_all(self, paths: Iterable[str], excluded: bool, reason: str = "") -> Change:
+        """Enter paths, or take them out, all at once; those that are so already keep their reason.
+
+        Raises:
+            ReidError: the file cannot be read or written.
+        """
+        with self._lock:
+            self._refresh()
+            changed = [path for path in dict.fromkeys(paths) if (path in self._reasons) != excluded]
+            before = {path: self._reasons.get(path) for path in changed}
+            return Change(self._write(dict.fromkeys(changed, reason if excluded else None)), before)
+
+    def take_back(self, change: Change) -> tuple[int, int]:
+        """Undo what `mark_all` did, but for what was marked otherwise since; returns how many are listed then, and changed.
+
+        Raises:
+            ReidError: the file cannot be read or written.
+        """
+        with self._lock:
+            self._refresh()
+            undone = {path: old for path, old in change.before.items() if (old is None) == (path in self._reasons)}
+            return self._write(undone), len(undone)
+
+    def _write(self, changes: Mapping[str, str | None]) -> int:
+        """Reason by path, None to take it out; returns how many are listed then."""
+        reasons = {path: reason for path, reason in self._reasons.items() if path not in changes}
+        reasons |= {path: reason for path, reason in changes.items() if reason is not None}
+        write_exclusions(self.file, reasons)
+        self._stamp = self._on_disk()
+        self._take(reasons)
+        return len(reasons)
 
     def _on_disk(self) -> tuple[int, int] | None:
         try:

@@ -49,8 +49,16 @@ class GridPages:
     def grid(self, request: Request) -> Response:
         """The samples of a filter."""
         site, view = self.site, self.site.view(request)
-        rows = site.selector.rows(view.filter, site.exclusions.excluded)
-        return site.page("grid.html", **self._form(view), **self._cards(view, rows), chips=chips(view))
+        excluded = site.exclusions.excluded
+        rows = site.selector.rows(view.filter, excluded)
+        return site.page(
+            "grid.html",
+            **self._form(view),
+            **self._cards(view, rows),
+            chips=chips(view),
+            everything=view.text() if view.filter.restricts else "",
+            all_excluded=bool(excluded.mask[rows].all()),
+        )
 
     def excluded(self, request: Request) -> Response:
         """The list of what is left out."""
@@ -84,7 +92,8 @@ class GridPages:
         shown = rows[(page - 1) * PER_PERSON : page * PER_PERSON]
         show = (request.query_params.get("show") and view.show) or ("whole" if site.samples.crops else "source")
         context = View(Filter(pids=(pid,)))
-        cards = site.cards.of(shown, context, site.exclusions.excluded, show)
+        excluded = site.exclusions.excluded
+        cards = site.cards.of(shown, context, excluded, show)
         cameras = [
             (camera, [card for card in cards if card.camid == camera], int((index.camids[rows] == camera).sum()))
             for camera in dict.fromkeys(card.camid for card in cards)
@@ -99,6 +108,7 @@ class GridPages:
             shown=self._shown(f"/identity/{pid}", View(), show),
             cameras=cameras,
             count=len(rows),
+            all_excluded=bool(excluded.mask[rows].all()),
             splits=[(name, int((index.splits[rows] == i).sum())) for i, name in enumerate(SPLITS)],
             page=page,
             pages=pages,

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -90,7 +91,15 @@ class Site:
         Raises:
             BadQuery: it makes no sense, or poses have no such measure.
         """
-        view = query.parse(request.query_params, request.query_params.getlist("flag"))
+        return self.view_of(request.query_params)
+
+    def view_of(self, parameters: QueryParams) -> View:
+        """The same, of the parameters of an address.
+
+        Raises:
+            BadQuery: it makes no sense, or poses have no such measure.
+        """
+        view = query.parse(parameters, parameters.getlist("flag"))
         if self.samples.kind == "poses":
             self._check_for_poses(view.filter)
         return view

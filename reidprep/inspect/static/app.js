@@ -73,18 +73,23 @@ function show(index, excluded) {
   }
 }
 
+async function ask(content) {
+  const answer = await fetch("/exclude", {
+    method: "POST",
+    keepalive: true,
+    headers: { "Content-Type": "application/json", "X-Token": token },
+    body: JSON.stringify(content),
+  });
+  const result = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(result.error), { status: answer.status });
+  document.getElementById("excluded-count").textContent = result.excluded;
+  return result;
+}
+
 async function send(index, excluded, reason) {
   show(index, excluded);
   try {
-    const answer = await fetch("/exclude", {
-      method: "POST",
-      keepalive: true,
-      headers: { "Content-Type": "application/json", "X-Token": token },
-      body: JSON.stringify({ index, excluded, reason }),
-    });
-    const content = await answer.json();
-    if (!answer.ok) throw new Error(content.error);
-    document.getElementById("excluded-count").textContent = content.excluded;
+    const content = await ask({ index, excluded, reason });
     say(`Sample ${index} is ${excluded ? "excluded" : "back in"}`);
     return content;
   } catch (error) {
@@ -94,9 +99,29 @@ async function send(index, excluded, reason) {
   }
 }
 
-function reasonOf(card) {
-  return card.querySelector("#reason")?.value ?? "";
+// After many marks the page is asked for again: it may show any of them.
+function reloadAnd(text) {
+  save(sessionStorage, "said", text);
+  location.reload();
 }
+const samples = (number) => `${number.toLocaleString("en")} ${number === 1 ? "sample" : "samples"}`;
+
+async function markAll(button) {
+  const excluded = button.dataset.excluded === "true";
+  try {
+    const content = await ask({ filter: button.dataset.filter, excluded, reason: reason?.value ?? "" });
+    if (content.samples) remember([...done, { undo: content.undo }]);
+    reloadAnd(`${samples(content.samples)} ${excluded ? "excluded" : "taken back in"}`);
+  } catch (error) {
+    say(`Not marked: ${error.message}`);
+  }
+}
+
+// A reason that was typed stays for the samples that are excluded next; one that a sample has is its own.
+const reason = document.getElementById("reason");
+const own = Boolean(reason?.value);
+if (reason && !own) reason.value = load(sessionStorage, "reason", "");
+reason?.addEventListener("input", () => own || save(sessionStorage, "reason", reason.value));
 
 // What is pressed fast happens in its order, and before the page is left.
 let turn = Promise.resolve();
@@ -109,13 +134,25 @@ async function mark(card) {
   if (!button) return;
   const index = Number(card.dataset.index);
   const excluded = button.getAttribute("aria-pressed") !== "true";
-  const answer = await send(index, excluded, reasonOf(card));
+  const answer = await send(index, excluded, reason?.value ?? "");
   if (answer) remember([...done, { index, excluded, reason: answer.reason }]);
 }
 
 async function undo() {
   const last = done.at(-1);
-  if (last && (await send(last.index, !last.excluded, last.reason))) remember(done.slice(0, -1));
+  if (!last) return;
+  if (last.undo === undefined) {
+    if (await send(last.index, !last.excluded, last.reason)) remember(done.slice(0, -1));
+    return;
+  }
+  try {
+    const content = await ask({ undo: last.undo });
+    remember(done.slice(0, -1));
+    reloadAnd(`${samples(content.samples)} as before`);
+  } catch (error) {
+    if (error.status === 410) remember(done.slice(0, -1));
+    say(`Not undone: ${error.message}`);
+  }
 }
 
 document.addEventListener("click", (event) => {
@@ -123,10 +160,17 @@ document.addEventListener("click", (event) => {
   if (button) inTurn(() => mark(button.closest("article.sample")));
 });
 undoButton.addEventListener("click", () => inTurn(undo));
-document.getElementById("reason")?.addEventListener("change", (event) => {
-  const card = event.target.closest("article.sample");
-  inTurn(() => card.classList.contains("excluded") && send(Number(card.dataset.index), true, reasonOf(card)));
+document.getElementById("mark-all")?.addEventListener("click", (event) => {
+  const button = event.currentTarget;
+  inTurn(() => markAll(button));
 });
+reason?.addEventListener("change", () => {
+  const card = reason.closest("article.sample");
+  inTurn(() => card?.classList.contains("excluded") && send(Number(card.dataset.index), true, reason.value));
+});
+const said = load(sessionStorage, "said", "");
+if (said) say(said);
+save(sessionStorage, "said", "");
 
 // Keys.
 document.getElementById("help-button").addEventListener("click", () => help.showModal());
