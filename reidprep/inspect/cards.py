@@ -84,15 +84,26 @@ class Card:
         return ", ".join((f"sample {self.index}", person, f"camera {self.camid}", self.split, *self.flags))
 
 
+@dataclass(frozen=True)
+class Views:
+    """The pictures of a sample, as `Card` has them."""
+
+    problem: str
+    overlay: Markup | None
+    crops: tuple[Crop, ...]
+
+
 class Cards:
     """Makes cards of samples.
 
     Args:
         samples: the opened directory.
+        base: address below which their pictures are.
     """
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self, samples: Samples, base: str = "/image") -> None:
         self.samples = samples
+        self._base = base
 
     def of(self, rows: Iterable[int], view: View, excluded: Excluded, show: str | None = None) -> list[Card]:
         """The cards of some samples.
@@ -111,15 +122,7 @@ class Cards:
 
     def _card(self, row: int, href: str, excluded: bool, show: str) -> Card:
         index = self.samples.index
-        overlay, problem = None, ""
-        try:
-            geometry = self.samples.geometry(row)
-            if show in _HEIGHTS or not self.samples.crops:
-                height = _HEIGHTS.get(show, 232)
-                overlay = self.overlay(row, geometry, height=height)
-        except ReidError as error:
-            problem = str(error)
-        names = {"all": ("whole", *PARTS), "whole": ("whole",), "parts": PARTS}.get(show, ())
+        views = self.views(row, show)
         return Card(
             index=row,
             href=href,
@@ -130,10 +133,22 @@ class Cards:
             filled=int(index.filled[row].sum()),
             flags=tuple(Flag(int(index.flags[row])).words),
             excluded=excluded,
-            problem=problem,
-            overlay=overlay,
-            crops=() if problem else self.crops(row, names),
+            problem=views.problem,
+            overlay=views.overlay,
+            crops=views.crops,
         )
+
+    def views(self, row: int, show: str) -> Views:
+        """What one of `SHOWN` shows of a sample."""
+        overlay = None
+        try:
+            geometry = self.samples.geometry(row)
+            if show in _HEIGHTS or not self.samples.crops:
+                overlay = self.overlay(row, geometry, height=_HEIGHTS.get(show, 232))
+        except ReidError as error:
+            return Views(str(error), None, ())
+        names = {"all": ("whole", *PARTS), "whole": ("whole",), "parts": PARTS}.get(show, ())
+        return Views("", overlay, self.crops(row, names))
 
     def crops(self, row: int, names: Sequence[str]) -> tuple[Crop, ...]:
         """Those of some crops that the samples have."""
@@ -146,7 +161,7 @@ class Cards:
 
     def address(self, row: int, name: str) -> str:
         """Where a picture is; another one for other shards, as browsers keep it."""
-        return f"/image/{row}/{name}?v={self.samples.version}"
+        return f"{self._base}/{row}/{name}?v={self.samples.version}"
 
     def overlay(self, row: int, geometry: Geometry, *, height: float, tooltips: bool = False) -> Markup:
         """A sample's source image with all layers; the whole-body crop at its place where there is no source."""

@@ -29,6 +29,9 @@ class ShardSamples(Samples):
         path: a complete shard directory.
         source: where the source images are now, None for where they were.
 
+    Attributes:
+        boxes: (n, 5, 4) float32 xyxy, whole body and parts, in source pixels; nan for damaged samples.
+
     Raises:
         ReidError: not a complete shard directory, or `source` holds other images.
     """
@@ -42,7 +45,7 @@ class ShardSamples(Samples):
         self._problems: dict[str, str] = {}
         self._joints, self._measured = np.empty((2, rows, 18, 2), dtype=np.float32)
         self._spreads = np.full((rows, 18), np.nan, dtype=np.float32)
-        self._boxes = np.empty((rows, 5, 4), dtype=np.float32)
+        self.boxes = np.full((rows, 5, 4), np.nan, dtype=np.float32)
         # Width and height; 0 where not known yet.
         self._sizes = np.zeros((rows, 2), dtype=np.int32)
         self._starts = np.cumsum([0, *(file.rows for file in self.shards.files)])
@@ -67,7 +70,7 @@ class ShardSamples(Samples):
             self._problems[file.name] = str(error)
             return damaged_rows(file.rows, split)
         rows = slice(start, start + file.rows)
-        self._joints[rows], self._boxes[rows] = columns["joints_filled"], columns["boxes"]
+        self._joints[rows], self.boxes[rows] = columns["joints_filled"], columns["boxes"]
         self._measured[rows] = columns["joints"][..., :2]
         if "joint_spreads" in columns:
             self._spreads[rows] = columns["joint_spreads"]
@@ -84,7 +87,7 @@ class ShardSamples(Samples):
             measured=self._measured[index],
             spreads=self._spreads[index],
             filled=self.index.filled[index],
-            boxes=self._boxes[index],
+            boxes=self.boxes[index],
             size=self._size(index),
         )
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from reidprep.errors import ReidError
 from reidprep.inspect.exclusions import Exclusions
 from reidprep.inspect.security import Hosts
-from reidprep.shards.exclusions import read_exclusions
+from reidprep.shards.exclusions import read_exclusions, write_exclusions
 from reidprep.shards.reader import ShardSet
 
 from .conftest import BASE, TOKEN
@@ -172,6 +172,30 @@ def test_mark_and_take_back(client: TestClient, file: Path, drawn_shards: Path) 
     assert list(read_exclusions(file)) == [shards[5].path]
 
 
+def test_a_filter_is_marked_at_once_and_undone(client: TestClient, file: Path, drawn_shards: Path) -> None:
+    paths = ShardSet.open(drawn_shards).column("paths").tolist()
+    queries = ShardSet.open(drawn_shards, split="query").column("paths").tolist()
+    write_exclusions(file, {queries[0]: "mine", "elsewhere.jpg": ""})
+    asked = {"filter": "split=query&sort=filled", "excluded": True, "reason": "blurred"}
+    answer = client.post("/exclude", json=asked, headers=GOOD).json()
+    assert (answer["excluded"], answer["samples"]) == (len(queries) + 1, len(queries) - 1)
+    assert read_exclusions(file) == {"elsewhere.jpg": "", queries[0]: "mine", **dict.fromkeys(queries[1:], "blurred")}
+    assert "Take all" in client.get("/?split=query").text
+
+    # What was marked otherwise since stays as it is.
+    client.post("/exclude", json={"index": paths.index(queries[1]), "excluded": False}, headers=GOOD)
+    answer = client.post("/exclude", json={"undo": answer["undo"]}, headers=GOOD).json()
+    assert answer == {"excluded": 2, "samples": len(queries) - 2}
+    assert read_exclusions(file) == {"elsewhere.jpg": "", queries[0]: "mine"}
+
+    answer = client.post("/exclude", json={"filter": "flag=excluded", "excluded": False}, headers=GOOD).json()
+    assert (answer["excluded"], answer["samples"]) == (1, 1) and list(read_exclusions(file)) == ["elsewhere.jpg"]
+    client.post("/exclude", json={"undo": answer["undo"]}, headers=GOOD)
+    assert read_exclusions(file)[queries[0]] == "mine"
+    again = client.post("/exclude", json={"undo": answer["undo"]}, headers=GOOD)
+    assert again.status_code == 410 and "earlier start" in again.json()["error"]
+
+
 def test_a_list_that_somebody_else_changes(client: TestClient, file: Path, drawn_shards: Path) -> None:
     shards = ShardSet.open(drawn_shards)
     file.write_text(f"path,reason\n{shards[2].path},mine\nelsewhere.jpg,<b>gone</b>\n", encoding="utf-8")
@@ -232,6 +256,11 @@ def test_strangers_change_nothing(client: TestClient, file: Path, headers: dict,
         (b'{"index": 0, "excluded": true, "reason": "a\\nb"}', 400),
         (b'{"index": 0, "excluded": true, "reason": "\\ud800"}', 400),
         (b'{"index": 0, "excluded": true, "reason": "' + b"x" * 600 + b'"}', 400),
+        (b'{"index": 0, "filter": "split=train", "excluded": true}', 400),
+        (b'{"filter": "split=nobody", "excluded": true}', 400),
+        (b'{"filter": "", "excluded": null}', 400),
+        (b'{"undo": 1, "excluded": true}', 400),
+        (b'{"undo": 1}', 410),
         (b'{"index": -1, "excluded": true}', 404),
         (b'{"index": 100000, "excluded": true}', 404),
         (b'{"index": 1' + b"0" * 5000 + b', "excluded": true}', 400),

@@ -106,6 +106,28 @@ def test_undo_gives_the_reason_again(
     until(lambda: read_exclusions(shards / "exclude.csv") == {path: "two people"})
 
 
+def test_a_filter_is_excluded_for_a_reason_typed_before_and_undone(
+    serve: Serve, shards: Path, drawn: Path, open_page: OpenPage, until: Until, listed: Listed
+) -> None:
+    opened = ShardSet.open(shards)
+    people = opened.column("pids")
+    page = open_page(f"{serve(shards, '--source', drawn).url}/?pid={people[0]}")
+    page.fill("#reason", "two people")
+    page.click("article.sample >> nth=0 >> button.exclude")
+    until(lambda: len(listed(shards)) == 1)
+    page.click("#mark-all")
+    of_person = sorted(path for path, pid in zip(opened.column("paths"), people, strict=True) if pid == people[0])
+    until(lambda: read_exclusions(shards / "exclude.csv") == dict.fromkeys(of_person, "two people"))
+    page.wait_for_selector("#mark-all[data-excluded=false]")
+    assert page.input_value("#reason") == "two people"
+    assert f"{len(of_person) - 1} samples excluded" in page.inner_text("[role=status]")
+    page.click("#undo")
+    until(lambda: len(listed(shards)) == 1)
+    page.wait_for_selector("#mark-all[data-excluded=true]")
+    page.click("#undo")
+    until(lambda: listed(shards) == [])
+
+
 def test_marks_of_another_window_are_kept(
     serve: Serve, shards: Path, drawn: Path, open_page: OpenPage, until: Until, listed: Listed
 ) -> None:
