@@ -93,7 +93,7 @@ class Exclusions:
             return Change(self._write(dict.fromkeys(changed, reason if excluded else None)), before)
 
     def take_back(self, change: Change) -> tuple[int, int]:
-        """Undo what `mark_all` did, but for what was marked otherwise since; returns how many are listed then, and changed.
+        """Undo what `mark_all` did, but for what was marked otherwise since; returns how many are listed, and changed.
 
         Raises:
             ReidError: the file cannot be read or written.
