@@ -38,7 +38,8 @@ def describe(path: Path) -> dict[str, Any]:
         "bytes": sum((path / name).stat().st_size for name in files if (path / name).exists()),
         "splits": _splits(path, is_poses) if manifest.complete else {},
         joints: dict(zip(JOINTS, summary.get(joints, ()), strict=False)),
-        "summary": {key: value for key, value in summary.items() if key not in (joints, "train_labels")},
+        "summary": {key: value for key, value in summary.items() if key not in (joints, "train_labels", "names")},
+        "names": summary.get("names", {}),
         "skipped": plain(manifest.skipped),
         "plan": dict(manifest.parameters),
     }

@@ -39,6 +39,26 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Names:
+    """What a dataset calls people and cameras that it does not number: the first name is that of number 1.
+
+    Attributes:
+        people: names in sorted order, empty where people are numbered.
+        cameras: the same of cameras.
+    """
+
+    people: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.people or self.cameras)
+
+
+NUMBERED = Names()
+"""Of a dataset that numbers both."""
+
+
+@dataclass(frozen=True)
 class SplitCounts:
     """The size of one split.
 

@@ -35,8 +35,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(file: Path, separators: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Rows with the number of their last line.
+
+    Args:
+        file: the file.
+        separators: what may separate values; that which the first line has most of does, the first of them if none.
 
     Raises:
         ReidError: the file cannot be read, is not UTF-8 or not CSV; names file and line.
@@ -49,7 +53,8 @@ def csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ReidError(f"{file}, line {line}: is not UTF-8; save the file as 'CSV UTF-8'") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    separator = max(separators, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for row in reader:
             yield reader.line_num, row

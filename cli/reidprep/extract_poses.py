@@ -14,6 +14,7 @@ from reidprep.records import SPLITS
 
 from ..common import EXIT_SKIPPED, print_json, print_kept, print_skipped, progress
 from ..options import (
+    FiniteRange,
     GroupedCommand,
     chosen_executor,
     estimator_options,
@@ -25,7 +26,7 @@ from ..options import (
     overwrite_option,
 )
 
-DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
+DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv", "pattern", "folders")
 
 
 @click.command(cls=GroupedCommand, short_help="Dataset -> poses: 18 joints for every image.")
@@ -39,6 +40,20 @@ DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv")
     callback=key_values,
     metavar="KEY=VALUE",
     help="Option of the dataset reader, see docs/datasets.md; may be repeated.",
+)
+@click.option(
+    "--pattern",
+    metavar="FORM",
+    help="Form of the images' paths below SOURCE: {pid}, {cam}, {frame}, {split}, {tracklet}, and * for anything.",
+)
+@click.option(
+    "--split-by-identity",
+    type=FiniteRange(0, 1),
+    metavar="SHARE",
+    help="Share of the people that train, where SOURCE does not say who does; the others are for testing.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 999999999), help="Who trains, and which images are queries.  [default: 0]"
 )
 @click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=SPLITS, help="May be repeated.")
 @estimator_options
@@ -60,6 +75,9 @@ def extract_poses(
     out: Path,
     dataset: str | None,
     dataset_options: dict[str, str],
+    pattern: str | None,
+    split_by_identity: float | None,
+    seed: int | None,
     splits: tuple[Any, ...],
     estimator: str,
     device: str,
@@ -80,6 +98,9 @@ def extract_poses(
     \b
     Example:
       reidprep extract-poses Market-1501-v15.09.15 poses --workers 4
+      reidprep extract-poses people.csv poses
+      reidprep extract-poses people poses --dataset folders --split-by-identity 0.5 --seed 0
+      reidprep extract-poses photos poses --pattern '{pid}_c{cam}_{frame}'
       reidprep extract-poses market poses --estimator mmpose --mmpose-config rtmpose-m
       reidprep extract-poses market poses --estimator onnx --onnx rtmpose-m.onnx
       reidprep extract-poses market poses --estimator files --keypoints openpose-output
@@ -92,6 +113,12 @@ def extract_poses(
     from reidprep.poses.extract import extract_poses as run
     from reidprep.store.fields import plain
 
+    if pattern is not None and dataset not in (None, "pattern"):
+        raise click.UsageError(f"--pattern goes with --dataset pattern, not {dataset}")
+    dataset = dataset if pattern is None else "pattern"
+    for name, value in (("pattern", pattern), ("train", split_by_identity), ("seed", seed)):
+        if value is not None:
+            dataset_options[name] = f"{value:.12g}" if isinstance(value, float) else str(value)
     place = executor_settings(settings)
     settings = estimator_settings(estimator, settings)
     if place["engine"] == "ray" and device != "auto" and (device == "cuda") != bool(place["gpus_per_worker"]):

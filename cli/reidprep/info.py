@@ -23,6 +23,7 @@ def info(path: Path, as_json: bool) -> None:
       reidprep info shards
     """
     from reidprep.info import describe
+    from reidprep.text import printable, quoted
 
     content = describe(path)
     if as_json:
@@ -44,6 +45,9 @@ def info(path: Path, as_json: bool) -> None:
                 click.echo(f"    {joint:<11} {share:6.1%}")
     for key, value in content["summary"].items():
         click.echo(f"  {key:<16} {value}")
+    for key, names in content["names"].items():
+        if names:
+            click.echo(f"  {key:<16} {printable(quoted(names))}")
     click.echo("  parameters")
     for key, value in flattened(content["plan"]):
         click.echo(f"    {key:<28} {value}")

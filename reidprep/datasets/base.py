@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.records import SPLITS, Record
+from reidprep.records import NUMBERED, SPLITS, Names, Record
 
 
 class ImageSource(Protocol):
@@ -40,6 +40,7 @@ class Dataset:
         records: train, then query, then gallery; by path within a split.
         images: reads the images.
         notes: what looked odd, in plain words: ignored files, missing images, ids that cannot be evaluated.
+        names: what the dataset calls its people and cameras, where it does not number them.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Dataset:
     records: tuple[Record, ...]
     images: ImageSource
     notes: tuple[str, ...]
+    names: Names = NUMBERED
 
     def __repr__(self) -> str:
         counts = Counter(record.split for record in self.records)
@@ -57,24 +59,30 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a reader found: records in any order, remarks, and options it settled itself."""
+    """What a reader found: records in any order, remarks, options it settled itself, and names that it numbered."""
 
     records: Sequence[Record]
     notes: Sequence[str] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    names: Names = NUMBERED
 
 
 @dataclass(frozen=True)
 class Option:
-    """A reader option with a fixed set of values.
+    """A reader option.
 
     Attributes:
         choices: the values it may take.
         default: the value when not given; None leaves the choice to the reader.
+        check: of an option without choices, says what is wrong with a value; None if nothing is.
     """
 
-    choices: tuple[str, ...]
+    choices: tuple[str, ...] = ()
     default: str | None = None
+    check: Callable[[str], str | None] = lambda value: None
+
+
+Asked = Literal["always", "last", "by name"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,8 @@ class Reader:
         list_records: root and options -> what it holds.
         open_images: root -> its images, without listing them.
         separate_numbering: training and test ids are numbered apart, so equal numbers are different people.
+        asked: when it is asked whether it knows a folder: always, only if no other reader does, or only by its name,
+            where others' folders look alike.
     """
 
     looked_for: str
@@ -96,6 +106,7 @@ class Reader:
     list_records: Callable[[Path, Mapping[str, str]], Listing]
     open_images: Callable[[Path], ImageSource]
     separate_numbering: bool = False
+    asked: Asked = "always"
 
 
 def check_options(name: str, known: Mapping[str, Option], given: Mapping[str, str]) -> dict[str, str]:
@@ -109,7 +120,9 @@ def check_options(name: str, known: Mapping[str, Option], given: Mapping[str, st
             takes = f"its options are {', '.join(known)}" if known else "it has no options"
             raise ReidError(f"{name} has no option {key!r}{did_you_mean(key, known)}; {takes}")
         choices = known[key].choices
-        if value not in choices:
+        if not choices and (wrong := known[key].check(value)):
+            raise ReidError(f"{name}: {key}={value}: {wrong}")
+        if choices and value not in choices:
             raise ReidError(
                 f"{name}: {key}={value} is not possible{did_you_mean(value, choices)}; "
                 f"{key} is one of {', '.join(choices)}"

@@ -21,7 +21,8 @@ from reidprep.datasets.cuhk03_names import (
     record,
 )
 from reidprep.datasets.images import FolderImages, scan
-from reidprep.datasets.market1501 import FOLDERS, NUMBER, has_layout, list_layout, pattern
+from reidprep.datasets.labels import NUMBER
+from reidprep.datasets.market1501 import FOLDERS, has_layout, list_layout, pattern
 from reidprep.errors import ReidError
 from reidprep.records import Record, Split
 from reidprep.text import counted, quoted

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from reidprep.datasets.base import Listing, Reader
 from reidprep.datasets.images import FolderImages
-from reidprep.datasets.market1501 import NUMBER, has_layout, list_layout, pattern
+from reidprep.datasets.labels import NUMBER
+from reidprep.datasets.market1501 import has_layout, list_layout, pattern
 from reidprep.records import Record, Split
 
 # 0001_c2_f0046182.jpg: person, camera, frame.

@@ -222,6 +222,46 @@ def scan(folder: Path) -> Entries:
     return Entries(tuple(sorted(images)), tuple(sorted(others)))
 
 
+def image_paths(root: Path, *, follow: bool = False) -> tuple[str, ...]:
+    """Relative POSIX paths of the image files at any depth below a folder, sorted, but for hidden ones.
+
+    Args:
+        root: the folder.
+        follow: look behind symbolic links to folders, too.
+
+    Raises:
+        ReidError: a folder that cannot be listed, or a name that is not UTF-8.
+    """
+
+    def fail(error: OSError) -> None:
+        raise ReidError(f"{error.filename}: cannot be listed: {error.strerror or error}") from None
+
+    found: list[str] = []
+    seen: set[Path] = set()
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=follow):
+        if follow:
+            # A link to a folder above would lead round for ever, one to a folder beside would list it twice.
+            place = Path(folder).resolve()
+            if place in seen:
+                folders.clear()
+                continue
+            seen.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(folder).relative_to(root)
+        found += [
+            (below / name).as_posix()
+            for name in names
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        ]
+    for path in found:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+            raise ReidError(f"{root}/{shown}: the name is not UTF-8, in which paths are stored; rename it") from None
+    return tuple(sorted(found))
+
+
 def missing_files(root: Path, paths: Iterable[str]) -> list[str]:
     """Those of the relative paths that do not exist below root; lists each folder once, for speed."""
     seen: dict[str, frozenset[str]] = {}
@@ -230,7 +270,7 @@ def missing_files(root: Path, paths: Iterable[str]) -> list[str]:
         folder, _, name = path.rpartition("/")
         if folder not in seen:
             try:
-                seen[folder] = frozenset(os.listdir(root / folder))  # noqa: PTH208  # noqa: PTH208
+                seen[folder] = frozenset(os.listdir(root / folder))  # noqa: PTH208
             except OSError:
                 seen[folder] = frozenset()
         # Asked again by name: a file system may ignore case or normalise Unicode.

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from reidprep.datasets.base import Listing, Option, Reader
 from reidprep.datasets.images import FolderImages, scan
+from reidprep.datasets.labels import NUMBER, UNKNOWN_CAMERA
+from reidprep.datasets.pattern import SUFFIX
 from reidprep.errors import ReidError
 from reidprep.records import Record, Split
 from reidprep.text import counted, quoted
@@ -21,10 +23,6 @@ FOLDERS: dict[Split, str] = {
     "query": "query",
     "gallery": "bounding_box_test",
 }
-
-# At most nine digits fit every integer column; Market-1501 has names that end .jpg.jpg.
-NUMBER = r"[0-9]{1,9}"
-SUFFIX = r"(?:\.(?:jpe?g|png|bmp|tiff?|webp))+"
 
 Parse = Callable[[re.Match[str], str, Split], Record]
 """Makes a record of a matching name, the image's path and its split."""
@@ -101,7 +99,6 @@ _CAMERA = re.compile(rf"_c({NUMBER})(?:s({NUMBER})_({NUMBER}))?")
 
 DISTRACTOR_FOLDERS = ("images", "distractors", "distractors_500k")
 DISTRACTOR_PID = 0
-UNKNOWN_CAMERA = 0
 
 
 def _find(source: Path) -> Path | None:

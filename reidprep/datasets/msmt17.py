@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import Listing, Option, Reader
 from reidprep.datasets.images import FolderImages, missing_files, missing_note
-from reidprep.datasets.market1501 import NUMBER, SUFFIX
+from reidprep.datasets.labels import NUMBER
+from reidprep.datasets.pattern import SUFFIX
 from reidprep.errors import ReidError
 from reidprep.files import read_file
 from reidprep.records import Record, Split, why_unsafe

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reidprep.datasets import csv as csv_file
-from reidprep.datasets import cuhk03, dukemtmc, market1501, msmt17
+from reidprep.datasets import cuhk03, dukemtmc, folders, market1501, msmt17, pattern
 from reidprep.datasets.base import Dataset, ImageSource, Reader, check_options, did_you_mean
 from reidprep.datasets.summary import evaluation_notes
 from reidprep.errors import ReidError
@@ -21,6 +21,8 @@ READERS: Mapping[str, Reader] = {
     "msmt17": msmt17.READER,
     "cuhk03": cuhk03.READER,
     "csv": csv_file.READER,
+    "pattern": pattern.READER,
+    "folders": folders.READER,
 }
 
 
@@ -58,13 +60,15 @@ def open_dataset(source: str | Path, name: str | None = None, options: Mapping[s
     twice = [path for path, times in Counter(record.path for record in records).items() if times > 1]
     if twice:
         raise ReidError(f"{root}: images listed twice: {quoted(twice)}; remove them from one of the lists")
+    settled = {**checked, **listing.options}
     return Dataset(
         name=name,
         root=root,
-        options={**checked, **listing.options},
+        options=settled,
         records=tuple(records),
         images=reader.open_images(root),
-        notes=(*listing.notes, *evaluation_notes(records, reader.separate_numbering)),
+        notes=(*listing.notes, *evaluation_notes(records, reader.separate_numbering, options=settled)),
+        names=listing.names,
     )
 
 
@@ -98,8 +102,9 @@ def _locate(source: Path, name: str | None) -> tuple[str, Path]:
     except OSError as error:
         raise ReidError(f"{source}: cannot be opened: {error.strerror or error}") from None
     readers = {name: READERS[name]} if name is not None else READERS
-    below = (hit for folder in _subfolders(source) for hit in _find(folder, readers))
-    found = _find(source, readers) or list(below)
+    found = _hits(source, readers) if name is not None else []
+    for when in ("always", "last") if name is None else ():
+        found = found or _hits(source, {kind: reader for kind, reader in readers.items() if reader.asked == when})
     if not found:
         raise ReidError(_not_found(source, readers))
     if len(found) > 1:
@@ -128,6 +133,11 @@ def _by_far_the_most(found: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
     most = sizes.index(max(sizes))
     others = [size for number, size in enumerate(sizes) if number != most]
     return [found[most]] if max(others) < _STRAYS * sizes[most] else found
+
+
+def _hits(source: Path, readers: Mapping[str, Reader]) -> list[tuple[str, Path]]:
+    """Readers and roots of the datasets at `source`, or else in the folders just below it."""
+    return _find(source, readers) or [hit for folder in _subfolders(source) for hit in _find(folder, readers)]
 
 
 def _find(source: Path, readers: Mapping[str, Reader]) -> list[tuple[str, Path]]:
@@ -163,5 +173,13 @@ def _not_found(source: Path, readers: Mapping[str, Reader]) -> str:
         content = f"holds {quoted(names, 8)}"
     else:
         content = "is an empty folder"
-    looked_for = "".join(f"\n  {name}: {reader.looked_for}" for name, reader in readers.items())
-    return f"{source}: no dataset found, it {content}. Looked for, here or one folder down:{looked_for}"
+    message = f"{source}: no dataset found, it {content}"
+    detected = {name: reader for name, reader in readers.items() if reader.asked != "by name"}
+    if detected:
+        message += ". Looked for, here or one folder down:" + _looked_for(detected)
+    named = {name: reader for name, reader in readers.items() if name not in detected}
+    return message + (("\nBy --dataset NAME alone:" + _looked_for(named)) if named else "")
+
+
+def _looked_for(readers: Mapping[str, Reader]) -> str:
+    return "".join(f"\n  {name}: {reader.looked_for}" for name, reader in readers.items())

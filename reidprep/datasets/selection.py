@@ -51,9 +51,11 @@ def select(dataset: Dataset, splits: Collection[Split] = SPLITS, limit: int | No
     }
     kept = [record for record in records if id(record) in taken]
     apart = dataset.name in READERS and READERS[dataset.name].separate_numbering
-    old = evaluation_notes(dataset.records, apart)
+    old = evaluation_notes(dataset.records, apart, options=dataset.options)
     notes = [note for note in dataset.notes if note not in old]
-    return replace(dataset, records=tuple(kept), notes=(*notes, *evaluation_notes(kept, apart, splits)))
+    return replace(
+        dataset, records=tuple(kept), notes=(*notes, *evaluation_notes(kept, apart, splits, options=dataset.options))
+    )
 
 
 def _limited(records: Sequence[Record], limit: int) -> list[Record]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from reidprep.datasets.base import Dataset
 from reidprep.records import JUNK_PID, SPLITS, Record, Split, SplitCounts
@@ -22,7 +23,11 @@ def describe(dataset: Dataset) -> list[SplitCounts]:
 
 
 def evaluation_notes(
-    records: Sequence[Record], separate_numbering: bool, splits: Collection[Split] = SPLITS
+    records: Sequence[Record],
+    separate_numbering: bool,
+    splits: Collection[Split] = SPLITS,
+    *,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Sentences on what makes an evaluation impossible or doubtful; empty if nothing does.
 
@@ -30,6 +35,7 @@ def evaluation_notes(
         records: of these splits.
         separate_numbering: training and test ids are numbered apart, so the same number may occur in both.
         splits: which are wanted; nothing is said about others.
+        options: of the reader: `cameras=none` where cameras are not known.
     """
     pids: dict[Split, set[int]] = {split: set() for split in SPLITS}
     cameras: dict[Split, dict[int, set[int]]] = {split: defaultdict(set) for split in SPLITS}
@@ -45,7 +51,7 @@ def evaluation_notes(
         if split in splits and not pids[split]
     ]
     if pids["query"] and pids["gallery"]:
-        notes += _search_notes(cameras["query"], cameras["gallery"])
+        notes += _search_notes(cameras["query"], cameras["gallery"], known=options.get("cameras") != "none")
     both = pids["train"] & (pids["query"] | {pid for pid in pids["gallery"] if pid > 0})
     if both and not separate_numbering:
         ids = counted(len(both), "id is", "ids are")
@@ -53,9 +59,13 @@ def evaluation_notes(
     return notes
 
 
-def _search_notes(query: dict[int, set[int]], gallery: dict[int, set[int]]) -> list[str]:
-    """Who cannot be found: evaluation looks for a person in the images of the other cameras only."""
+def _search_notes(query: dict[int, set[int]], gallery: dict[int, set[int]], known: bool) -> list[str]:
+    """Who cannot be found: evaluation looks for a person in the images of the other cameras only, if it knows them."""
     everywhere = set[int]().union(*query.values(), *gallery.values())
+    if not known:
+        absent = query.keys() - gallery.keys()
+        ids = counted(len(absent), "query id has", "query ids have")
+        return [f"{ids} no gallery image: {_ids(absent)}"] if absent else []
     if len(everywhere) == 1:
         return [
             f"query and gallery have one camera only ({everywhere.pop()}), "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.csv import list_unlabelled, open_listed
-from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages
+from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages, image_paths
 from reidprep.errors import ReidError
 
 
@@ -42,7 +41,7 @@ def open_unlabelled(source: Path) -> Unlabelled:
         ReidError: nothing there, no image, something else, or a list that cannot be used.
     """
     if source.is_dir():
-        paths = _below(source)
+        paths = image_paths(source)
         if not paths:
             raise ReidError(
                 f"{source}: holds no image ({', '.join(IMAGE_SUFFIXES)}); give a folder with images of people"
@@ -60,25 +59,3 @@ def open_unlabelled(source: Path) -> Unlabelled:
     raise ReidError(
         f"{source}: is no image ({', '.join(IMAGE_SUFFIXES)}), no folder of images, and no .csv file that lists some"
     )
-
-
-def _below(root: Path) -> tuple[str, ...]:
-    def fail(error: OSError) -> None:
-        raise ReidError(f"{error.filename}: cannot be listed: {error.strerror or error}") from None
-
-    found: list[str] = []
-    for folder, folders, names in os.walk(root, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        place = Path(folder).relative_to(root)
-        found += [
-            (place / name).as_posix()
-            for name in names
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-        ]
-    for path in found:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-            raise ReidError(f"{root}/{shown}: the name is not UTF-8, in which paths are stored; rename it") from None
-    return tuple(sorted(found))

@@ -40,7 +40,7 @@ from reidprep.poses.format import (
 )
 from reidprep.poses.unfinished import Kept, keep, kept
 from reidprep.progress import Progress, counted, unseen
-from reidprep.records import SPLITS, Record, Split
+from reidprep.records import SPLITS, Names, Record, Split
 from reidprep.signals import WHOLE_FILES, Signals
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import plain
@@ -340,7 +340,7 @@ def extract_poses(
         if isinstance(estimator, LooksUpPaths) and not directory.manifest.complete:
             written = concatenate([read_poses(out / file.name, file.rows) for file in directory.manifest.files])
             estimator.check_joints(written.joints, written.image_sizes, plan.confidence)
-        directory.finish(_summary(directory.manifest))
+        directory.finish(_summary(directory.manifest, dataset.names))
         return directory.manifest
 
 
@@ -355,6 +355,9 @@ def _plan(
             limit=options.limit,
             images=len(records),
             records_sha256=fingerprint(records),
+            names_sha256=hashlib.sha256(json.dumps(plain(dataset.names)).encode()).hexdigest()
+            if dataset.names
+            else UNSET,
         ),
         estimator=replace(estimator_plan(estimator), device=device),
         confidence=estimator.confidence if options.confidence is None else options.confidence,
@@ -384,11 +387,12 @@ def _readable(images: ImageSource, records: Sequence[Record]) -> str | None:
     return None
 
 
-def _summary(manifest: PoseManifest) -> PoseSummary:
+def _summary(manifest: PoseManifest, names: Names) -> PoseSummary:
     statistics = [file.statistics for file in manifest.files]
     found = np.sum([entry.joints_found for entry in statistics], axis=0)
     return PoseSummary(
         images={split: sum(entry.images.get(split, 0) for entry in statistics) for split in SPLITS},
         skipped=len(manifest.skipped),
         joints_found=tuple(round(float(count) / max(1, manifest.rows), 4) for count in found),
+        names=names or UNSET,
     )

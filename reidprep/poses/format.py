@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from reidprep.errors import ImageError
-from reidprep.records import SPLITS, Split, unsafe_rows
+from reidprep.records import SPLITS, Names, Split, unsafe_rows
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import Count, JointCounts, JointShares, Positive, Score
 from reidprep.store.hdf5 import Column, Schema, Table, hdf5_bytes, open_hdf5, read_columns
@@ -35,6 +35,8 @@ class DatasetPlan:
         limit: at most so many images of each split, None for all.
         images: how many there were.
         records_sha256: hash of the list of them, hex.
+        names_sha256: hash of the names of people and cameras, hex; not set where the dataset numbers both. The names
+            are in the summary, as HDF5 files, which hold the plan, have no room for many.
     """
 
     name: str
@@ -43,6 +45,7 @@ class DatasetPlan:
     limit: Count | None
     images: Count
     records_sha256: str
+    names_sha256: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +105,13 @@ class PoseSummary:
         images: by split.
         skipped: images left out.
         joints_found: share of the images, by joint.
+        names: what the dataset calls people and cameras, not set where it numbers both.
     """
 
     images: Mapping[Split, Count]
     skipped: Count
     joints_found: JointShares
+    names: Names | UnsetType = UNSET
 
 
 POSES = Format(

@@ -420,6 +420,7 @@ def _summary(manifest: ShardManifest, poses: PoseSet, excluded: NDArray[np.str_]
             str(flag.name): sum(file.statistics.flags.get(str(flag.name), 0) for file in manifest.files)
             for flag in Flag
         },
+        names=poses.manifest.summary.names,
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from reidprep.alignment.align import Boxes, Flag
 from reidprep.alignment.noise import Calibration
 from reidprep.poses.format import EXCLUDE, PosePlan
-from reidprep.records import Split
+from reidprep.records import Names, Split
 from reidprep.skeleton import JOINTS, PARTS
 from reidprep.store.fields import Colour, Count, Id, JointCounts, JointShares, Positive, Score, Share, Size
 from reidprep.store.hdf5 import Column, Schema, Table, hdf5_bytes
@@ -217,6 +217,7 @@ class ShardSummary:
         channel_means: mean colour of the training crops.
         joints_filled: share of the samples with an estimate, by joint.
         flags: samples that have it, by flag.
+        names: as those of the poses.
     """
 
     images: Mapping[Split, Count]
@@ -227,6 +228,7 @@ class ShardSummary:
     channel_means: StoredMeans
     joints_filled: JointShares
     flags: Mapping[str, Count]
+    names: Names | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if list(self.train_labels.values()) != list(range(len(self.train_labels))):

@@ -194,5 +194,5 @@ def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] |
 def protocol_of(name: str, options: Mapping[str, str]) -> Protocol:
     """How a dataset is scored, given the name and the options of its reader."""
     if name != "cuhk03":
-        return "market1501"
+        return "no-cameras" if options.get("cameras") == "none" else "market1501"
     return "cuhk03-np" if options.get("protocol") == "np" else "cuhk03-classic"

@@ -76,6 +76,7 @@ def test_bad_rows_are_all_reported(tmp_path: Path) -> None:
         "some are queries, the others gallery",
         "line 12: pid '1_0' is not a whole number from -1 to 999999999",
         "and 1 more",
+        "(people and cameras that have names, not numbers: --dataset-option ids=text)",
     ]
 
 
@@ -84,8 +85,10 @@ def test_bad_rows_are_all_reported(tmp_path: Path) -> None:
     [
         ("", "is empty; its first line must name the columns path,pid,camid,split"),
         (
-            "path;pid;camid;split\n",
-            "separated by commas.*missing: path, pid, camid, split; found: 'path;pid;",
+            "path|pid|camid|split\n",
+            "separated by commas, semicolons or tabs.*missing: path, pid, camid, split; found: 'path|pid|".replace(
+                "|", r"\|"
+            ),
         ),
         ("path,pid,camid\n", "missing: split"),
         ("path,pid,camid,split,pid\n", "names a column twice: pid"),
