@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +36,7 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
         raise ReidError(f"{root}: {error}") from None
 
 
-def _with_cameras(images: Sequence[Labelled]) -> tuple[Sequence[Labelled], list[str]]:
+def _with_cameras(images: list[Labelled]) -> tuple[list[Labelled], list[str]]:
     """The images with the cameras that their file names tell, if all do."""
     told = [_CAMERA.findall(PurePosixPath(image.path).stem) for image in images]
     known = sum(len(cameras) == 1 for cameras in told)
