@@ -85,13 +85,28 @@ def print_skipped(skipped: list[Any]) -> None:
         )
 
 
-def print_kept(kept: int, total: int, noun: str, what: str, out: object) -> bool:
+def print_kept(kept: int, total: int, noun: str, what: str, out: object, grown: bool = False) -> bool:
     """Say how much an earlier run had made; whether that was everything, so that there is nothing else to say."""
     if kept == total:
         click.echo(f"nothing to do: {total:,} {noun} kept in {out}; --overwrite if {what} changed")
+    elif grown:
+        click.echo(f"{kept:,} {noun} kept, {total - kept:,} new")
     elif kept:
         click.echo(f"{kept:,} of {total:,} {noun} kept from an earlier run; --overwrite if {what} changed")
     return kept == total
+
+
+def check_grow(grow: bool, overwrite: bool) -> None:
+    """Raise if a directory is both to be kept and not to be kept."""
+    if grow and overwrite:
+        raise click.UsageError("--grow keeps what --overwrite discards; give one of them")
+
+
+def print_replaced(replaced: Sequence[str]) -> None:
+    """List the images that were computed again as they are others now, on standard error."""
+    if replaced:
+        title = f"{counted(len(replaced), 'image was', 'images were')} replaced since, and computed again:"
+        print_listed(title, replaced)
 
 
 def print_listed(title: str, lines: Sequence[str], rest: str = "", limit: int = 20) -> None:

@@ -86,6 +86,11 @@ workers_option = click.option(
     help="Parallel workers.  [default: number of CPU cores]",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Discard the files that OUT holds and start anew.")
+grow_option = click.option(
+    "--grow",
+    is_flag=True,
+    help="Images were added since OUT was made: compute only what is new. OUT is replaced once all is done.",
+)
 decoders_option = click.option(
     "--workers",
     type=click.IntRange(0),

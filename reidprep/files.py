@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -9,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -128,6 +130,42 @@ def sync_directory(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def exchange_folders(one: Path, other: Path) -> None:
+    """Give two folders of one parent each other's names: at once where the system can, which Linux does.
+
+    Elsewhere `one` is missing for a moment; `restore_folder` mends it after a kill there.
+
+    Raises:
+        ReidError: they cannot be renamed.
+    """
+    try:
+        if not _renamed_at_once(one, other):
+            aside = _aside(one)
+            one.rename(aside)
+            other.rename(one)
+            aside.rename(other)
+        sync_directory(one.parent)
+    except OSError as error:
+        raise not_written(one, error) from None
+
+
+def restore_folder(one: Path, other: Path) -> None:
+    """Put back what a kill within `exchange_folders` may have left aside."""
+    aside = _aside(one)
+    if aside.exists():
+        aside.rename(other if one.exists() else one)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.aside")
+
+
+def _renamed_at_once(one: Path, other: Path) -> bool:
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    # -100 is the current folder, to which paths may be relative, and 2 RENAME_EXCHANGE.
+    return rename is not None and rename(-100, os.fsencode(one), -100, os.fsencode(other), 2) == 0
 
 
 _SHORTAGES = {

@@ -12,7 +12,7 @@ import click
 
 from reidprep.records import SPLITS
 
-from ..common import EXIT_SKIPPED, print_json, print_kept, print_skipped, progress
+from ..common import EXIT_SKIPPED, check_grow, print_json, print_kept, print_replaced, print_skipped, progress
 from ..options import (
     FiniteRange,
     GroupedCommand,
@@ -21,6 +21,7 @@ from ..options import (
     estimator_settings,
     executor_options,
     executor_settings,
+    grow_option,
     json_option,
     key_values,
     overwrite_option,
@@ -68,6 +69,7 @@ DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv", "pattern", "fol
     help="Leave unreadable images out and list them, or stop at the first.",
 )
 @executor_options
+@grow_option
 @overwrite_option
 @json_option
 def extract_poses(
@@ -86,6 +88,7 @@ def extract_poses(
     limit: int | None,
     rows_per_part: int,
     on_error: Any,
+    grow: bool,
     overwrite: bool,
     as_json: bool,
     **settings: Any,
@@ -101,6 +104,7 @@ def extract_poses(
       reidprep extract-poses people.csv poses
       reidprep extract-poses people poses --dataset folders --split-by-identity 0.5 --seed 0
       reidprep extract-poses photos poses --pattern '{pid}_c{cam}_{frame}'
+      reidprep extract-poses market poses --grow
       reidprep extract-poses market poses --estimator mmpose --mmpose-config rtmpose-m
       reidprep extract-poses market poses --estimator onnx --onnx rtmpose-m.onnx
       reidprep extract-poses market poses --estimator files --keypoints openpose-output
@@ -119,6 +123,7 @@ def extract_poses(
     for name, value in (("pattern", pattern), ("train", split_by_identity), ("seed", seed)):
         if value is not None:
             dataset_options[name] = f"{value:.12g}" if isinstance(value, float) else str(value)
+    check_grow(grow, overwrite)
     place = executor_settings(settings)
     settings = estimator_settings(estimator, settings)
     if place["engine"] == "ray" and device != "auto" and (device == "cuda") != bool(place["gpus_per_worker"]):
@@ -139,6 +144,7 @@ def extract_poses(
                 options,
                 on_error=on_error,
                 overwrite=overwrite,
+                grow=grow,
                 executor=executor,
                 worker_estimator=partial(create, device=executor.device) if executor.device else None,
                 progress=report,
@@ -150,10 +156,12 @@ def extract_poses(
             | {"seconds": round(seconds, 2)}
             | plain(manifest.summary)
             | {"skipped_files": plain(manifest.skipped), "notes": list(data.notes)}
+            | ({"replaced": list(manifest.replaced)} if grow else {})
         )
-    elif not print_kept(manifest.kept, manifest.rows, "poses", "images", out):
+    elif not print_kept(manifest.kept, manifest.rows, "poses", "images", out, grow):
         found = manifest.summary.joints_found
         click.echo(f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}")
+    print_replaced(manifest.replaced)
     print_skipped(manifest.skipped)
     if manifest.skipped:
         sys.exit(EXIT_SKIPPED)

@@ -10,7 +10,6 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import cv2
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
@@ -34,18 +33,20 @@ from reidprep.poses.format import (
     PoseStatistics,
     PoseSummary,
     concatenate,
+    measured,
     poses_bytes,
     read_poses,
     take,
 )
-from reidprep.poses.unfinished import Kept, keep, kept
+from reidprep.poses.kept import Kept, check_grown, earlier_poses, keep, kept
 from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Names, Record, Split
 from reidprep.signals import WHOLE_FILES, Signals
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import plain
+from reidprep.store.growing import filling
 from reidprep.store.manifest import Skipped, require_rows
-from reidprep.store.writer import StoreWriter, relative_source
+from reidprep.store.writer import relative_source
 from reidprep.text import differences
 
 OnError = Literal["skip", "fail"]
@@ -56,21 +57,40 @@ NO_JOINTS = "the estimator has no joints for it"
 
 @dataclass(frozen=True)
 class PoseTask:
-    """Images of a file that follow one another, and its name."""
+    """Images of a file that follow one another.
+
+    Attributes:
+        file: its name.
+        records: the images.
+        earlier: poses of some of them from before the dataset grew.
+    """
 
     file: str
     records: Sequence[Record]
+    earlier: Kept
 
 
 @dataclass(frozen=True)
 class Estimated:
-    """What became of a task: the rows of the readable images, and the reasons for the others."""
+    """What became of a task: the rows of the readable images, and the reasons for the others.
+
+    Attributes:
+        file: the task's.
+        records: the readable images.
+        joints: (n, 18, 3) of them.
+        images: width, height and channel means of each.
+        skipped: the other images.
+        taken_over: how many of the joints are those of before the dataset grew.
+        replaced: images that are others than those of the same names of then.
+    """
 
     file: str
     records: Sequence[Record]
     joints: NDArray[np.float32]
-    images: Sequence[tuple[int, int, float, float, float]]  # width, height, channel means
+    images: Sequence[tuple[int, int, float, float, float]]
     skipped: Sequence[Skipped]
+    taken_over: int = 0
+    replaced: Sequence[str] = ()
 
     @property
     def images_seen(self) -> int:
@@ -132,10 +152,10 @@ def estimator_plan(estimator: PoseEstimator) -> EstimatorPlan:
 
 
 def _estimate(task: PoseTask, source: ImageSource, estimator: PoseEstimator, on_error: OnError) -> Estimated:
-    kept: list[Record] = []
-    joints: list[NDArray[np.float32]] = []
-    measured: list[tuple[int, int, float, float, float]] = []
+    joints: dict[str, NDArray[np.float32]] = {}
+    measures: dict[str, tuple[int, int, float, float, float]] = {}
     skipped: dict[str, str] = {}
+    replaced: list[str] = []
 
     def skip(record: Record, reason: str, remedy: str) -> None:
         if on_error == "fail":
@@ -147,29 +167,39 @@ def _estimate(task: PoseTask, source: ImageSource, estimator: PoseEstimator, on_
             if np.isnan(row).all():
                 skip(record, NO_JOINTS, "give its joints or leave it out of the dataset")
                 continue
-            kept.append(record)
-            joints.append(row)
-            measured.append((image.shape[1], image.shape[0], *cv2.mean(image)[:3]))
+            joints[record.path] = row
+            measures[record.path] = measured(image)
 
+    taken_over = 0
     waiting: list[tuple[Record, NDArray[np.uint8]]] = []
     step = images_per_step(estimator)
     for number, record in enumerate(task.records, start=1):
         try:
-            waiting.append((record, source.read(record.path)))
+            image = source.read(record.path)
         except ImageError as error:
             skip(record, str(error), "repair or remove it")
+        else:
+            if (earlier := task.earlier.joints(record.path, image)) is not None:
+                joints[record.path], measures[record.path] = earlier, measured(image)
+                taken_over += 1
+            else:
+                waiting.append((record, image))
+                replaced += [record.path] * (record.path in task.earlier.rows)
         # No more at once: images may be large.
         if len(waiting) == estimator.batch_size or (waiting and number % step == 0):
             estimate(*zip(*waiting, strict=True))
             waiting = []
     if waiting:
         estimate(*zip(*waiting, strict=True))
+    kept = [record for record in task.records if record.path in joints]
     return Estimated(
         task.file,
         kept,
-        np.array(joints, np.float32).reshape(-1, len(JOINTS), 3),
-        measured,
+        np.array([joints[record.path] for record in kept], np.float32).reshape(-1, len(JOINTS), 3),
+        [measures[record.path] for record in kept],
         [Skipped(record.path, skipped[record.path]) for record in task.records if record.path in skipped],
+        taken_over,
+        replaced,
     )
 
 
@@ -196,8 +226,8 @@ def _known(task: PoseTask, unfinished: Kept) -> Estimated | None:
         return None
     poses = take(unfinished.poses, np.array(rows, np.int64))
     images = np.concatenate([poses.image_sizes, poses.channel_means], axis=1, dtype=np.float64)
-    measured = [(int(width), int(height), *means) for width, height, *means in images.tolist()]
-    return Estimated(task.file, task.records, poses.joints, measured, ())
+    measures = [(int(width), int(height), *means) for width, height, *means in images.tolist()]
+    return Estimated(task.file, task.records, poses.joints, measures, ())
 
 
 def _write_file(path: Path, pieces: Sequence[Estimated], plan: PosePlan) -> PoseFile:
@@ -252,6 +282,7 @@ def extract_poses(
     *,
     on_error: OnError = "skip",
     overwrite: bool = False,
+    grow: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
     worker_estimator: Callable[[], PoseEstimator] | None = None,
@@ -268,13 +299,17 @@ def extract_poses(
         options: what shapes the output.
         on_error: leave unreadable images out and list them, or stop at the first.
         overwrite: replace poses made with other parameters.
+        grow: where images were added to a dataset since its poses were made, estimate those of the new images and of
+            replaced ones only. The new directory takes the place of the old one when it is complete; it is the same
+            as one made of the whole dataset.
         workers: threads.
         executor: has the poses estimated, None for the threads of this process.
         worker_estimator: makes the same estimator in a worker of `executor`; picklable.
         progress: called with the images done, and all images, those of an earlier run included.
 
     Raises:
-        ReidError: nothing to process, an unusable `out`, a full disk, an unreadable image with `on_error` "fail".
+        ReidError: nothing to process, an unusable `out`, a full disk, an unreadable image with `on_error` "fail", or
+            with `grow` a dataset that has lost images or changed labels.
         Interrupted: a signal.
 
     Example:
@@ -292,9 +327,16 @@ def extract_poses(
         estimator.check_paths([record.path for record in records])
     plan = _plan(dataset, estimator, executor.device or estimator.device, options, records)
     with (
-        StoreWriter(out, POSES, relative_source(dataset.root, out), plan, overwrite=overwrite) as directory,
+        filling(out, POSES, relative_source(dataset.root, out), plan, overwrite=overwrite, grow=grow) as filled,
         Signals(WHOLE_FILES if executor.whole_files else None) as signals,
     ):
+        directory, place = filled.writer, filled.writer.path
+        earlier = Kept()
+        if filled.earlier is not None:
+            earlier = earlier_poses(out, filled.earlier.files)
+            check_grown(out, filled.earlier, earlier, dataset)
+        if isinstance(estimator, LooksUpPaths):
+            earlier = Kept()  # what it says of an image may be something else now
         size = options.rows_per_part
         files = {
             f"part-{number:05d}.h5": records[start : start + size]
@@ -303,45 +345,51 @@ def extract_poses(
         missing = {name: some for name, some in files.items() if name not in directory.present}
         step = size if executor.whole_files else images_per_step(estimator)
         tasks = [
-            PoseTask(name, some[start : start + step])
+            PoseTask(name, images, earlier.among(images))
             for name, some in missing.items()
             for start in range(0, len(some), step)
+            for images in [some[start : start + step]]
         ]
         job = PoseJob(
-            out=out.resolve(),
+            out=place.resolve(),
             images=dataset.images,
             estimator=worker_estimator or (lambda: estimator),
             plan=plan,
             on_error=on_error,
             readable=_readable(dataset.images, records),
         )
-        unfinished = kept(out)
+        unfinished = kept(place)
         known = [_known(task, unfinished) for task in tasks]
         done = len(records) - sum(map(len, missing.values()))
+        taken_over = 0
+        replaced: list[str] = []
         pieces: list[Estimated] = []
         with closing(executor.map(job, [task for task, old in zip(tasks, known, strict=True) if not old])) as results:
             waiting = iter(known)
             all_pieces = (old or next(results) for old in waiting)
             for piece in counted(all_pieces, lambda piece: piece.images_seen, progress, done, len(records)):
                 pieces.append(piece)
+                taken_over += piece.taken_over
+                replaced += piece.replaced
                 if sum(each.images_seen for each in pieces) == len(files[piece.file]):
-                    directory.add(_write_file(out / piece.file, pieces, plan))
+                    directory.add(_write_file(place / piece.file, pieces, plan))
                     done += len(files[piece.file])
                     pieces = []
                 if signals.caught and done < len(records):
                     pieces += filter(None, waiting)
                     if pieces:
-                        keep(out, _poses(pieces), plan)
+                        keep(place, _poses(pieces), plan)
                     done += sum(each.images_seen for each in pieces)
                     share = f"{done:,} of {len(records):,} images"
                     signals.stop(f"{share} are done and kept; the same command does the rest")
 
         require_rows(directory.manifest, "images")
         if isinstance(estimator, LooksUpPaths) and not directory.manifest.complete:
-            written = concatenate([read_poses(out / file.name, file.rows) for file in directory.manifest.files])
+            written = concatenate([read_poses(place / file.name, file.rows) for file in directory.manifest.files])
             estimator.check_joints(written.joints, written.image_sizes, plan.confidence)
         directory.finish(_summary(directory.manifest, dataset.names))
-        return directory.manifest
+        kept_rows = directory.manifest.kept + taken_over
+    return replace(directory.manifest, kept=kept_rows, replaced=tuple(sorted(replaced)))
 
 
 def _plan(

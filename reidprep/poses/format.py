@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,14 @@ class PoseSummary:
     names: Names | UnsetType = UNSET
 
 
+def may_grow(old: PosePlan, new: PosePlan) -> bool:
+    """Whether two plans differ in the images of one dataset alone, and in keypoint files, which have to know them."""
+    estimator = old.estimator
+    if estimator.name == "files":
+        estimator = replace(estimator, weights_sha256=new.estimator.weights_sha256)
+    return old.dataset.name == new.dataset.name and replace(old, dataset=new.dataset, estimator=estimator) == new
+
+
 POSES = Format(
     Schema("reidprep.poses", 1),
     PosePlan,
@@ -121,6 +129,7 @@ POSES = Format(
     PoseStatistics,
     most_rows=lambda plan: plan.rows_per_part,
     beside=(EXCLUDE,),
+    grows=may_grow,
 )
 PoseFile = StoreFile[PoseStatistics]
 PoseManifest = Manifest[PosePlan, PoseSummary, PoseStatistics]
@@ -223,6 +232,19 @@ def check_unchanged(image: NDArray[np.uint8], poses: Poses, row: int) -> None:
             f"was changed since its pose was estimated: its mean colour is {now} now, was {before}; "
             "run extract-poses with --overwrite"
         )
+
+
+def is_unchanged(image: NDArray[np.uint8], poses: Poses, row: int) -> bool:
+    """Whether an image has to the last bit the size and mean colours of the one that a pose was estimated of."""
+    width, height, *means = measured(image)
+    return [width, height] == poses.image_sizes[row].tolist() and bool(
+        (np.array(means, np.float32) == poses.channel_means[row]).all()
+    )
+
+
+def measured(image: NDArray[np.uint8]) -> tuple[int, int, float, float, float]:
+    """Width, height, and mean red, green and blue of an image."""
+    return image.shape[1], image.shape[0], *cv2.mean(image)[:3]
 
 
 def take(poses: Poses, rows: NDArray[np.int64]) -> Poses:

@@ -41,6 +41,8 @@ class Format(Generic[Plan, Summary, Statistics]):
         most_rows: a plan -> the rows that a file may have, those left out included.
         fits: a plan and the statistics of a file -> whether these are of what the plan says is in it.
         beside: names of somebody else's files that may lie in such a directory; they stay as they are.
+        grows: an old plan and a new one -> whether they differ in no more than what more images bring, so that
+            `reidprep.store.growing` may take the work on old images over.
     """
 
     schema: Schema
@@ -50,6 +52,7 @@ class Format(Generic[Plan, Summary, Statistics]):
     most_rows: Callable[[Plan], int]
     fits: Callable[[Plan, Statistics], bool] = lambda plan, statistics: True
     beside: tuple[str, ...] = ()
+    grows: Callable[[Plan, Plan], bool] = lambda old, new: False
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class Manifest(Generic[Plan, Summary, Statistics]):
         totals: the summary, None until all files of the plan are there.
         tool: name and version of what wrote it.
         kept: rows that an earlier run had made, of a directory that was just filled.
+        replaced: images that were other ones when an earlier run made their rows, of one that has just grown.
     """
 
     schema: Schema
@@ -121,6 +125,7 @@ class Manifest(Generic[Plan, Summary, Statistics]):
     totals: Summary | None = None
     tool: str = TOOL
     kept: int = 0
+    replaced: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -13,7 +13,7 @@ import re
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Generic
+from typing import IO, Any, Generic
 
 from reidprep.errors import ReidError
 from reidprep.files import (
@@ -80,14 +80,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         self._files: dict[str, StoreFile[Statistics]] = {}
         self._journal: IO[bytes] | None = None
         self._finished = False  # by an earlier run; nothing was added since
-        kind = FolderKind(
-            noun=format.schema.name.removeprefix("reidprep."),
-            schema=format.schema.name,
-            marker=MANIFEST,
-            names=rf"{_FILES}|{re.escape(JOURNAL)}|{UNFINISHED}",
-            beside=format.beside,
-        )
-        self._claim = FolderClaim(path, kind, overwrite=overwrite)
+        self._claim = FolderClaim(path, folder_kind(format), overwrite=overwrite)
         try:
             if overwrite:
                 self._claim.clear()
@@ -117,6 +110,11 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
         old = read_manifest(self.path, self._format)
         if old.parameters != fresh.parameters:
             changed = ", ".join(differences(old.parameters, fresh.parameters))
+            if may_grow(self._format, old, fresh):
+                raise ReidError(
+                    f"{self.path}: was made of other images ({changed}); if images were added, --grow computes only "
+                    "what is new; else choose another folder, or --overwrite to make it again"
+                )
             raise ReidError(
                 f"{self.path}: was made with other parameters ({changed}); "
                 "choose another folder, or --overwrite to make it again"
@@ -184,6 +182,26 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
             self._journal = None
         with suppress(OSError):  # likewise; and what it says is in the manifest
             (self.path / JOURNAL).unlink(missing_ok=True)
+
+
+def folder_kind(format: Format[Any, Any, Any]) -> FolderKind:
+    """How the directories of a format are known."""
+    return FolderKind(
+        noun=format.schema.name.removeprefix("reidprep."),
+        schema=format.schema.name,
+        marker=MANIFEST,
+        names=rf"{_FILES}|{re.escape(JOURNAL)}|{UNFINISHED}",
+        beside=format.beside,
+    )
+
+
+def may_grow(
+    format: Format[Plan, Summary, Statistics],
+    old: Manifest[Plan, Summary, Statistics],
+    new: Manifest[Plan, Summary, Statistics],
+) -> bool:
+    """Whether two plans differ in no more than what more images bring; no parameter is one that nobody here knows."""
+    return old.parameters == plain(old.plan) and format.grows(old.plan, new.plan)
 
 
 def relative_source(source: Path, directory: Path) -> str:
