@@ -12,6 +12,7 @@ from .attention import attention
 from .complexity import complexity
 from .embed import embed
 from .evaluate import evaluate
+from .explore import explore
 from .export import export
 from .extract_features import extract_features
 from .find import find
@@ -37,7 +38,7 @@ def main() -> None:
 
 for command in (
     *(pretrain, fit, recipes, ablate),
-    *(evaluate, extract_features, score, rank, attention),
+    *(evaluate, extract_features, score, explore, rank, attention),
     *(embed, find, index, search, export, complexity),
 ):
     main.add_command(command)

@@ -10,14 +10,14 @@ from reidprep.drawing.svg import data_uri, draw_svg
 from reidprep.files import TOOL
 
 
-def templates(package: str) -> jinja2.Environment:
-    """The templates in the folder `templates` of a package, which may build on those beside this module.
+def templates(*packages: str) -> jinja2.Environment:
+    """The templates in the folders `templates` of packages, which may build on those beside this module.
 
     `document.html` is any page; `page.html` one that holds all it shows, loads nothing and runs nothing: a legend that
     stays in view, and articles. `theme.css` has what they look like, light or dark as the browser is set.
     """
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(__package__)]),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in (*packages, __package__)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -24,6 +24,7 @@ from reidprep.inspect.pose_samples import PoseSamples
 from reidprep.inspect.query import BadQuery
 from reidprep.inspect.runs import RunPictures
 from reidprep.inspect.samples import CROPS, Samples
+from reidprep.inspect.sections import Section
 from reidprep.inspect.security import Guard, Hosts
 from reidprep.inspect.shard_samples import ShardSamples
 from reidprep.inspect.site import Site, number_in
@@ -47,7 +48,12 @@ def open_samples(path: Path, source: Path | None = None) -> Samples:
 
 
 def create_app(
-    samples: Samples, exclusions: Exclusions, token: str, hosts: Hosts, runs: Sequence[RunPictures] = ()
+    samples: Samples,
+    exclusions: Exclusions,
+    token: str,
+    hosts: Hosts,
+    runs: Sequence[RunPictures] = (),
+    sections: Sequence[Section] = (),
 ) -> ASGIApp:
     """The application.
 
@@ -57,8 +63,9 @@ def create_app(
         token: what a request that changes something has to bring; pages carry it.
         hosts: the names it answers under.
         runs: pictures of training runs.
+        sections: pages that other packages add.
     """
-    site = Site(samples, exclusions, runs, token)
+    site = Site(samples, exclusions, runs, token, sections)
     grid = GridPages(site)
 
     def image(request: Request) -> Response:
@@ -100,6 +107,7 @@ def create_app(
         Route("/image/{index}/{name}", image),
         Route("/exclude", Marking(site).answer, methods=["POST"]),
         Route("/static/{name}", static),
+        *(Route(path, _plain(site, page)) for section in sections for path, page in section.pages(site).items()),
     ]
 
     async def http_problem(request: Request, error: Exception) -> Response:

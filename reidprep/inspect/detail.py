@@ -14,6 +14,7 @@ from reidprep.inspect.cards import joint_rows, known
 from reidprep.inspect.grid import address
 from reidprep.inspect.query import View
 from reidprep.inspect.samples import Geometry
+from reidprep.inspect.sections import Fact
 from reidprep.inspect.site import Site, number_in
 from reidprep.records import JUNK_PID
 from reidprep.skeleton import PARTS
@@ -70,12 +71,11 @@ class DetailPage:
             **self._neighbours(view, row),
         )
 
-    def _facts(self, row: int, source: str) -> list[tuple[str, str, str | None]]:
-        """Name, value and where it leads, if anywhere."""
+    def _facts(self, row: int, source: str) -> list[Fact]:
         index, measures = self.site.samples.index, self.site.selector.measures
         file, file_row = self.site.samples.place(row)
         pid, camera = known(index, row, "pids"), known(index, row, "camids")
-        facts: list[tuple[str, str, str | None]] = [("sample", f"{row}", None)]
+        facts: list[Fact] = [("sample", f"{row}", None)]
         if pid is not None and camera is not None:
             person = f"junk (id {pid})" if pid == JUNK_PID else str(pid)
             facts += [("person", person, f"/identity/{pid}"), ("camera", str(camera), f"/?camera={camera}")]
@@ -95,7 +95,8 @@ class DetailPage:
             value = float(measures[name][row])
             if np.isfinite(value):
                 facts.append((text, f"{value:.{digits}f}", None))
-        return [*facts, ("file", f"{file}, row {file_row}", None)]
+        facts.append(("file", f"{file}, row {file_row}", None))
+        return [*facts, *(fact for section in self.site.sections for fact in section.facts(row))]
 
     def _drawings(self, row: int, geometry: Geometry | None) -> dict[str, Any]:
         cards = self.site.cards

@@ -212,7 +212,11 @@ def address(base: str, query: str) -> str:
 
 def chips(view: View) -> list[tuple[str, str]]:
     """Each restriction of a filter in words, with the address without it."""
-    chosen = view.filter
+    return [(text, address("/", view.text(changes))) for text, changes in restrictions(view.filter)]
+
+
+def restrictions(chosen: Filter) -> list[tuple[str, dict[str, object]]]:
+    """Each restriction of a filter in words, and what to change in an address to be without it."""
     found: list[tuple[str, dict[str, object]]] = []
     singles: Sequence[tuple[str, str, str]] = (
         ("split", "split", chosen.split or ""),
@@ -223,13 +227,14 @@ def chips(view: View) -> list[tuple[str, str]]:
     )
     found += [(f"{text} {value}", {name: None}) for name, text, value in singles if value]
     found += [(FLAGS[flag], {"flag": [other for other in chosen.flags if other != flag]}) for flag in chosen.flags]
-    for name, low, high in chosen.ranges:
-        bounds = (
-            f"{low:.4g} to {high:.4g}"
-            if low is not None and high is not None
-            else f"at least {low:.4g}"
-            if low is not None
-            else f"at most {high:.4g}"
-        )
-        found.append((f"{RANGES[name]} {bounds}", {f"min_{name}": None, f"max_{name}": None}))
-    return [(text, address("/", view.text(changes))) for text, changes in found]
+    return found + [
+        (f"{RANGES[name]} {bounds(low, high)}", {f"min_{name}": None, f"max_{name}": None})
+        for name, low, high in chosen.ranges
+    ]
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """Least and most in words."""
+    if low is not None and high is not None:
+        return f"{low:.4g} to {high:.4g}"
+    return f"at least {low:.4g}" if low is not None else f"at most {high:.4g}"

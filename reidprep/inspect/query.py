@@ -163,32 +163,37 @@ def parse(parameters: Mapping[str, str], flags: Sequence[str] = ()) -> View:
     ranges = tuple(
         (name, low, high)
         for name in RANGES
-        for low, high in [(_number(given, f"min_{name}"), _number(given, f"max_{name}"))]
+        for low, high in [(number(given, f"min_{name}"), number(given, f"max_{name}"))]
         if low is not None or high is not None
     )
     path = given.get("path", "")
     if len(path) > _MAX_TEXT or "\0" in path:
         raise BadQuery(f"path is longer than {_MAX_TEXT} characters, or holds a character that no path has")
     chosen = Filter(
-        split=_choice(given, "split", SPLITS),
-        pids=_integers(given, "pid"),
-        cameras=_integers(given, "camera"),
+        split=choice(given, "split", SPLITS),
+        pids=integers(given, "pid"),
+        cameras=integers(given, "camera"),
         path=path,
         flags=tuple(_flags(flags)),
-        joint=_choice(given, "joint", JOINTS),
+        joint=choice(given, "joint", JOINTS),
         ranges=ranges,
-        sort=_choice(given, "sort", SORTS) or "index",
-        descending=_choice(given, "order", ("asc", "desc")) == "desc",
+        sort=choice(given, "sort", SORTS) or "index",
+        descending=choice(given, "order", ("asc", "desc")) == "desc",
     )
     return View(
         filter=chosen,
         page=_integer(given, "page", 1, 10**9),
         per_page=_integer(given, "per_page", PER_PAGE, MAX_PER_PAGE),
-        show=_choice(given, "show", SHOWN) or "all",
+        show=choice(given, "show", SHOWN) or "all",
     )
 
 
-def _choice(given: Mapping[str, str], name: str, choices: Sequence[str] | Mapping[str, str]) -> str | None:
+def choice(given: Mapping[str, str], name: str, choices: Sequence[str] | Mapping[str, str]) -> str | None:
+    """A parameter that is one of some values, None if it is not given.
+
+    Raises:
+        BadQuery: it is another.
+    """
     value = given.get(name)
     if value is not None and value not in choices:
         raise BadQuery(f"{name} is {value[:40]!r}; it can be {', '.join(choices)}")
@@ -203,16 +208,21 @@ def _flags(values: Sequence[str]) -> list[str]:
     return sorted(set(names), key=list(FLAGS).index)
 
 
-def _number(given: Mapping[str, str], name: str) -> float | None:
+def number(given: Mapping[str, str], name: str) -> float | None:
+    """A parameter that is a number, None if it is not given.
+
+    Raises:
+        BadQuery: it is none.
+    """
     if name not in given:
         return None
     try:
-        number = float(given[name])
+        value = float(given[name])
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+        value = math.nan
+    if not math.isfinite(value):
         raise BadQuery(f"{name} is {given[name][:40]!r}, which is no number")
-    return number
+    return value
 
 
 def _whole_number(text: str, name: str) -> int:
@@ -221,7 +231,12 @@ def _whole_number(text: str, name: str) -> int:
     return int(text)
 
 
-def _integers(given: Mapping[str, str], name: str) -> tuple[int, ...]:
+def integers(given: Mapping[str, str], name: str) -> tuple[int, ...]:
+    """A parameter that lists whole numbers with commas between them, ascending.
+
+    Raises:
+        BadQuery: it lists something else, or too many.
+    """
     texts = [text.strip() for text in given.get(name, "").split(",") if text.strip()]
     if len(texts) > _MAX_NUMBERS:
         raise BadQuery(f"{name} lists {len(texts)} numbers; give up to {_MAX_NUMBERS}")

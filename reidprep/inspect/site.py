@@ -22,9 +22,11 @@ from reidprep.inspect.exclusions import Exclusions
 from reidprep.inspect.query import RANGES, Filter, View
 from reidprep.inspect.runs import RunPictures
 from reidprep.inspect.samples import Samples
+from reidprep.inspect.sections import Section
 from reidprep.inspect.selection import Selector
 
 _HERE = files("reidprep.inspect")
+_LINKS = (("Samples", "/"), ("Overview", "/overview"), ("Excluded", "/excluded"))
 _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -36,25 +38,36 @@ class Site:
         selector: its filters.
         exclusions: its list of samples to leave out.
         runs: pictures of training runs.
+        sections: what other packages add.
         token: what a request that changes something has to bring.
         cards: makes cards of samples.
         static: file name -> media type and content of what pages load.
     """
 
-    def __init__(self, samples: Samples, exclusions: Exclusions, runs: Sequence[RunPictures], token: str) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        exclusions: Exclusions,
+        runs: Sequence[RunPictures],
+        token: str,
+        sections: Sequence[Section] = (),
+    ) -> None:
         self.samples = samples
         self.selector = Selector(samples.index)
         self.exclusions = exclusions
         self.runs = runs
         self.token = token
         self.cards = Cards(samples)
-        self._templates = templates("reidprep.inspect")
+        self.sections = sections
+        folders = [_HERE, *(files(section.package) for section in sections)]
+        self._templates = templates("reidprep.inspect", *(section.package for section in sections))
         self.static = {
             "style.css": ("text/css", self._templates.get_template("style.css").render().encode()),
             **{
                 entry.name: (_MEDIA_TYPES[entry.name.rpartition(".")[2]], entry.read_bytes())
-                for entry in (_HERE / "static").iterdir()
-                if entry.name.rpartition(".")[2] in ("js", "svg")
+                for folder in folders
+                for entry in (folder / "static").iterdir()
+                if entry.name.rpartition(".")[2] in _MEDIA_TYPES
             },
         }
         content = b"".join(data for _, data in self.static.values())
@@ -71,7 +84,13 @@ class Site:
             "kind": samples.kind,
             "dataset": samples.dataset,
             "sizes_known": samples.sizes_known,
-            "has_runs": bool(runs),
+            "links": (
+                *_LINKS,
+                *([("Run", "/run")] if runs else []),
+                *(link for each in sections for link in each.links),
+            ),
+            "styles": [name for name in self.static if name.endswith(".css")],
+            "scripts": [name for name in self.static if name.endswith(".js")],
             "total": len(samples.index),
         }
 

@@ -13,7 +13,7 @@ from reidtrain.metrics.arrays import as_arrays, operations
 from reidtrain.metrics.counting import require_finite, search_rows, sorted_rows
 from reidtrain.metrics.distances import Distances, FeatureDistances, GivenDistances, Metric
 from reidtrain.metrics.protocols import JUNK, PROTOCOLS, WHOLE_GALLERY, Labels, Protocol
-from reidtrain.metrics.scores import RANKS, APVariant, QueryScores, RankingMetrics, score_matches, summarise
+from reidtrain.metrics.scores import RANKS, APVariant, RankingMetrics, score_matches, summarise
 from reidtrain.metrics.single_shot import score_single_shot
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def score_distances(
     if protocol in WHOLE_GALLERY:
         rows, _ = distances.tile()
         for first in range(0, queries, rows):
-            scores.append(_score_multi_shot(distances, labels, first, min(first + rows, queries), ranks, ap))
+            last = min(first + rows, queries)
+            scores.append(score_matches(*match_ranks(distances, labels, first, last), last - first, ranks, ap))
     else:
         any_camera = protocol == "cuhk03-classic-any-camera"
         for first in range(0, queries, _QUERIES_AT_ONCE):
@@ -171,10 +172,10 @@ def score_distances(
     return summarise(scores, ranks)
 
 
-def _score_multi_shot(
-    distances: Distances, labels: Labels, start: int, stop: int, ranks: Sequence[int], ap: APVariant
-) -> QueryScores:
-    """Score queries `start:stop`, each in the gallery without junk and its own person at its own camera.
+def match_ranks(
+    distances: Distances, labels: Labels, start: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Where the matches of queries `start:stop` rank, each in the gallery without junk and its person at its camera.
 
     A match ranks behind the wrong images that are as close or closer. Those are all images as close or closer, less
     junk, less images of its own person; no row is ever sorted.
@@ -184,8 +185,10 @@ def _score_multi_shot(
         labels: of all queries and the gallery.
         start: first query.
         stop: query after the last.
-        ranks: k of the CMC.
-        ap: definition of average precision.
+
+    Returns:
+        Of each match its rank from 1; 1 for the query's best ranked match, 2 for the next ...; and the query, from
+        `start` on: (matches,) each, ascending by query and rank.
     """
     queries = stop - start
     query, column = labels.same_person(start, stop)
@@ -202,7 +205,7 @@ def _score_multi_shot(
 
     junk = np.flatnonzero(labels.gallery_pids == JUNK)
     wrong = _count_without(blocks, junk, match, limits) - search_rows(own, own_sizes, match, limits)
-    return score_matches(nth + 1 + wrong, nth + 1, match, queries, ranks, ap)
+    return nth + 1 + wrong, nth + 1, match
 
 
 class _Blocks:

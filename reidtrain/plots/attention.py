@@ -16,7 +16,7 @@ from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.records import Split
 from reidprep.shards.reader import ShardSet
-from reidtrain.checkpoints import load_checkpoint
+from reidtrain.checkpoints import Checkpoint, load_checkpoint
 from reidtrain.features.extractor import Computing
 from reidtrain.plots.attention_cards import AttentionCard, Panel, Viewed, attention_cards
 from reidtrain.plots.attention_maps import heat_colours
@@ -44,14 +44,18 @@ def load_viewed(paths: Sequence[Path], shards_path: Path, computing: Computing) 
         ReidError: an unusable checkpoint, or shards of another kind than it was trained on.
     """
     shards = ShardSet.open(shards_path)
-    device = torch_device(computing.device)
     viewed = []
     for path in paths:
         checkpoint = load_checkpoint(path)
         checkpoint.check_shards(shards)
-        model, preprocessor = checkpoint.model().to(device), checkpoint.preprocessor().to(device)
-        viewed.append(Viewed(str(path), model, preprocessor, device))
+        viewed.append(viewed_network(checkpoint, computing, str(path)))
     return viewed
+
+
+def viewed_network(checkpoint: Checkpoint, computing: Computing, label: str = "") -> Viewed:
+    """A trained network, to show its attention; `label` names it."""
+    device = torch_device(computing.device)
+    return Viewed(label, checkpoint.model().to(device), checkpoint.preprocessor().to(device), device)
 
 
 def write_attention(

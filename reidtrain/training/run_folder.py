@@ -30,7 +30,7 @@ RUN = FolderKind(
     "a run",
     SCHEMA.name,
     "run.json",
-    r"recipe\.yaml|metrics\.csv|curves\.(?:png|pdf|svg)|scores\.json|checkpoints|tensorboard|evaluation",
+    r"recipe\.yaml|metrics\.csv|curves\.(?:png|pdf|svg)|scores\.json|checkpoints|tensorboard|evaluation|explore",
 )
 
 

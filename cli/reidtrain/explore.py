@@ -1,0 +1,88 @@
+"""`reidtrain explore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..common import progress
+from ..options import computing_options, json_option, which_option
+from ..serving import serve_samples, serving_options
+
+if TYPE_CHECKING:
+    from reidtrain.checkpoints import Which
+    from reidtrain.metrics.protocols import Protocol
+
+
+@click.command(short_help="Look at what a run ranks, confuses and contradicts, in the browser.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("shards", type=click.Path(path_type=Path))
+@click.option(
+    "--other",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Show this run beside the first: the queries that one wins.",
+)
+@click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Features of RUN that extract-features made, of --split test or train; repeat.  [default: computed, and kept]",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where what is computed is kept.  [default: RUN/explore]")
+@click.option(
+    "--protocol",
+    type=click.Choice(["market1501", "no-cameras"]),
+    help="Which gallery images count.  [default: that of the dataset]",
+)
+@which_option
+@computing_options
+@serving_options
+@json_option
+def explore(
+    run: Path,
+    shards: Path,
+    other: Path | None,
+    features: tuple[Path, ...],
+    out: Path | None,
+    protocol: Protocol | None,
+    which: Which,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Look at a RUN, or one of its checkpoints, in the browser, until Ctrl-C: its queries on SHARDS and their lists.
+
+    The pages are those of `reidprep inspect` and, beside them, every query with its ranked list, the identities that
+    are confused, and the labels that the features contradict. What this needs is computed at the first start and kept.
+
+    \b
+    Example:
+      reidtrain explore run shards
+      reidtrain explore run shards --other baseline --features features --no-browser
+    """
+    from reidtrain.checkpoints import load_checkpoint
+    from reidtrain.evaluation.images import query_gallery_images
+    from reidtrain.explore.app import explore_section
+    from reidtrain.explore.attention import Attention
+    from reidtrain.explore.explorer import Run
+    from reidtrain.explore.rankings import rankings_of
+    from reidtrain.explore.sources import Explored, explore_folder
+    from reidtrain.features.extractor import Computing
+
+    names = ("device", "workers", "batch_size", "precision", "flip")
+    computing = Computing(**{name: options.pop(name) for name in names})
+
+    def sections() -> Any:
+        images = query_gallery_images(shards, junk=True)
+        runs = []
+        for path, given, kept in ((run, features, out), (other, (), None)):
+            if path is None:
+                continue
+            explored = Explored(load_checkpoint(path, which), shards, kept or explore_folder(path), given, computing)
+            rankings = rankings_of(explored, images, protocol or images.protocol, progress)
+            runs.append(Run(str(path), rankings, Attention(explored)))
+        return [explore_section(runs)]
+
+    serve_samples(shards, as_json=as_json, sections=sections, **options)
