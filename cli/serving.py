@@ -37,15 +37,6 @@ def serving_options(command: Command) -> Command:
                 help="Where the source images are now.  [default: where they were]",
             ),
             click.option(
-                "--run",
-                "runs",
-                type=click.Path(path_type=Path),
-                multiple=True,
-                metavar="RUN",
-                help="Show the curves, ranked lists and attention maps in this run folder, or folder of pictures; "
-                "repeat.",
-            ),
-            click.option(
                 "--exclude-file",
                 type=click.Path(dir_okay=False, path_type=Path),
                 help="List of samples to leave out.  [default: exclude.csv in the directory]",

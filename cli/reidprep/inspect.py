@@ -14,6 +14,14 @@ from ..serving import serve_samples, serving_options
 @click.command(name="inspect", short_help="Look through shards or poses in the browser.")
 @click.argument("directory", type=click.Path(path_type=Path), metavar="SHARDS|POSES")
 @serving_options
+@click.option(
+    "--run",
+    "runs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="RUN",
+    help="Show the curves, ranked lists and attention maps in this run folder, or folder of pictures; repeat.",
+)
 @json_option
 def inspect(directory: Path, **options: Any) -> None:
     """Look through the samples of a shard or pose directory in the browser, until Ctrl-C.

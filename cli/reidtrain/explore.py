@@ -85,4 +85,4 @@ def explore(
             runs.append(Run(str(path), rankings, Attention(explored)))
         return [explore_section(runs)]
 
-    serve_samples(shards, as_json=as_json, sections=sections, **options)
+    serve_samples(shards, runs=(run,) if run.is_dir() else (), as_json=as_json, sections=sections, **options)

@@ -14,6 +14,8 @@ from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.explore.sources import Explored
 from reidtrain.features.extractor import Computing
+from reidtrain.models.attention_driven import AttentionDrivenConfig
+from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.plots.attention import viewed_network
 from reidtrain.plots.attention_cards import Viewed, attention_cards
 
@@ -37,14 +39,8 @@ class Attention:
         self._shards = ShardSet.open(explored.shards)
         self._folder: Path = explored.file("attention")
         self._version = str(explored.wanted["checkpoint_sha256"])[:12]
-        model = explored.checkpoint.recipe.model
-        self.names: tuple[str, ...] = ()
+        self.names = _names(explored.checkpoint.recipe.model)
         """Of the pictures that there are of a sample."""
-        if explored.checkpoint.recipe.network == "self-attention":
-            self.names = ("whole image",)
-        elif getattr(model, "attention", "none") != "none":
-            branches = [branch for branch in model.branches if branch != "whole"]
-            self.names = (*(["whole body"] if "whole" in model.branches else []), *(["parts"] if branches else []))
         self._recent: OrderedDict[str, bytes] = OrderedDict()
         self._viewed: Viewed | None = None
         self._computed = Lock()
@@ -101,3 +97,13 @@ class Attention:
                 claim_file(file)
             write_file(file, data)
         return found
+
+
+def _names(model: AttentionDrivenConfig | SelfAttentionConfig) -> tuple[str, ...]:
+    """What the rows of an `AttentionCard` show of such a network."""
+    if isinstance(model, SelfAttentionConfig):
+        return ("whole image",)
+    if model.attention == "none":
+        return ()
+    whole = ["whole body"] if "whole" in model.branches else []
+    return (*whole, *(["parts"] if set(model.branches) - {"whole"} else []))

@@ -202,7 +202,7 @@ def of_page(count: int, view: View) -> tuple[int, int, slice]:
 
 def chips(asked: Asked, base: str) -> list[tuple[str, str]]:
     """Each restriction of an address in words, with the address without it."""
-    found = [
+    found: list[tuple[str, dict[str, object]]] = [
         (f"{MEASURES[name]} {bounds(low, high)}", {f"min_{name}": None, f"max_{name}": None})
         for name, (low, high) in asked.ranges.items()
         if low is not None or high is not None

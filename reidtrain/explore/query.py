@@ -30,7 +30,7 @@ _LARGE, _PART = 480, 112
 
 @dataclass(frozen=True)
 class Part:
-    """How near two images are by one feature: its name, and 1 for the same, 0 for as far as the gallery is on the whole."""
+    """How near two images are by a feature: 1 is the same, 0 as far as the gallery is on the whole."""
 
     name: str
     nearness: float

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError, first_line
 from reidprep.files import claim_file, write_file
-from reidprep.progress import Steps, unseen_steps
+from reidprep.progress import Progress, Steps, unseen, unseen_steps
 from reidprep.store.hdf5 import DAMAGE, Column, Schema, Table, hdf5_bytes, open_hdf5
 from reidtrain.evaluation.images import RankedImages
 from reidtrain.explore.sources import Explored, differences
-from reidtrain.features.files import EMBEDDING, read_about
+from reidtrain.features.files import EMBEDDING, Features, read_about
 from reidtrain.metrics.distances import FeatureDistances
 from reidtrain.metrics.protocols import WHOLE_GALLERY, Labels, Protocol
 from reidtrain.metrics.ranked_lists import NOBODY, rank_lists
@@ -103,7 +103,9 @@ class Rankings:
         """(q,) the nearest sample that counts, -1 where there is none."""
         counts = self.verdicts < JUNK
         at = counts.argmax(axis=1)
-        return np.where(counts.any(axis=1), self.lists[np.arange(len(at)), at], np.int32(NOBODY))
+        nearest: NDArray[np.int32] = self.lists[np.arange(len(at)), at]
+        nearest[~counts.any(axis=1)] = NOBODY
+        return nearest
 
     def in_short(self, query: int) -> str:
         """A query's average precision and first right rank."""
@@ -163,28 +165,38 @@ def rankings_of(
         path = explored.features("test", report)
     claim_file(file, overwrite=True)
     with progress("rankings", "queries") as report:
-        about = {**read_about(path), "protocol": protocol}
-        rankings = rank(images, path, about, report)
-    plan = {**about, "parts": rankings.parts, "top": rankings.lists.shape[1]}
-    write_file(file, hdf5_bytes(SCHEMA, plan, _table(plan["top"], len(rankings.parts)), vars(rankings)))
+        about = read_about(path)
+        sides = images.read(path, list(about["dimensions"]))
+        about["protocol"] = protocol
+        rankings = rank(*sides, (images.query, images.gallery), about, progress=report)
+    table = _table(rankings.lists.shape[1], len(rankings.parts))
+    write_file(file, hdf5_bytes(SCHEMA, rankings.about, table, vars(rankings)))
     return rankings
 
 
-def rank(images: RankedImages, path: Path, about: Mapping[str, Any], progress: Any, top: int = TOP) -> Rankings:
+def rank(
+    query: Features,
+    gallery: Features,
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    about: Mapping[str, Any],
+    *,
+    top: int = TOP,
+    progress: Progress = unseen,
+) -> Rankings:
     """Rank the gallery for each query.
 
     Args:
-        images: queries and gallery.
-        path: their features.
+        query: features of the queries; all but `embedding` are of parts.
+        gallery: of the gallery.
+        rows: the samples that these are of, through the whole shard directory.
         about: what the features say about themselves, and `protocol`.
-        progress: called with queries done and in total.
         top: images to keep of each list.
+        progress: called with queries done and in total.
 
     Raises:
-        ReidError: features of other images, or that cannot be compared.
+        ReidError: features that cannot be compared, or no query with a match.
     """
-    parts = tuple(name for name in about["dimensions"] if name != EMBEDDING)
-    query, gallery = images.read(path, (EMBEDDING, *parts))
+    parts = tuple(name for name in query.arrays if name != EMBEDDING)
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     sides = query.arrays[EMBEDDING], gallery.arrays[EMBEDDING]
     total, protocol = len(query.pids), about["protocol"]
@@ -210,14 +222,14 @@ def rank(images: RankedImages, path: Path, about: Mapping[str, Any], progress: A
     verdicts = np.where(lists.right, RIGHT, np.where(lists.junk, JUNK, WRONG))
     return Rankings(
         about={**about, "parts": parts, "top": top},
-        rows=images.query,
+        rows=rows[0],
         average_precision=average_precisions(ranks, nth, of, total, "step"),
-        lists=np.where(present, images.gallery[lists.gallery], NOBODY).astype(np.int32),
+        lists=np.where(present, rows[1][lists.gallery], NOBODY).astype(np.int32),
         distances=lists.distances.astype(np.float32),
         verdicts=np.where(present, verdicts, ABSENT).astype(np.uint8),
         typical=np.stack([_typical(each) for each in distances.values()], axis=1),
         match_counts=np.bincount(of, minlength=total).astype(np.int32),
-        match_rows=images.gallery[pairs[1]].astype(np.int32),
+        match_rows=rows[1][pairs[1]].astype(np.int32),
         match_ranks=ranks.astype(np.int32),
         match_distances=np.sqrt(distances[EMBEDDING].pairs(*pairs)).astype(np.float32),
         part_distances=part_distances,
@@ -249,7 +261,7 @@ def _typical(distances: FeatureDistances) -> NDArray[np.float32]:
     """(q,) root of the mean squared distance of each query to the gallery: |q|^2 + mean |g|^2 - 2 q . mean g."""
     mean = np.asarray(distances.gallery, np.float32).mean(axis=0, dtype=np.float64)
     squares = distances.query_squares + distances.gallery_squares.mean(dtype=np.float64) - 2 * (distances.query @ mean)
-    return np.sqrt(np.maximum(squares, 0)).astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float32)
 
 
 def nearness(distances: NDArray[np.float32], typical: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -262,7 +274,7 @@ def nearness(distances: NDArray[np.float32], typical: NDArray[np.float32]) -> ND
         typical: (p,) their usual ones.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 - np.square(distances) / np.square(typical)
+        return np.asarray(1 - np.square(distances) / np.square(typical), np.float32)
 
 
 def read_plan(file: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Explored:
     @cached_property
     def wanted(self) -> dict[str, Any]:
         """What a file made from these features says about itself; how they are computed only where that was asked."""
-        asked = {"flip": True} if self.computing.flip else {}
+        asked: dict[str, Any] = {"flip": True} if self.computing.flip else {}
         if self.computing.precision is not None:
             asked["precision"] = self.computing.precision
         return {

@@ -1,0 +1,86 @@
+"""Every page answers, says what the rankings say, and breaks on nothing that an address can hold."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from reidtrain.explore.explorer import Run
+
+from ...reidprep.inspect.test_pages import Links
+
+PAGES = ("/queries", "/queries?min_first=1&to=2&sort=first&order=desc", "/sample/{query}", "/query/{query}")
+
+
+def shown(page: str) -> list[int]:
+    return [int(row) for row in re.findall(r'<article class="sample[^"]*" id="sample-\d+" data-index="(\d+)"', page)]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_answer_and_lead_only_to_pages_that_do(client, a_run: Run, path: str) -> None:
+    answer = client.get(path.format(query=a_run.rankings.rows[0]))
+    assert answer.status_code == 200
+    links = Links(answer.text)
+    assert not links.inline
+    for address in set(links.addresses):
+        assert address.startswith(("/", "#"))
+        assert address.startswith("#") or client.get(address).status_code == 200, address
+
+
+def test_queries_come_worst_first_and_by_what_is_asked(client, a_run: Run) -> None:
+    rankings = a_run.rankings
+    order = rankings.rows[np.argsort(rankings.average_precision, kind="stable")].tolist()
+    assert shown(client.get("/queries").text) == order
+    assert shown(client.get("/queries?sort=index&order=desc").text) == rankings.rows[::-1].tolist()
+    some = float(100 * rankings.average_precision[1])
+    expected = rankings.rows[100 * rankings.average_precision <= some].tolist()
+    assert sorted(shown(client.get(f"/queries?max_ap={some!r}").text)) == expected
+
+
+def test_a_list_has_ranks_verdicts_and_distances(client, a_run: Run) -> None:
+    rankings = a_run.rankings
+    page = client.get(f"/query/{rankings.rows[1]}").text
+    assert shown(page)[1:] == rankings.lists[1][:20].tolist()
+    words = re.findall(r'</svg>(\d* \w+)</b> <span class="value" title="distance">([\d.]+)', page)
+    names = ["right", "wrong", "junk"]
+    assert [word.split()[-1] for word, _ in words] == [names[v] for v in rankings.verdicts[1][:20]]
+    assert [distance for _, distance in words] == [f"{d:.3f}" for d in rankings.distances[1][:20]]
+    assert page.count('<ul class="nearness">') == len(words)
+
+
+def test_attention_is_computed_once_and_kept(client, a_run: Run, monkeypatch) -> None:
+    address = f"/attention/0/{a_run.rankings.rows[0]}/"
+    first = client.get(address + "0")
+    assert first.headers["content-type"] == "image/jpeg" and first.content.startswith(b"\xff\xd8")
+    monkeypatch.setattr(a_run.attention, "_compute", lambda _: pytest.fail("computed again"))
+    a_run.attention._recent.clear()
+    assert client.get(address + "0").content == first.content
+    assert client.get(address + "1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/queries?min_ap=many", 400),
+        ("/queries?sort=colour", 400),
+        ("/queries?to=1,2", 400),
+        ("/queries?page=999", 200),
+        ("/queries?to=99", 200),
+        ("/query/0", 404),
+        ("/query/99999999", 404),
+        ("/query/x", 404),
+        ("/attention/7/0/0", 404),
+        ("/attention/0/0/9", 404),
+        ("/attention/0/999999/0", 404),
+    ],
+)
+def test_what_there_is_not_is_said_in_plain_words(client, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+
+
+def test_a_foreign_name_gets_nothing(client) -> None:
+    assert client.get("/queries", headers={"host": "evil.example"}).status_code == 421
