@@ -11,7 +11,7 @@ import click
 from .common import print_json
 
 if TYPE_CHECKING:
-    from reidprep.inspect.sections import Section
+    from reidprep.inspect.site import Section
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -24,10 +24,9 @@ from reidprep.inspect.pose_samples import PoseSamples
 from reidprep.inspect.query import BadQuery
 from reidprep.inspect.runs import RunPictures
 from reidprep.inspect.samples import CROPS, Samples
-from reidprep.inspect.sections import Section
 from reidprep.inspect.security import Guard, Hosts
 from reidprep.inspect.shard_samples import ShardSamples
-from reidprep.inspect.site import Site, number_in
+from reidprep.inspect.site import Section, Site, number_in
 from reidprep.poses.format import POSES
 from reidprep.shards.format import SHARDS
 from reidprep.store.manifest import read_manifest

@@ -14,8 +14,7 @@ from reidprep.inspect.cards import joint_rows, known
 from reidprep.inspect.grid import address
 from reidprep.inspect.query import View
 from reidprep.inspect.samples import Geometry
-from reidprep.inspect.sections import Fact
-from reidprep.inspect.site import Site, number_in
+from reidprep.inspect.site import Fact, Site, number_in
 from reidprep.records import JUNK_PID
 from reidprep.skeleton import PARTS
 from reidprep.text import flatten

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -22,12 +23,17 @@ from reidprep.inspect.exclusions import Exclusions
 from reidprep.inspect.query import RANGES, Filter, View
 from reidprep.inspect.runs import RunPictures
 from reidprep.inspect.samples import Samples
-from reidprep.inspect.sections import Section
 from reidprep.inspect.selection import Selector
 
 _HERE = files("reidprep.inspect")
 _LINKS = (("Samples", "/"), ("Overview", "/overview"), ("Excluded", "/excluded"))
 _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+Page = Callable[[Request], Response]
+"""Answers a request; what it raises as `BadQuery` or `ReidError` becomes a page that says so."""
+
+Fact = tuple[str, str, str | None]
+"""Name, value and where it leads, if anywhere."""
 
 
 class Site:
@@ -148,3 +154,21 @@ def number_in(request: Request, name: str) -> int:
     if not re.fullmatch("[0-9]{1,12}", text):
         raise HTTPException(404)
     return int(text)
+
+
+@dataclass(frozen=True)
+class Section:
+    """What another package adds to the pages: behind the same guard, and in the same style.
+
+    Attributes:
+        package: its folder `templates` has its templates, which may build on those here, and its folder `static` the
+            style sheets and scripts that all pages then load.
+        links: text and address of what it adds to the bar.
+        pages: given what all pages share, path of each page -> what answers.
+        facts: what it adds to the facts of a sample.
+    """
+
+    package: str
+    links: Sequence[tuple[str, str]]
+    pages: Callable[[Site], Mapping[str, Page]]
+    facts: Callable[[int], Sequence[Fact]]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reidprep.inspect.sections import Fact, Page, Section
-from reidprep.inspect.site import Site
+from reidprep.inspect.site import Fact, Page, Section, Site
 from reidtrain.explore.explorer import Explorer, Run
 from reidtrain.explore.queries import QueriesPage
 from reidtrain.explore.query import QueryPage
