@@ -11,6 +11,7 @@ import click
 from .common import print_json
 
 if TYPE_CHECKING:
+    from reidprep.inspect.samples import Samples
     from reidprep.inspect.site import Section
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -58,7 +59,7 @@ def serve_samples(
     runs: tuple[Path, ...],
     exclude_file: Path | None,
     as_json: bool,
-    sections: Callable[[], Sequence[Section]] = lambda: (),
+    sections: Callable[[Samples], Sequence[Section]] = lambda samples: (),
 ) -> None:
     """Serve the samples of a directory until Ctrl-C.
 
@@ -72,7 +73,7 @@ def serve_samples(
         runs: whose pictures to show.
         exclude_file: list of samples to leave out.
         as_json: print the address as JSON.
-        sections: makes further pages, once the port is known to be free.
+        sections: makes further pages for the opened directory, once the port is known to be free.
     """
     import secrets
     import webbrowser
@@ -88,7 +89,9 @@ def serve_samples(
     samples = open_samples(directory, source)
     exclusions = Exclusions(exclude_file or directory / EXCLUDE, samples.index.paths)
     pictures = [found for run in runs for found in find_run_pictures(run)]
-    app = create_app(samples, exclusions, secrets.token_urlsafe(32), Hosts(host, allow_host), pictures, sections())
+    app = create_app(
+        samples, exclusions, secrets.token_urlsafe(32), Hosts(host, allow_host), pictures, sections(samples)
+    )
     address = address_of(listener, host)
     if host not in LOOPBACK:
         click.echo(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..options import json_option
 from ..serving import serve_samples, serving_options
+
+if TYPE_CHECKING:
+    from reidprep.inspect.samples import Samples
+    from reidprep.inspect.site import Section
 
 
 @click.command(name="inspect", short_help="Look through shards or poses in the browser.")
@@ -22,8 +26,14 @@ from ..serving import serve_samples, serving_options
     metavar="RUN",
     help="Show the curves, ranked lists and attention maps in this run folder, or folder of pictures; repeat.",
 )
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    metavar="SHARDS",
+    help="Show which crops lie elsewhere in these shards of the same images, and by how much.",
+)
 @json_option
-def inspect(directory: Path, **options: Any) -> None:
+def inspect(directory: Path, source: Path | None, compare: Path | None, **options: Any) -> None:
     """Look through the samples of a shard or pose directory in the browser, until Ctrl-C.
 
     Filter, sort and compare samples, look at all images of a person, and mark what is wrong: the list of marked samples
@@ -33,5 +43,12 @@ def inspect(directory: Path, **options: Any) -> None:
     Example:
       reidprep inspect shards
       reidprep inspect shards --run run --port 0 --no-browser
+      reidprep inspect shards --compare other-shards
     """
-    serve_samples(directory, **options)
+
+    def sections(samples: Samples) -> list[Section]:
+        from reidprep.inspect.compare import Comparison, compare_section
+
+        return [compare_section(Comparison(samples, compare, source))] if compare else []
+
+    serve_samples(directory, source=source, sections=sections, **options)

@@ -12,6 +12,7 @@ from ..options import computing_options, json_option, which_option
 from ..serving import serve_samples, serving_options
 
 if TYPE_CHECKING:
+    from reidprep.inspect.samples import Samples
     from reidtrain.checkpoints import Which
     from reidtrain.metrics.protocols import Protocol
 
@@ -74,7 +75,7 @@ def explore(
     names = ("device", "workers", "batch_size", "precision", "flip")
     computing = Computing(**{name: options.pop(name) for name in names})
 
-    def sections() -> Any:
+    def sections(samples: Samples) -> Any:
         images = query_gallery_images(shards, junk=True)
         runs = []
         for path, given, kept in ((run, features, out), (other, (), None)):
