@@ -27,7 +27,18 @@ from ..options import (
     overwrite_option,
 )
 
-DATASETS = ("market1501", "dukemtmc", "msmt17", "cuhk03", "csv", "pattern", "folders")
+DATASETS = (
+    "market1501",
+    "dukemtmc",
+    "msmt17",
+    "cuhk03",
+    "mars",
+    "occluded-reid",
+    "p-dukemtmc",
+    "csv",
+    "pattern",
+    "folders",
+)
 
 
 @click.command(cls=GroupedCommand, short_help="Dataset -> poses: 18 joints for every image.")
@@ -112,6 +123,7 @@ def extract_poses(
     """
     from reidprep.datasets.registry import open_dataset
     from reidprep.datasets.selection import select
+    from reidprep.datasets.summary import lost_tracklets
     from reidprep.estimators.registry import create_estimator
     from reidprep.poses.extract import ExtractOptions
     from reidprep.poses.extract import extract_poses as run
@@ -150,12 +162,13 @@ def extract_poses(
                 progress=report,
             )
     seconds = time.monotonic() - started
+    lost = lost_tracklets(data, [entry.path for entry in manifest.skipped])
     if as_json:
         print_json(
             {"out": str(out), "dataset": data.name, "rows": manifest.rows, "kept": manifest.kept}
             | {"seconds": round(seconds, 2)}
             | plain(manifest.summary)
-            | {"skipped_files": plain(manifest.skipped), "notes": list(data.notes)}
+            | {"skipped_files": plain(manifest.skipped), "notes": [*data.notes, *lost]}
             | ({"replaced": list(manifest.replaced)} if grow else {})
         )
     elif not print_kept(manifest.kept, manifest.rows, "poses", "images", out, grow):
@@ -163,6 +176,8 @@ def extract_poses(
         click.echo(f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}")
     print_replaced(manifest.replaced)
     print_skipped(manifest.skipped)
+    for sentence in lost:
+        click.echo(f"note: {sentence}", err=True)
     if manifest.skipped:
         sys.exit(EXIT_SKIPPED)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from reidprep.datasets.base import ImageSource, Listing, Option, Reader, did_you_mean
+from reidprep.datasets.base import ImageSource, Listing, Reader, did_you_mean
 from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_files, missing_note, split_box, with_box
 from reidprep.datasets.labels import NUMBER, OPTIONS, Labelled, all_names, labelled_listing
 from reidprep.errors import ReidError
@@ -268,7 +268,7 @@ READER = Reader(
     looked_for=(
         f"a file ending in .csv whose first line names the columns {','.join(REQUIRED)}, or a folder with one such file"
     ),
-    options={"cameras": Option(("none",)), **OPTIONS},
+    options=OPTIONS,
     find=_find,
     list_records=_list,
     open_images=open_listed,

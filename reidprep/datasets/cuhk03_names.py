@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reidprep.datasets.mat import read_mat
 from reidprep.errors import ReidError
-from reidprep.files import open_file, read_file
+from reidprep.files import read_file
 from reidprep.records import SPLITS, Record, Split
 
 BOXES = ("labeled", "detected")
@@ -141,17 +142,8 @@ def _listed(file: Path, lists: Any, split: Split) -> list[ImageId]:
 
 
 def _np_from_mat(file: Path) -> dict[ImageId, Split]:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise ReidError(f"{file}: needs scipy; install it with: pip install 'reidprep[cuhk03]'") from None
     fields = ("filelist", "train_idx", "query_idx", "gallery_idx")
-    try:
-        with open_file(file) as opened:
-            content = loadmat(opened, variable_names=fields)
-    # A damaged file makes scipy raise errors of many kinds.
-    except Exception as error:
-        raise ReidError(f"{file}: cannot be read as a MATLAB file: {error}") from None
+    content = read_mat(file, fields, "cuhk03")
     absent = [name for name in fields if name not in content]
     if absent:
         raise ReidError(f"{file}: lacks {', '.join(absent)}; is this the config of the 767/700 protocol?")

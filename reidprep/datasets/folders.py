@@ -49,7 +49,7 @@ def _with_cameras(images: list[Labelled]) -> tuple[list[Labelled], list[str]]:
 
 READER = Reader(
     looked_for="a folder with a folder of images per person, or with folders train and test of such",
-    options={"cameras": Option(("none",)), "unmatched": Option(("fail", "skip")), **OPTIONS},
+    options={"unmatched": Option(("fail", "skip")), **OPTIONS},
     find=lambda source: source if source.is_dir() else None,
     list_records=_list,
     open_images=FolderImages,

@@ -66,8 +66,10 @@ OPTIONS: Mapping[str, Option] = {
     "train": Option(check=_wrong_share),
     "seed": Option(check=_wrong_seed),
     "ids": Option(("numbers", "text")),
+    "cameras": Option(("none",)),
+    "tracklets": Option(("yes",)),
 }
-"""Of readers whose datasets may leave splits or numbers open."""
+"""Of readers whose datasets may leave splits, numbers and cameras open; the last is settled by the reader."""
 
 
 def is_number(text: str) -> bool:
@@ -101,7 +103,7 @@ def labelled_listing(
     """
     as_text = options.get("ids") == "text"
     pids, people = _numbered([image.pid for image in images], "person ids", as_text)
-    unknown = [image.path for image in images if not image.camera]
+    unknown = [image.path for image in images if not image.camera or options.get("cameras") == "none"]
     if 0 < len(unknown) < len(images):
         raise ReidError(f"{len(unknown):,} of {len(images):,} images tell no camera: {quoted(unknown)}")
     camids, cameras = (

@@ -20,8 +20,8 @@ SUFFIX = r"(?:\.(?:jpe?g|png|bmp|tiff?|webp))+"
 
 SPLIT_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train", "bounding_box_train": "train", "bbox_train": "train",
-    "query": "query", "probe": "query",
-    "gallery": "gallery",
+    "query": "query", "probe": "query", "occluded_body_images": "query",
+    "gallery": "gallery", "whole_body_images": "gallery",
     "test": TEST, "testing": TEST, "bounding_box_test": TEST, "bbox_test": TEST,
 }  # fmt: skip
 """What folders are called, and what is in them: `test` is the gallery beside queries, else of both."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reidprep.datasets import csv as csv_file
-from reidprep.datasets import cuhk03, dukemtmc, folders, market1501, msmt17, pattern
+from reidprep.datasets import cuhk03, dukemtmc, folders, market1501, mars, msmt17, occluded, pattern
 from reidprep.datasets.base import Dataset, ImageSource, Reader, check_options, did_you_mean
 from reidprep.datasets.summary import evaluation_notes
 from reidprep.errors import ReidError
@@ -20,6 +20,9 @@ READERS: Mapping[str, Reader] = {
     "dukemtmc": dukemtmc.READER,
     "msmt17": msmt17.READER,
     "cuhk03": cuhk03.READER,
+    "mars": mars.READER,
+    "occluded-reid": occluded.OCCLUDED_REID,
+    "p-dukemtmc": occluded.P_DUKEMTMC,
     "csv": csv_file.READER,
     "pattern": pattern.READER,
     "folders": folders.READER,

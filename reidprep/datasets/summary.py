@@ -59,6 +59,26 @@ def evaluation_notes(
     return notes
 
 
+def lost_tracklets(dataset: Dataset, skipped: Collection[str]) -> list[str]:
+    """A sentence on tracklets of a dataset of which no image is left; nothing if there are none.
+
+    Args:
+        dataset: what was processed.
+        skipped: paths of the images that were left out.
+    """
+    if dataset.options.get("tracklets") != "yes":
+        return []
+    left_out = frozenset(skipped)
+    images: dict[tuple[int, int, int], list[bool]] = defaultdict(list)
+    for record in dataset.records:
+        images[record.pid, record.camid, record.sequence].append(record.path in left_out)
+    lost = [tracklet for tracklet, out in images.items() if all(out) and tracklet[2] >= 0]
+    if not lost:
+        return []
+    listed = quoted((f"person {pid} camera {camid} number {number}" for pid, camid, number in lost), _MAX_IDS)
+    return [f"{counted(len(lost), 'tracklet has', 'tracklets have')} no image left: {listed}"]
+
+
 def _search_notes(query: dict[int, set[int]], gallery: dict[int, set[int]], known: bool) -> list[str]:
     """Who cannot be found: evaluation looks for a person in the images of the other cameras only, if it knows them."""
     everywhere = set[int]().union(*query.values(), *gallery.values())

@@ -47,6 +47,11 @@ class DatasetPlan:
     records_sha256: str
     names_sha256: str | UnsetType = UNSET
 
+    @property
+    def has_tracklets(self) -> bool:
+        """Whether the column `sequences` says which tracklet of its person and camera an image is of."""
+        return self.options.get("tracklets") == "yes"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorPlan:

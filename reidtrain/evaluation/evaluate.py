@@ -15,10 +15,12 @@ from reidtrain.checkpoints import Checkpoint, as_checkpoint
 from reidtrain.evaluation.comparison import Comparison, compare
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_each
+from reidtrain.evaluation.scoring import identical as same_features
 from reidtrain.features.extract import about_features
 from reidtrain.features.extractor import Computing, Extractor
 from reidtrain.features.files import EMBEDDING, GALLERY, QUERY, Features, open_output, read_about
 from reidtrain.features.numpy_files import NPZ
+from reidtrain.features.tracklets import pooled
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.protocols import Protocol
 from reidtrain.metrics.scores import APVariant, RankingMetrics
@@ -56,7 +58,8 @@ class Evaluation:
     Attributes:
         about: network and images, as a file of features says it.
         scoring: how features were scored; `rerank` is whether they were also re-ranked.
-        gallery: gallery images, without those of no person.
+        gallery: gallery images or tracklets, without those of no person.
+        tracklet_images: query and gallery images whose features were pooled; None where there are no tracklets.
         remarks: what differs from the papers, or why their figures are not beside ours.
         rows: each feature, `embedding` last; then re-ranked.
     """
@@ -66,6 +69,7 @@ class Evaluation:
     gallery: int
     remarks: tuple[str, ...]
     rows: tuple[Scored, ...]
+    tracklet_images: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         embedding = next(row for row in self.rows if row.feature == EMBEDDING)
@@ -129,9 +133,15 @@ def evaluate(
     images.require_match(scoring.protocol)
     about = about_features(checkpoint, shards, images.kind, computing)
     query, gallery = _features(checkpoint, images, about, computing, features, progress)
+    tracklet_images = None if query.tracklets is None else (_people(query), _people(gallery))
+    query, gallery = pooled(query), pooled(gallery)
 
     rows: list[Scored] = []
-    identical = images.identical(scoring.protocol)
+    identical = (
+        images.identical(scoring.protocol)
+        if tracklet_images is None
+        else same_features(query, gallery, scoring.protocol)
+    )
     as_papers = not held_out and scoring.protocol == usual
     papers = compare(checkpoint, images) if as_papers else Comparison()
     for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
@@ -147,8 +157,12 @@ def evaluate(
         for name in sorted(scores, key=lambda name: name == EMBEDDING):
             metrics = replace(scores[name], queries_identical=identical)
             rows.append(Scored(name, how.rerank, metrics, papers.row(name, how.rerank)))
-    people = int((gallery.pids >= 0).sum())
-    return Evaluation(about, replace(scoring, rerank=rerank), people, papers.remarks, tuple(rows))
+    how = replace(scoring, rerank=rerank)
+    return Evaluation(about, how, _people(gallery), papers.remarks, tuple(rows), tracklet_images)
+
+
+def _people(features: Features) -> int:
+    return int((features.pids >= 0).sum())
 
 
 def evaluation_folder(path: Path) -> Path:

@@ -68,7 +68,14 @@ class RankedImages:
         """The images as a protocol takes them: without cameras no query stays in the gallery, where it would count."""
         if protocol != "no-cameras":
             return self
-        return replace(self, gallery=np.setdiff1d(self.gallery, self.query), protocol=protocol)
+        gallery = np.setdiff1d(self.gallery, self.query)
+        if self.shards.plan.poses.dataset.has_tracklets:
+            # Nor does what else is in a query's tracklet.
+            labels = zip(self.shards.pids, self.shards.camids, self.shards.column("sequences").tolist(), strict=True)
+            tracklets = list(labels)
+            own = {tracklets[row] for row in self.query.tolist() if tracklets[row][-1] >= 0}
+            gallery = np.array([row for row in gallery.tolist() if tracklets[row] not in own], np.int64)
+        return replace(self, gallery=gallery, protocol=protocol)
 
     def identical(self, protocol: Protocol = "market1501") -> int:
         """Queries of which the very same image is in the gallery, as the shards store it, and counts there."""

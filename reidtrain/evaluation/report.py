@@ -55,6 +55,7 @@ def as_values(evaluation: Evaluation) -> dict[str, Any]:
         "queries_without_match": metrics.queries_without_match,
         "queries_identical": metrics.queries_identical,
         "gallery": evaluation.gallery,
+        **({"tracklet_images": evaluation.tracklet_images} if evaluation.tracklet_images else {}),
         "remarks": list(evaluation.remarks),
         "rows": [
             {
@@ -85,9 +86,12 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
     about, metrics, scoring = evaluation.about, evaluation.rows[0].metrics, evaluation.scoring
     yield f"{about['checkpoint']} (epoch {about['epoch']}) on {about['images']} images of {about['shards']}"
     without = metrics.queries_without_match
+    of, images = "images", ""
+    if evaluation.tracklet_images:
+        of, images = "tracklets", " (of {} and {} images)".format(*evaluation.tracklet_images)
     yield (
         f"{metrics.queries} queries{f', {without} of them without a match' if without else ''}, {evaluation.gallery} "
-        f"gallery images; protocol {scoring.protocol}, {scoring.metric} distance, {scoring.ap} AP"
+        f"gallery {of}{images}; protocol {scoring.protocol}, {scoring.metric} distance, {scoring.ap} AP"
         f"{', mean of image and mirror image' if about['flip'] else ''}, {about['precision']}"
     )
     if _in_papers(evaluation) and evaluation.remarks:

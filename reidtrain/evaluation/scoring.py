@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidtrain.features.files import EMBEDDING, Features, read_query_and_gallery
+from reidtrain.features.tracklets import pooled
 from reidtrain.metrics.distances import Metric
 from reidtrain.metrics.protocols import JUNK, Protocol
 from reidtrain.metrics.ranking import evaluate_features
@@ -47,7 +48,7 @@ def score(
     ranks: Sequence[int] = RANKS,
     device: str = "cpu",
 ) -> RankingMetrics:
-    """Score a feature.
+    """Score a feature, of tracklets where there are any (`reidtrain.features.tracklets.pooled`).
 
     Args:
         query: of the queries.
@@ -60,6 +61,7 @@ def score(
     Raises:
         ReidError: as `evaluate_features`.
     """
+    query, gallery = pooled(query), pooled(gallery)
     parameters = None
     if scoring.rerank:
         from reidtrain.metrics.reranking import Reranking  # needs SciPy
@@ -105,6 +107,7 @@ def score_each(
     Raises:
         ReidError: as `score`, naming the feature.
     """
+    query, gallery = pooled(query), pooled(gallery)
     scores: dict[str, RankingMetrics] = {}
     for name in query.arrays:
         try:
@@ -137,7 +140,7 @@ def score_files(paths: Sequence[Path], scoring: Scoring) -> RankingMetrics:
     """
     splits = []
     for path in paths:
-        query, gallery = read_query_and_gallery(path)
+        query, gallery = map(pooled, read_query_and_gallery(path))
         try:
             same = identical(query, gallery, scoring.protocol)
             splits.append(replace(score(query, gallery, scoring), queries_identical=same))

@@ -16,7 +16,7 @@ from reidprep.errors import ReidError
 from reidprep.files import FolderKind, claim_file, read_file, whole_file, whole_folder
 from reidprep.store.hdf5 import Schema
 from reidprep.text import counted
-from reidtrain.features.numpy_files import NPZ, StoredArray, load_arrays, stored_array, stored_arrays
+from reidtrain.features.numpy_files import NPZ, StoredArray, array_names, load_arrays, stored_array, stored_arrays
 
 if TYPE_CHECKING:
     from reidprep.shards.reader import ShardSet
@@ -30,7 +30,8 @@ EMBEDDING = "embedding"
 """The feature by which images are compared; its arrays are called `features`."""
 
 QUERY, GALLERY = "query_", "gallery_"
-_LABELS = ("pids", "camids", "paths", "flags")
+_TRACKLETS = "tracklets"
+_LABELS = ("pids", "camids", "paths", "flags", _TRACKLETS)
 
 
 class _Column(NamedTuple):
@@ -48,6 +49,7 @@ _COLUMNS = {
     "pids": _LABEL,
     "camids": _LABEL,
     "flags": _LABEL,
+    _TRACKLETS: _LABEL,
     "paths": _Column(1, "U", 4 * 4096, "one text per image, of up to 4,096 characters"),
     ABOUT: _Column(0, "U", 4 << 20, "one text, of up to a million characters"),
 }
@@ -68,6 +70,7 @@ class Features:
         camids: (n,) cameras.
         paths: (n,) relative paths of the source images; None if they are not known.
         flags: (n,) int32 of `reidprep.Flag`, what is doubtful about the crops; None if that is not known.
+        tracklets: (n,) which tracklet of its person and camera an image is of, -1 for none; None if there are none.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -75,6 +78,7 @@ class Features:
     camids: NDArray[np.int64]
     paths: NDArray[np.str_] | None = None
     flags: NDArray[np.int32] | None = None
+    tracklets: NDArray[np.int64] | None = None
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {size}" for name, size in self.dimensions.items())
@@ -98,13 +102,21 @@ class Features:
             self.camids[rows],
             None if self.paths is None else self.paths[rows],
             None if self.flags is None else self.flags[rows],
+            None if self.tracklets is None else self.tracklets[rows],
         )
 
     @classmethod
     def of(cls, shards: ShardSet, indices: NDArray[np.int64] | None, arrays: Mapping[str, NDArray[Any]]) -> Features:
         """Those computed of some samples, or of all, with what the shards say about these."""
         chosen = np.arange(len(shards)) if indices is None else indices
-        return cls(dict(arrays), shards.pids[chosen], shards.camids[chosen], shards.column("paths")[chosen])
+        tracklets = shards.column("sequences")[chosen] if shards.plan.poses.dataset.has_tracklets else None
+        return cls(
+            dict(arrays),
+            shards.pids[chosen],
+            shards.camids[chosen],
+            shards.column("paths")[chosen],
+            tracklets=tracklets,
+        )
 
 
 class Output(Protocol):
@@ -140,7 +152,7 @@ def open_output(path: Path, overwrite: bool = False) -> Iterator[Output]:
 
 
 def read_query_and_gallery(path: Path, names: Sequence[str] = (EMBEDDING,)) -> tuple[Features, Features]:
-    """Features of the queries and of the gallery, of any model, without the paths of their images.
+    """Features of the queries and of the gallery, of any model, without the paths of the images.
 
     Args:
         path: an `.npz` file, or a folder, whose arrays stay on the disk until they are used.
@@ -149,8 +161,13 @@ def read_query_and_gallery(path: Path, names: Sequence[str] = (EMBEDDING,)) -> t
     Raises:
         ReidError: as `read_arrays`; or features and labels of different numbers of images.
     """
+    there = array_names(path)
     wanted = [
-        {column: _array_name(prefix, column) for column in (*names, "pids", "camids")} for prefix in (QUERY, GALLERY)
+        {
+            column: _array_name(prefix, column)
+            for column in (*names, "pids", "camids", *([_TRACKLETS] if prefix + _TRACKLETS in there else []))
+        }
+        for prefix in (QUERY, GALLERY)
     ]
     stored = _stored(path, [array for columns in wanted for array in columns.values()])
     for columns in wanted:
@@ -160,7 +177,10 @@ def read_query_and_gallery(path: Path, names: Sequence[str] = (EMBEDDING,)) -> t
             raise ReidError(f"{path}: the arrays are of different numbers of images: {listed}")
     arrays = load_arrays(path, stored)
     sides = ({column: arrays[array] for column, array in columns.items()} for columns in wanted)
-    query, gallery = (Features(pids=side.pop("pids"), camids=side.pop("camids"), arrays=side) for side in sides)
+    query, gallery = (
+        Features(pids=side.pop("pids"), camids=side.pop("camids"), tracklets=side.pop(_TRACKLETS, None), arrays=side)
+        for side in sides
+    )
     return query, gallery
 
 

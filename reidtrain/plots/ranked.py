@@ -119,9 +119,10 @@ def rank_queries(
             raise ReidError(f"{shards_path}: no sample in the {split} split, so there is nothing to rank")
     labels = (queries.pids, gallery.pids, queries.camids, gallery.camids)
     metrics = {
+        # Lists are of images, so images are scored, of tracklets too.
         name: score(
-            Features.of(queries, None, {EMBEDDING: theirs}),
-            Features.of(gallery, None, {EMBEDDING: others}),
+            replace(Features.of(queries, None, {EMBEDDING: theirs}), tracklets=None),
+            replace(Features.of(gallery, None, {EMBEDDING: others}), tracklets=None),
             Scoring(protocol, metric),
         )
         for name, (theirs, others) in features.items()

@@ -219,3 +219,46 @@ def test_folders_behind_links_are_listed_once(touch: Touch) -> None:
     (root / "p" / "round").symlink_to(root)
     dataset = open_dataset(root, "folders", {"train": "1", "ids": "text"})
     assert [record.path for record in dataset.records] == ["linked/1.jpg", "p/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        (
+            "occluded-reid",
+            {"occluded_body_images/001/001_01.tif": "query", "whole_body_images/001/001_01.tif": "gallery"},
+        ),
+        (
+            "p-dukemtmc",
+            {
+                "train/occluded_body_images/3/0003_c1_f01.jpg": "train",
+                "train/whole_body_images/3/0003_c2_f01.jpg": "train",
+                "test/occluded_body_images/5/0005_c1_f02.jpg": "query",
+                "test/whole_body_images/5/0005_c1_f01.jpg": "gallery",
+            },
+        ),
+        (
+            "dukemtmc",  # Occluded-Duke
+            {
+                "bounding_box_train/0001_c2_f0046182.jpg": "train",
+                "query/0005_c2_f0046985.jpg": "query",
+                "bounding_box_test/0005_c5_f0051341.jpg": "gallery",
+            },
+        ),
+        (
+            "market1501",
+            {
+                "bounding_box_train/0002_c1s1_000451_03.jpg": "train",
+                "query/0001_c1s1_001051_00.jpg": "query",
+                "bounding_box_test/0001_c2s1_001051_00.jpg": "gallery",
+                "gt_bbox/0001_c1s1_001051_00.jpg": "",
+                "gt_query/0001_c1s1_001051_00_good.mat": "",
+            },
+        ),
+    ],
+)
+def test_relatives_are_recognised(touch: Touch, name: str, paths: Mapping[str, str]) -> None:
+    dataset = open_dataset(touch(*paths))
+    assert dataset.name == name
+    assert {record.path: record.split for record in dataset.records} == {k: v for k, v in paths.items() if v}
+    assert dataset.options.get("cameras") == ("none" if "occluded_body_images" in "".join(paths) else None)

@@ -1,0 +1,72 @@
+"""Occluded-REID and P-DukeMTMC-reID (Zhuo et al., ICME 2018): people who are hidden in part, searched among whole ones.
+
+Neither is scored by cameras: Occluded-REID tells none, and in the other every whole image counts for every query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from reidprep.datasets.base import Listing, Option, Reader
+from reidprep.datasets.images import FolderImages, image_paths
+from reidprep.datasets.labels import labelled_listing
+from reidprep.datasets.pattern import PathPattern
+from reidprep.errors import ReidError
+from reidprep.text import printable, quoted
+
+OCCLUDED, WHOLE = "occluded_body_images", "whole_body_images"
+
+_OPTIONS = {"cameras": Option(("none",), "none")}
+
+# In training both are of one kind.
+_TRAIN = PathPattern("train/*_body_images/{pid}/*")
+_TEST, _P_DUKE_TEST = PathPattern("{split}/{pid}/*"), PathPattern("test/{split}/{pid}/*")
+
+
+def _find_occluded(source: Path) -> Path | None:
+    return source if (source / OCCLUDED).is_dir() and (source / WHOLE).is_dir() else None
+
+
+def _find_p_duke(source: Path) -> Path | None:
+    return source if _find_occluded(source / "test") and (source / "train").is_dir() else None
+
+
+def _list_occluded(root: Path, options: Mapping[str, str]) -> Listing:
+    paths = [f"{folder}/{path}" for folder in (OCCLUDED, WHOLE) for path in image_paths(root / folder, follow=True)]
+    return _listing(root, paths, _TEST)
+
+
+def _list_p_duke(root: Path, options: Mapping[str, str]) -> Listing:
+    paths = [f"{folder}/{path}" for folder in ("train", "test") for path in image_paths(root / folder, follow=True)]
+    return _listing(root, paths, _P_DUKE_TEST)
+
+
+def _listing(root: Path, paths: list[str], test: PathPattern) -> Listing:
+    tested, others = test.read(paths)
+    trained, ignored = _TRAIN.read(others)
+    notes = [f"ignored {len(ignored):,} images in no person's folder: {quoted(map(printable, ignored))}"] * bool(
+        ignored
+    )
+    images = [*(replace(image, split="train") for image in trained), *tested]
+    try:
+        return labelled_listing(images, {}, notes) if images else Listing((), notes)
+    except ReidError as error:
+        raise ReidError(f"{root}: {error}") from None
+
+
+OCCLUDED_REID = Reader(
+    looked_for=f"a folder with {OCCLUDED} and {WHOLE}, and images in them like 001/001_01.tif",
+    options=_OPTIONS,
+    find=_find_occluded,
+    list_records=_list_occluded,
+    open_images=FolderImages,
+)
+P_DUKEMTMC = Reader(
+    looked_for=f"a folder with train and test, in each {OCCLUDED} and {WHOLE}, and in these a folder per person",
+    options=_OPTIONS,
+    find=_find_p_duke,
+    list_records=_list_p_duke,
+    open_images=FolderImages,
+)
