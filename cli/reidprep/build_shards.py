@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from ..common import EXIT_SKIPPED, print_json, print_kept, print_listed, print_skipped, progress
+from ..common import EXIT_SKIPPED, check_grow, print_json, print_kept, print_listed, print_skipped, progress, say
 from ..options import (
     FiniteRange,
     chosen_executor,
     colour,
     executor_options,
     executor_settings,
+    grow_option,
     json_option,
     overwrite_option,
     size,
@@ -81,6 +82,7 @@ from ..options import (
     help="Leave out the images that this CSV file lists, such as inspect writes: columns path and reason.",
 )
 @executor_options
+@grow_option
 @overwrite_option
 @json_option
 def build_shards(
@@ -93,6 +95,7 @@ def build_shards(
     quality: int | None,
     shard_size: int | None,
     exclude: Path | None,
+    grow: bool,
     overwrite: bool,
     as_json: bool,
     **shaping: Any,
@@ -105,6 +108,7 @@ def build_shards(
     \b
     Example:
       reidprep build-shards poses shards --with-image
+      reidprep build-shards poses shards --with-image --grow
       reidprep build-shards /data/poses /data/shards --engine ray --ray-address auto
     """
     from reidprep.alignment.canonical import load
@@ -114,6 +118,7 @@ def build_shards(
     from reidprep.shards.exclusions import read_exclusions, unknown_paths
     from reidprep.store.fields import plain
 
+    check_grow(grow, overwrite)
     place = executor_settings(shaping)
     if image_size and not with_image:
         raise click.UsageError("--image-size goes with --with-image")
@@ -139,8 +144,10 @@ def build_shards(
             canonical=load(canonical),
             exclude=excluded,
             overwrite=overwrite,
+            grow=grow,
             executor=executor,
             progress=report,
+            log=say,
         )
     seconds = time.monotonic() - started
     summary = manifest.summary
@@ -151,7 +158,7 @@ def build_shards(
             | plain(summary)
             | {"skipped_files": plain(manifest.skipped), "unknown_excluded": unknown}
         )
-    elif not print_kept(manifest.kept, manifest.rows, "samples", "images", out):
+    elif not print_kept(manifest.kept, manifest.rows, "samples", "images", out, grow):
         counts = ", ".join(f"{count} {split}" for split, count in summary.images.items())
         share = sum(summary.joints_filled) / len(summary.joints_filled)
         click.echo(f"{manifest.rows} samples ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Literal, get_args
@@ -45,6 +46,12 @@ class Alignment:
     def take(self, rows: NDArray[np.int64]) -> Alignment:
         """Some rows."""
         return Alignment(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def concatenate(pieces: Sequence[Alignment]) -> Alignment:
+    """Alignments one after the other; at least one piece."""
+    names = Alignment.__dataclass_fields__
+    return Alignment(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in names))
 
 
 def align(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from reidprep.datasets.base import Dataset
-from reidprep.errors import ReidError
 from reidprep.files import file_sha256, write_file
+from reidprep.poses.added import LABELS, check_added, labels_by_path
 from reidprep.poses.format import (
     PoseFile,
     PoseManifest,
@@ -29,9 +29,8 @@ from reidprep.poses.format import (
     read_poses,
     take,
 )
-from reidprep.records import NUMBERED, Names, Record
+from reidprep.records import Record
 from reidprep.store.writer import UNFINISHED
-from reidprep.text import counted, quoted
 
 
 @dataclass(frozen=True)
@@ -102,62 +101,26 @@ def earlier_poses(path: Path, files: Sequence[PoseFile]) -> Kept:
 
 
 def check_grown(path: Path, manifest: PoseManifest, earlier: Kept, dataset: Dataset) -> None:
-    """Make sure that images were added to those of which there are poses, and no more.
+    """Make sure that images were added to those of which a directory has poses, and no more.
 
     Args:
-        path: the directory of the poses.
+        path: the directory.
         manifest: its manifest.
         earlier: the poses.
         dataset: the images that there are now.
 
     Raises:
-        ReidError: images are gone, or have other labels; says how many, and names the first.
+        ReidError: as `check_added`.
     """
     poses, totals = earlier.poses, manifest.totals
-    if poses is None:
-        return
-    remedy = "or make all poses again by --overwrite"
-    now = {record.path: record for record in dataset.records}
-    if gone := [name for name in earlier.rows if name not in now]:
-        raise ReidError(
-            f"{path}: has poses of {counted(len(gone), 'image', 'images')} that the dataset does not have (any more), "
-            f"such as {quoted(gone, 3)}; put them back, {remedy}"
-        )
-    if totals is None and dataset.names:
+    if poses is None or (totals is None and dataset.names):
         return  # an unfinished directory does not say how it had numbered the names
-    names = NUMBERED if totals is None or totals.names is UNSET else totals.names
-    changed = [
-        f"{record.path}: {what}"
-        for name, row in earlier.rows.items()
-        for record in [now[name]]
-        for what in [", ".join(_relabelled(poses, row, names, record, dataset))]
-        if what
-    ]
-    if changed:
-        raise ReidError(
-            f"{path}: {counted(len(changed), 'image has', 'images have')} other labels now than when the poses were "
-            f"estimated ({quoted(changed, 3)}); take the new labels back, {remedy}"
-        )
-
-
-def _relabelled(poses: Poses, row: int, names: Names, now: Record, dataset: Dataset) -> Iterator[str]:
-    # Numbers that stand for names follow from which others there are, as does the split of people that we divide.
-    labels = {
-        "person": (_called(poses.pids[row], names.people), _called(now.pid, dataset.names.people)),
-        "camera": (_called(poses.camids[row], names.cameras), _called(now.camid, dataset.names.cameras)),
-        "split": (str(poses.splits[row]), now.split),
-        "sequence": (int(poses.sequences[row]), now.sequence),
-        "frame": (int(poses.frames[row]), now.frame),
+    records = dataset.records
+    columns = {
+        name: np.array([getattr(record, name[:-1]) for record in records]) for name in ("paths", *LABELS.values())
     }
-    if "seed" in dataset.options:
-        del labels["split"]
-    for label, (before, after) in labels.items():
-        if before != after:
-            yield f"{label} {before} -> {after}"
-
-
-def _called(number: int, names: Sequence[str]) -> str | int:
-    return names[number - 1] if 1 <= number <= len(names) else int(number)
+    before = labels_by_path(vars(poses), UNSET if totals is None else totals.names)
+    check_added(path, "poses", before, labels_by_path(columns, dataset.names), dataset.options)
 
 
 def _files(out: Path) -> list[Path]:

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from reidprep.alignment.align import Alignment, Boxes, Flag, align
+from reidprep.alignment.align import Alignment, Boxes, Flag, align, concatenate
 from reidprep.alignment.boxes import DEFAULT_BETA
 from reidprep.alignment.canonical import CanonicalPoses, load, to_json
 from reidprep.alignment.noise import Noise, calibration_of, shipped_noise, shipped_sha256
@@ -32,6 +32,7 @@ from reidprep.poses.reader import Piece, PoseSet, read_pieces
 from reidprep.progress import Progress, counted, unseen
 from reidprep.records import SPLITS, Split
 from reidprep.shards.exclusions import excluded_rows, fingerprint
+from reidprep.shards.file import open_shard, read_encoded
 from reidprep.shards.format import (
     SHARDS,
     Encoding,
@@ -50,19 +51,29 @@ from reidprep.shards.format import (
     shard_bytes,
 )
 from reidprep.shards.sizes import source_sizes
+from reidprep.shards.taken import Earlier, Taken, in_the_way
 from reidprep.signals import WHOLE_FILES, Signals
 from reidprep.store.fields import Size
+from reidprep.store.growing import filling
 from reidprep.store.manifest import Skipped, require_rows
-from reidprep.store.writer import StoreWriter, relative_source
+from reidprep.store.writer import relative_source
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One file: its name, and the poses that it is to hold, all of one split."""
+    """One file.
+
+    Attributes:
+        name: its name.
+        split: of all its samples.
+        pieces: the poses that it is to hold.
+        taken: samples that need not be made.
+    """
 
     name: str
     split: Split
     pieces: tuple[Piece, ...]
+    taken: tuple[Taken, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -81,6 +92,7 @@ class ShardJob:
         canonical: poses to fill gaps from.
         plan: the plan of the shard directory.
         readable: path of an image that can be read.
+        earlier: the shard directory that samples are taken over from.
     """
 
     out: Path
@@ -89,6 +101,7 @@ class ShardJob:
     canonical: CanonicalPoses
     plan: ShardPlan
     readable: str
+    earlier: Path
     in_threads: ClassVar[bool] = False
 
     def prepare(self) -> Callable[[ShardTask], ShardFile]:
@@ -118,33 +131,40 @@ def _noise(plan: ShardPlan) -> Noise | None:
     return None if plan.noise is UNSET else shipped_noise(plan.noise.calibration, plan.noise.threshold)
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """Samples of a file.
+
+    Attributes:
+        places: (n,) of them among the file's poses.
+        alignment: of n.
+        encoded: the images of each.
+        sums: (images, 3) of their pixels before encoding.
+    """
+
+    places: NDArray[np.int64]
+    alignment: Alignment
+    encoded: Sequence[Sequence[bytes]]
+    sums: NDArray[np.float64]
+
+
 def _make(job: ShardJob, task: ShardTask) -> ShardFile:
     plan = job.plan
     poses = read_pieces(job.poses, task.pieces)
-    shapes = image_shapes(plan)
-    sums = np.zeros((len(shapes), 3))
-    kept: list[int] = []
+    pieces = [samples for taken in task.taken if (samples := _taken_over(job, taken)) is not None]
+    left = np.setdiff1d(np.arange(len(poses)), np.concatenate([np.zeros(0, np.int64), *(s.places for s in pieces)]))
     skipped: list[Skipped] = []
-    encoded: list[list[bytes]] = []
-    alignment = aligned(poses.joints, poses.image_sizes, job.canonical, plan)
-    for row, path in enumerate(poses.paths):
-        try:
-            image = job.images.read(str(path))
-            check_unchanged(image, poses, row)
-        except ImageError as error:
-            skipped.append(Skipped(str(path), str(error)))
-            continue
-        crops = cut_crops(image, alignment.boxes[row], shapes, plan.border)
-        sums += [cv2.sumElems(crop)[:3] for crop in crops]
-        encoded.append([crop.tobytes() if plan.quality is None else encode_jpeg(crop, plan.quality) for crop in crops])
-        kept.append(row)
-
-    rows = np.array(kept, dtype=np.int64)
-    columns = _columns(take(poses, rows), alignment.take(rows))
+    if len(left) or not pieces:
+        pieces.append(_made(job, poses, left, skipped))
+    places = np.concatenate([piece.places for piece in pieces])
+    order = np.argsort(places)
+    encoded = [images for piece in pieces for images in piece.encoded]
+    columns = _columns(take(poses, places[order]), concatenate([piece.alignment for piece in pieces]).take(order))
+    sums = np.sum([piece.sums for piece in pieces], axis=0)
     return ShardFile(
         name=task.name,
-        rows=len(kept),
-        sha256=write_file(job.out / task.name, shard_bytes(columns, encoded, plan)),
+        rows=len(places),
+        sha256=write_file(job.out / task.name, shard_bytes(columns, [encoded[row] for row in order], plan)),
         skipped=tuple(skipped),
         statistics=ShardStatistics(
             split=task.split,
@@ -154,6 +174,59 @@ def _make(job: ShardJob, task: ShardTask) -> ShardFile:
             flags={str(flag.name): int((columns["flags"] & flag > 0).sum()) for flag in Flag},
         ),
     )
+
+
+def _made(job: ShardJob, poses: Poses, places: NDArray[np.int64], skipped: list[Skipped]) -> _Samples:
+    """Make samples of some of the poses of a file, and add those that cannot be made to `skipped`."""
+    plan, shapes = job.plan, image_shapes(job.plan)
+    sums = np.zeros((len(shapes), 3))
+    kept: list[int] = []
+    encoded: list[list[bytes]] = []
+    alignment = aligned(poses.joints[places], poses.image_sizes[places], job.canonical, plan)
+    for number, place in enumerate(places.tolist()):
+        path = str(poses.paths[place])
+        try:
+            image = job.images.read(path)
+            check_unchanged(image, poses, place)
+        except ImageError as error:
+            skipped.append(Skipped(path, str(error)))
+            continue
+        crops = cut_crops(image, alignment.boxes[number], shapes, plan.border)
+        sums += _sums(crops)
+        encoded.append([crop.tobytes() if plan.quality is None else encode_jpeg(crop, plan.quality) for crop in crops])
+        kept.append(number)
+    rows = np.array(kept, dtype=np.int64)
+    return _Samples(places[rows], alignment.take(rows), encoded, sums)
+
+
+def _taken_over(job: ShardJob, taken: Taken) -> _Samples | None:
+    """Samples as an earlier file has them; None if an image that is needed besides cannot be used any more."""
+    shapes = image_shapes(job.plan)
+    sums = np.zeros((len(shapes), 3))
+    shard = open_shard(job.earlier / taken.file.name, taken.file.rows)
+    with shard.file:
+        columns = shard.columns
+        try:
+            poses = read_pieces(job.poses, taken.pieces) if taken.pieces else None
+            for number, row in enumerate(taken.measured.tolist()):
+                assert poses is not None
+                image = job.images.read(str(poses.paths[number]))
+                check_unchanged(image, poses, number)
+                sums += _sums(cut_crops(image, columns["boxes"][row], shapes, job.plan.border))
+            encoded = [
+                [image.tobytes() for image in read_encoded(shard.images, shard.offsets, shard.crc32, row, len(shapes))]
+                for row in taken.rows.tolist()
+            ]
+        except ImageError:
+            return None
+    if taken.others:
+        sums = np.array(taken.file.statistics.channel_sums) - sums
+    alignment = Alignment(*(columns[name] for name in _ALIGNED.values())).take(taken.rows)
+    return _Samples(taken.places, alignment, encoded, sums)
+
+
+def _sums(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    return np.array([cv2.sumElems(crop)[:3] for crop in crops])
 
 
 def cut_crops(
@@ -178,7 +251,7 @@ def cut_crops(
     return [crop_box(image, everything[place], shapes[place][:2], border) for place in chosen]
 
 
-def _columns(poses: Poses, aligned: Alignment) -> dict[str, NDArray[Any]]:
+def _columns(poses: Poses, alignment: Alignment) -> dict[str, NDArray[Any]]:
     return {
         "paths": poses.paths,
         "pids": poses.pids,
@@ -186,14 +259,20 @@ def _columns(poses: Poses, aligned: Alignment) -> dict[str, NDArray[Any]]:
         "sequences": poses.sequences,
         "frames": poses.frames,
         "joints": poses.joints,
-        "joints_filled": aligned.joints,
-        "filled": aligned.filled,
-        "joint_spreads": aligned.spread,
-        "boxes": aligned.boxes,
-        "residuals": aligned.residuals,
-        "flags": aligned.flags,
+        **{column: getattr(alignment, name) for name, column in _ALIGNED.items()},
         "image_sizes": poses.image_sizes,
     }
+
+
+# Columns of what alignment gives, in the order of its fields.
+_ALIGNED = {
+    "joints": "joints_filled",
+    "filled": "filled",
+    "spread": "joint_spreads",
+    "boxes": "boxes",
+    "residuals": "residuals",
+    "flags": "flags",
+}
 
 
 # A shard is put together in memory: about 25 MB of JPEG or 70 MB of raw crops.
@@ -259,9 +338,11 @@ def build_shards(
     canonical: CanonicalPoses | None = None,
     exclude: Collection[str] = (),
     overwrite: bool = False,
+    grow: bool = False,
     workers: int = 1,
     executor: Executor | None = None,
     progress: Progress = unseen,
+    log: Callable[[str], None] = lambda line: None,
 ) -> ShardManifest:
     """Cut aligned crops for every pose and write a shard directory; resumes an interrupted one.
 
@@ -275,13 +356,17 @@ def build_shards(
         canonical: poses to fill gaps from, None for the default set.
         exclude: paths of images to leave out; those that the poses do not have are ignored.
         overwrite: replace shards made with other parameters.
+        grow: where images were added to the poses since shards were made of them, cut the new ones only, if border
+            colour and stored sizes are the same. The new directory takes the place of the old one when it is complete;
+            it is the same as one made of all poses.
         workers: processes; one works in this process.
         executor: has the shards made, None for processes on this machine.
         progress: called with the samples done, and all samples, those of an earlier run included.
+        log: called with a line for the reader if nothing can be taken over.
 
     Raises:
-        ReidError: unusable input or output, a full disk, a list that excludes nothing or everything. Images that
-            cannot be read are left out and listed.
+        ReidError: unusable input or output, a full disk, a list that excludes nothing or everything, or with `grow`
+            poses that have lost images or changed labels. Images that cannot be read are left out and listed.
         Interrupted: a signal.
 
     Example:
@@ -309,16 +394,22 @@ def build_shards(
         plan = replace(plan, excluded=fingerprint(paths[0][excluded]))
     executor = executor or LocalExecutor(workers)
     with (
-        StoreWriter(out, SHARDS, relative_source(source, out), plan, overwrite=overwrite) as directory,
+        filling(out, SHARDS, relative_source(source, out), plan, overwrite=overwrite, grow=grow) as filled,
         Signals(WHOLE_FILES if executor.whole_files else None) as signals,
     ):
+        directory, earlier = filled.writer, None
+        if filled.earlier is not None:
+            earlier = Earlier(out, filled.earlier, poses)
+            if reason := in_the_way(filled.earlier.plan, plan):
+                log(reason)
+                earlier = None
         tasks = [
-            ShardTask(f"{split}-{number:05d}.h5", split, poses.pieces(rows))
+            ShardTask(f"{split}-{number:05d}.h5", split, poses.pieces(rows), earlier.taken(rows) if earlier else ())
             for split in SPLITS
             for number, rows in enumerate(_chunks(kept[splits[kept] == split], plan.samples_per_shard))
         ]
         missing = [task for task in tasks if task.name not in directory.present]
-        job = ShardJob(out.resolve(), poses_path.resolve(), images, canonical, plan, readable)
+        job = ShardJob(directory.path.resolve(), poses_path.resolve(), images, canonical, plan, readable, out.resolve())
         done = len(kept) - sum(task.rows for task in missing)
         with closing(executor.map(job, signals.until(missing))) as files:
             for file in counted(files, lambda file: file.rows + len(file.skipped), progress, done, len(kept)):
@@ -329,7 +420,8 @@ def build_shards(
 
         require_rows(directory.manifest, "poses")
         directory.finish(_summary(directory.manifest, poses, splits[excluded]))
-        return directory.manifest
+        taken_over = sum(len(taken.rows) for task in missing for taken in task.taken)
+    return replace(directory.manifest, kept=directory.manifest.kept + taken_over)
 
 
 def _check_source(source: Path, images: ImageSource, poses: PoseSet, kept: NDArray[np.int64]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from reidprep.alignment.align import Boxes, Flag
 from reidprep.alignment.noise import Calibration
 from reidprep.poses.format import EXCLUDE, PosePlan
+from reidprep.poses.format import may_grow as poses_may_grow
 from reidprep.records import Names, Split
 from reidprep.skeleton import JOINTS, PARTS
 from reidprep.store.fields import Colour, Count, Id, JointCounts, JointShares, Positive, Score, Share, Size
@@ -235,6 +236,14 @@ class ShardSummary:
             raise ValueError("train_labels: are not numbered 0, 1, 2 and so on")
 
 
+def may_grow(old: ShardPlan, new: ShardPlan) -> bool:
+    """Whether two plans differ in the images of one dataset alone, what follows from these, and those excluded."""
+    poses = replace(old.poses, tool=new.poses.tool, sha256=new.poses.sha256)
+    following = {name: getattr(new, name) for name in ("poses", "border", "stored_sizes", "excluded")}
+    others = old.poses.sha256 != new.poses.sha256 or old.excluded != new.excluded
+    return others and poses_may_grow(poses, new.poses) and replace(old, **following) == new
+
+
 SHARDS = Format(
     Schema("reidprep.shards", 1),
     ShardPlan,
@@ -243,6 +252,7 @@ SHARDS = Format(
     most_rows=lambda plan: plan.samples_per_shard,
     fits=lambda plan, statistics: len(statistics.channel_sums) == len(image_shapes(plan)),
     beside=(EXCLUDE,),
+    grows=may_grow,
 )
 ShardFile = StoreFile[ShardStatistics]
 ShardManifest = Manifest[ShardPlan, ShardSummary, ShardStatistics]

@@ -112,8 +112,8 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
             changed = ", ".join(differences(old.parameters, fresh.parameters))
             if may_grow(self._format, old, fresh):
                 raise ReidError(
-                    f"{self.path}: was made of other images ({changed}); if images were added, --grow computes only "
-                    "what is new; else choose another folder, or --overwrite to make it again"
+                    f"{self.path}: was made of other images ({changed}); if some were added, --grow computes only what "
+                    "is new; else choose another folder, or --overwrite to make it again"
                 )
             raise ReidError(
                 f"{self.path}: was made with other parameters ({changed}); "
