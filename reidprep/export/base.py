@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.files import file_sha256
 from reidprep.poses.format import POSES
 from reidprep.shards.format import SHARDS
+from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import Format, read_manifest
 
-FORMATS: Mapping[str, Format[Any, Any, Any]] = {"coco": POSES, "openpose": POSES, "webdataset": SHARDS}
+FORMATS: Mapping[str, Format[Any, Any, Any]] = {
+    "coco": POSES,
+    "openpose": POSES,
+    "openpifpaf": POSES,
+    "webdataset": SHARDS,
+    "images": SHARDS,
+}
 """The formats, and the kind of directory that each is made from."""
 
 
@@ -28,12 +36,14 @@ class Exported:
         images: images by split.
         files: number of files, a manifest not counted.
         bytes: their size.
+        notes: what is to be said about it.
     """
 
     out: Path
     images: Mapping[str, int]
     files: int
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def check_kind(path: Path, format: str) -> None:
@@ -49,6 +59,18 @@ def check_kind(path: Path, format: str) -> None:
         raise ReidError(
             f"{path}: holds {other}, but --format {format} takes {kind}; use {possible}, or give the {kind}"
         )
+
+
+def check_shards(sets: Iterable[ShardSet]) -> None:
+    """Raise if a shard is not the one that its manifest lists: no checksum but this covers the labels."""
+    for shards in sets:
+        for file in shards.files:
+            path = shards.path / file.name
+            if path.exists() and file_sha256(path) != file.sha256:
+                raise ReidError(
+                    f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
+                    "'reidprep verify' finds the row, the same build-shards command makes the file anew"
+                )
 
 
 def exact(values: NDArray[np.float32]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from reidprep.alignment.align import Flag
 from reidprep.datasets.images import without_suffix
 from reidprep.errors import ReidError
-from reidprep.export.base import Exported, exact
+from reidprep.export.base import Exported, check_shards, exact
 from reidprep.files import file_sha256, whole_file
 from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, Split
@@ -143,7 +143,7 @@ def export_webdataset(
         done = total - sum(tar.stop - tar.start for tar in missing)
         progress(done, total)
         if missing:
-            _check(sets.values())
+            check_shards(sets.values())
             keys = sample_keys({split: shards.column("paths").tolist() for split, shards in sets.items()})
         for tar in missing:
             with whole_file(out / tar.name) as file:
@@ -170,18 +170,6 @@ def _plan(manifest: ShardManifest, splits: tuple[Split, ...], samples_per_tar: i
         samples_per_tar=samples_per_tar,
         members=(*(f"{view}.{suffix}" for view in views), "json"),
     )
-
-
-def _check(sets: Iterable[ShardSet]) -> None:
-    """Raise if a shard is not the one that its manifest lists: no checksum but this covers the labels."""
-    for shards in sets:
-        for file in shards.files:
-            path = shards.path / file.name
-            if path.exists() and file_sha256(path) != file.sha256:
-                raise ReidError(
-                    f"{path}: is damaged or was changed (its SHA-256 differs from the manifest); "
-                    "'reidprep verify' finds the row, the same build-shards command makes the file anew"
-                )
 
 
 def sample_keys(paths: Mapping[Split, Sequence[str]]) -> dict[Split, list[str]]:

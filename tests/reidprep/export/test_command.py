@@ -20,13 +20,14 @@ def invoke(*arguments: object) -> Result:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_export(format: str, drawn_poses: Path, drawn_shards: Path, tmp_path: Path) -> None:
-    source = drawn_shards if format == "webdataset" else drawn_poses
+    source = drawn_shards if format in ("webdataset", "images") else drawn_poses
     result = invoke(source, tmp_path / "out", "--format", format, "--json")
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert sum(content["images"].values()) == len(PoseSet(drawn_poses)) and content["format"] == format
     files = [tmp_path / "out"] if format == "coco" else list((tmp_path / "out").rglob("*_keypoints.json"))
-    files = files or list((tmp_path / "out").glob("*.tar"))
+    files = files or list((tmp_path / "out").rglob("*.predictions.json"))
+    files = files or list((tmp_path / "out").glob("*.tar")) or list((tmp_path / "out").rglob("*.jpg"))
     assert (content["files"], content["bytes"]) == (len(files), sum(file.stat().st_size for file in files))
     text = invoke(source, tmp_path / "again", "--format", format, "--split", "query").output
     assert f"{content['images']['query']} images" in text and str(tmp_path / "again") in text
@@ -40,7 +41,7 @@ def test_the_formats_offered_are_those_of_the_library() -> None:
     ("source", "format", "message"),
     [
         ("poses", "webdataset", "holds poses, but --format webdataset takes shards; use --format coco or "),
-        ("shards", "coco", "holds shards, but --format coco takes poses; use --format webdataset, or give the poses"),
+        ("shards", "coco", "holds shards, but --format coco takes poses; use --format webdataset or --format images, or"),
         ("shards", "openpose", "holds shards, but --format openpose takes poses"),
         ("drawn", "coco", "no manifest.json here; expected a directory of poses or shards"),
         ("gone", "coco", "no manifest.json here"),
@@ -70,6 +71,8 @@ def test_poses_that_are_not_complete(drawn_poses: Path, tmp_path: Path) -> None:
         [],
         ["--format", "yolo"],
         ["--format", "coco", "--samples-per-tar", "5"],
+        ["--format", "webdataset", "--parts"],
+        ["--format", "images", "--part-size", "64x64"],
         ["--format", "webdataset", "--samples-per-tar", "0"],
     ],
 )
