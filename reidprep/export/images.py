@@ -88,10 +88,11 @@ def export_images(
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("path", "source", "pid", "camid", "split"))
-    images = dict.fromkeys(chosen, 0)
+    images: dict[str, int] = dict.fromkeys(chosen, 0)
     files = written = 0
     with whole_folder(out, EXPORT, overwrite=overwrite) as folder:
-        for place in (folder, *(folder / part for part in PARTS if parts)):
+        places = (folder, *(folder / part for part in PARTS if parts))
+        for place in places:
             for name in FOLDERS.values():  # readers want all three
                 (place / name).mkdir(parents=True)
         taken: Counter[str] = Counter()
@@ -103,8 +104,8 @@ def export_images(
                 path = f"{stem}_{taken[stem]:02d}.jpg"
                 taken[stem] += 1
                 crops = _crops(shards, index, sizes)
-                for place, data in zip(("", *(f"{part}/" for part in PARTS)), crops, strict=False):
-                    (folder / (place + path)).write_bytes(data)
+                for place, data in zip(places, crops, strict=True):
+                    (place / path).write_bytes(data)
                 if keypoints:
                     crops.append(_keypoints(row, sizes[0] or image_shapes(shards.plan)[0][:2], shards.plan.confidence))
                     (folder / (path + SUFFIX)).write_bytes(crops[-1])
