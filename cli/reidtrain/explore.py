@@ -14,6 +14,7 @@ from ..serving import serve_samples, serving_options
 if TYPE_CHECKING:
     from reidprep.inspect.samples import Samples
     from reidtrain.checkpoints import Which
+    from reidtrain.explore.sources import Kind
     from reidtrain.metrics.protocols import Protocol
 
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     "--features",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Features of RUN that extract-features made, of --split test or train; repeat.  [default: computed, and kept]",
+    help="Features of RUN or --other that extract-features made of --split test or train; repeat.  [default: computed]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where what is computed is kept.  [default: RUN/explore]")
 @click.option(
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     type=click.Choice(["market1501", "no-cameras"]),
     help="Which gallery images count.  [default: that of the dataset]",
 )
+@click.option("--train", is_flag=True, help="Check the labels of the images trained on too: computes their features.")
 @which_option
 @computing_options
 @serving_options
@@ -49,6 +51,7 @@ def explore(
     features: tuple[Path, ...],
     out: Path | None,
     protocol: Protocol | None,
+    train: bool,
     which: Which,
     as_json: bool,
     **options: Any,
@@ -67,9 +70,10 @@ def explore(
     from reidtrain.evaluation.images import query_gallery_images
     from reidtrain.explore.app import explore_section
     from reidtrain.explore.attention import Attention
+    from reidtrain.explore.contradictions import contradictions_of
     from reidtrain.explore.explorer import Run
     from reidtrain.explore.rankings import rankings_of
-    from reidtrain.explore.sources import Explored, explore_folder
+    from reidtrain.explore.sources import Explored, explore_folder, features_by_run
     from reidtrain.features.extractor import Computing
 
     names = ("device", "workers", "batch_size", "precision", "flip")
@@ -77,13 +81,19 @@ def explore(
 
     def sections(samples: Samples) -> Any:
         images = query_gallery_images(shards, junk=True)
-        runs = []
-        for path, given, kept in ((run, features, out), (other, (), None)):
-            if path is None:
-                continue
-            explored = Explored(load_checkpoint(path, which), shards, kept or explore_folder(path), given, computing)
-            rankings = rankings_of(explored, images, protocol or images.protocol, progress)
-            runs.append(Run(str(path), rankings, Attention(explored)))
-        return [explore_section(runs)]
+        checkpoints = [load_checkpoint(path, which) for path in (run, other) if path is not None]
+        folders = [out or explore_folder(run), *([explore_folder(other)] if other is not None else [])]
+        given = features_by_run(features, checkpoints)
+        explored = [
+            Explored(checkpoint, shards, folder, some, computing)
+            for checkpoint, folder, some in zip(checkpoints, folders, given, strict=True)
+        ]
+        runs = [
+            Run(str(path), rankings_of(each, images, protocol or images.protocol, progress), Attention(each))
+            for path, each in zip((run, other), explored, strict=False)
+        ]
+        kinds: list[Kind] = ["test", "train"] if train or explored[0].find("train") else ["test"]
+        found = {kind: contradictions_of(explored[0], kind, progress) for kind in kinds}
+        return [explore_section(runs, found)]
 
     serve_samples(shards, runs=(run,) if run.is_dir() else (), as_json=as_json, sections=sections, **options)

@@ -54,7 +54,14 @@ Link = Callable[[float | None, float | None], str]
 """Least and most, both included, None for no end -> address."""
 
 
-def histogram(values: NDArray[np.float32], link: Link, *, unit: str = "samples", whole: bool = False) -> Histogram:
+def histogram(
+    values: NDArray[np.float32],
+    link: Link,
+    *,
+    unit: str = "samples",
+    whole: bool = False,
+    limit: float = math.inf,
+) -> Histogram:
     """Count values in steps of a round width.
 
     Args:
@@ -62,6 +69,7 @@ def histogram(values: NDArray[np.float32], link: Link, *, unit: str = "samples",
         link: the address of the samples between two values.
         unit: what is counted.
         whole: the values are whole numbers.
+        limit: no value can be larger.
     """
     finite = values[np.isfinite(values)]
     missing = len(values) - len(finite)
@@ -79,9 +87,9 @@ def histogram(values: NDArray[np.float32], link: Link, *, unit: str = "samples",
         high = end - 1 if whole else float(str(np.nextafter(edges[i + 1], np.float32(-np.inf))))
         least = None if open_low and i == 0 else low
         greatest = None if open_high and i == len(counts) - 1 else high
-        label = _range(least, greatest, low, end, whole)
+        label = _range(least, greatest, low, min(end, limit), whole)
         bars.append(Bar(label, f"{count:,} {unit}", count / most, link(least, greatest)))
-    ends = [float(str(edges[0])), float(str(edges[-1])) - whole]
+    ends = [float(str(edges[0])), min(float(str(edges[-1])) - whole, limit)]
     return Histogram(
         tuple(bars),
         f"{'<' if open_low else ''}{ends[0] if not open_low else float(str(edges[1])):.4g}",
@@ -98,7 +106,7 @@ def _range(least: float | None, greatest: float | None, low: float, end: float, 
         return f"{low:.4g} and more"
     if whole:
         return f"{low:.4g}" if greatest == low else f"{low:.4g} to {greatest:.4g}"
-    return f"{low:.4g} to {end:.4g}"
+    return f"{low:.4g} to {end:.4g}" if low < end else f"{low:.4g}"
 
 
 def _edges(values: NDArray[np.float32], whole: bool) -> tuple[NDArray[np.float32], bool, bool]:

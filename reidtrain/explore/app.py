@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reidprep.inspect.site import Fact, Page, Section, Site
+from reidtrain.explore.contradictions import Contradictions
 from reidtrain.explore.explorer import Explorer, Run
+from reidtrain.explore.labels import LabelsPage
 from reidtrain.explore.queries import QueriesPage
 from reidtrain.explore.query import QueryPage
+from reidtrain.explore.sources import Kind
 
 
-def explore_section(runs: Sequence[Run]) -> Section:
+def explore_section(runs: Sequence[Run], found: Mapping[Kind, Contradictions]) -> Section:
     """What `reidtrain explore` adds to the pages of `reidprep.inspect`.
 
     Args:
         runs: one, or two to compare; by the same images of the shards that are inspected.
+        found: what the features of the first say about labels.
     """
     rankings = runs[0].rankings
     query_of = {row: query for query, row in enumerate(rankings.rows.tolist())}
@@ -25,6 +29,7 @@ def explore_section(runs: Sequence[Run]) -> Section:
         return {
             "/queries": QueriesPage(explorer).queries,
             "/query/{index}": query.query,
+            "/labels": LabelsPage(explorer, found).labels,
             "/attention/{run}/{index}/{name}": query.picture,
         }
 
@@ -32,4 +37,5 @@ def explore_section(runs: Sequence[Run]) -> Section:
         query = query_of.get(row)
         return [] if query is None else [("as a query", rankings.in_short(query), f"/query/{row}")]
 
-    return Section(package="reidtrain.explore", links=[("Queries", "/queries")], pages=pages, facts=facts)
+    links = [("Queries", "/queries"), ("Labels", "/labels")]
+    return Section(package="reidtrain.explore", links=links, pages=pages, facts=facts)

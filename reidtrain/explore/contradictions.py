@@ -25,6 +25,8 @@ SCHEMA = Schema("reidtrain.contradictions", 1)
 NEAR = 10
 """Neighbours kept of each sample."""
 NOBODY = -1
+APART = 0.75
+"""A person's images that are as far apart, by the distance to other people, may be two people's."""
 _VOTES = 5
 
 
@@ -183,14 +185,14 @@ def strays(found: Contradictions) -> tuple[NDArray[np.intp], NDArray[np.float32]
 def twins(found: Contradictions) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Pairs of labels that may be one person: near-duplicates across them, the nearest first.
 
-    The score is the median distance between images and the nearest of their own label, by that between the two: above 1
-    they are nearer than most images are to their own person's.
+    The score is the distance that a quarter of the images exceed to the nearest of their own label, by that between the
+    two: above 1 they are nearer than these images are to their own person's.
 
     Returns:
         Positions of one image of each pair of labels, whose `other` is the other one, and the scores; of those above 1.
     """
     own = found.own_distances[np.isfinite(found.own_distances)]
-    usual = float(np.median(own)) if len(own) else 0.0
+    usual = float(np.percentile(own, 75)) if len(own) else 0.0
     chosen = np.flatnonzero(found.other_distances < usual)
     chosen = chosen[np.argsort(found.other_distances[chosen], kind="stable")]
     pairs = np.sort(np.stack([found.pids[chosen], found.pids[found.other[chosen]]]), axis=0)
@@ -206,7 +208,7 @@ def halves(found: Contradictions) -> tuple[NDArray[np.int64], NDArray[np.float32
     images are nearer to others than to the rest of their own.
 
     Returns:
-        Labels and scores, of those above 1.
+        Labels and scores, of those above `APART`.
     """
     smaller = np.flatnonzero(found.group == 2)
     pids = np.unique(found.pids[smaller])
@@ -218,7 +220,7 @@ def halves(found: Contradictions) -> tuple[NDArray[np.int64], NDArray[np.float32
         np.float32,
     )
     order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] > 1]
+    order = order[scores[order] > APART]
     return pids[order], scores[order]
 
 

@@ -80,7 +80,7 @@ class QueriesPage:
         def link(low: float | None, high: float | None) -> str:
             return address("/queries", asked.text({"min_ap": shortest(low), "max_ap": shortest(high)}))
 
-        return histogram(precisions.astype(np.float32), link, unit="queries")
+        return histogram(precisions.astype(np.float32), link, unit="queries", limit=100)
 
     def _matrix(self, asked: Asked, queries: NDArray[np.intp]) -> list[tuple[int, list[Cell | None]]]:
         """For each camera of queries, each camera of matches; None where there are no such queries."""

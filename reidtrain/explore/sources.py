@@ -123,3 +123,17 @@ def explore_folder(run: Path) -> Path:
     if not run.is_dir() and not (run.parent.name == "checkpoints" and (folder / "run.json").is_file()):
         raise ReidError(f"{run}: is not in a run folder, where the rankings would be kept; say where by --out")
     return folder / "explore"
+
+
+def features_by_run(paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> list[list[Path]]:
+    """Files of features by the network that they are of; those of none of them go to the first, which refuses them.
+
+    Raises:
+        ReidError: as `read_about`.
+    """
+    hashes = [file_sha256(checkpoint.path) for checkpoint in checkpoints]
+    found: list[list[Path]] = [[] for _ in checkpoints]
+    for path in paths:
+        of = read_about(path).get("checkpoint_sha256")
+        found[hashes.index(of) if of in hashes else 0].append(path)
+    return found

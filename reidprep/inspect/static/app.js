@@ -134,7 +134,8 @@ async function mark(card) {
   if (!button) return;
   const index = Number(card.dataset.index);
   const excluded = button.getAttribute("aria-pressed") !== "true";
-  const answer = await send(index, excluded, reason?.value ?? "");
+  // A card may suggest one.
+  const answer = await send(index, excluded, reason?.value || card.dataset.reason || "");
   if (answer) remember([...done, { index, excluded, reason: answer.reason }]);
 }
 

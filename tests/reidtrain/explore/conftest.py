@@ -18,9 +18,10 @@ from reidtrain.checkpoints import Checkpoint
 from reidtrain.evaluation.images import query_gallery_images
 from reidtrain.explore.app import explore_section
 from reidtrain.explore.attention import Attention
+from reidtrain.explore.contradictions import Contradictions, contradictions_of
 from reidtrain.explore.explorer import Run
 from reidtrain.explore.rankings import rankings_of
-from reidtrain.explore.sources import Explored
+from reidtrain.explore.sources import Explored, Kind
 from reidtrain.features.extractor import Computing
 
 BASE = "http://127.0.0.1:8765"
@@ -45,10 +46,16 @@ def a_run(explored: Explored) -> Run:
     return Run("the run", rankings_of(explored, images, "market1501"), Attention(explored))
 
 
+@pytest.fixture(scope="session")
+def contradictions(explored: Explored) -> dict[Kind, Contradictions]:
+    """What it says about the labels."""
+    return {kind: contradictions_of(explored, kind) for kind in ("test", "train")}
+
+
 @pytest.fixture
-def client(explored: Explored, a_run: Run, tmp_path: Path) -> TestClient:
+def client(explored: Explored, a_run: Run, contradictions: dict[Kind, Contradictions], tmp_path: Path) -> TestClient:
     """A browser on this machine."""
     samples = open_samples(explored.shards)
     exclusions = Exclusions(tmp_path / "exclude.csv", samples.index.paths)
-    app = create_app(samples, exclusions, TOKEN, Hosts("127.0.0.1"), (), [explore_section([a_run])])
+    app = create_app(samples, exclusions, TOKEN, Hosts("127.0.0.1"), (), [explore_section([a_run], contradictions)])
     return TestClient(app, base_url=BASE, follow_redirects=False)

@@ -11,7 +11,8 @@ from reidtrain.explore.explorer import Run
 
 from ...reidprep.inspect.test_pages import Links
 
-PAGES = ("/queries", "/queries?min_first=1&to=2&sort=first&order=desc", "/sample/{query}", "/query/{query}")
+LABELS = tuple(f"/labels?kind={kind}&of={of}" for kind in ("strays", "twins", "halves") for of in ("test", "train"))
+PAGES = ("/queries", "/queries?min_first=1&to=2&sort=first&order=desc", "/sample/{query}", "/query/{query}", *LABELS)
 
 
 def shown(page: str) -> list[int]:
@@ -66,6 +67,10 @@ def test_attention_is_computed_once_and_kept(client, a_run: Run, monkeypatch) ->
         ("/queries?min_ap=many", 400),
         ("/queries?sort=colour", 400),
         ("/queries?to=1,2", 400),
+        ("/labels?kind=colour", 400),
+        ("/labels?of=query", 400),
+        ("/labels?page=0", 400),
+        ("/labels?page=999", 200),
         ("/queries?page=999", 200),
         ("/queries?to=99", 200),
         ("/query/0", 404),
