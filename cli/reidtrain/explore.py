@@ -93,7 +93,6 @@ def explore(
             for path, each in zip((run, other), explored, strict=False)
         ]
         kinds: list[Kind] = ["test", "train"] if train or explored[0].find("train") else ["test"]
-        found = {kind: contradictions_of(explored[0], kind, progress) for kind in kinds}
-        return [explore_section(runs, found)]
+        return [explore_section(runs, {str(kind): contradictions_of(explored[0], kind, progress) for kind in kinds})]
 
     serve_samples(shards, runs=(run,) if run.is_dir() else (), as_json=as_json, sections=sections, **options)

@@ -10,10 +10,9 @@ from reidtrain.explore.explorer import Explorer, Run
 from reidtrain.explore.labels import LabelsPage
 from reidtrain.explore.queries import QueriesPage
 from reidtrain.explore.query import QueryPage
-from reidtrain.explore.sources import Kind
 
 
-def explore_section(runs: Sequence[Run], found: Mapping[Kind, Contradictions]) -> Section:
+def explore_section(runs: Sequence[Run], found: Mapping[str, Contradictions]) -> Section:
     """What `reidtrain explore` adds to the pages of `reidprep.inspect`.
 
     Args:

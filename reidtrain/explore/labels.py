@@ -17,7 +17,6 @@ from reidprep.inspect.grid import address
 from reidprep.inspect.query import BadQuery, View
 from reidtrain.explore.contradictions import Contradictions, halves, strays, twins
 from reidtrain.explore.explorer import Explorer, of_page, pager
-from reidtrain.explore.sources import Kind
 
 KINDS = {
     "strays": "near only to others",
@@ -25,7 +24,7 @@ KINDS = {
     "halves": "one label, two people",
 }
 """Ways in which features contradict labels, and what they are called."""
-IMAGES: dict[Kind, str] = {"test": "queries and gallery", "train": "train"}
+IMAGES = {"test": "queries and gallery", "train": "train"}
 _PER_PAGE, _SHOWN = 12, 5
 
 
@@ -62,7 +61,7 @@ class LabelsPage:
         found: of each kind of images that there are features of.
     """
 
-    def __init__(self, explorer: Explorer, found: Mapping[Kind, Contradictions]) -> None:
+    def __init__(self, explorer: Explorer, found: Mapping[str, Contradictions]) -> None:
         self.explorer = explorer
         self.found = found
 
@@ -71,7 +70,7 @@ class LabelsPage:
         site = self.explorer.site
         given = {name: value.strip() for name, value in request.query_params.items() if value.strip()}
         kind = addresses.choice(given, "kind", KINDS) or next(iter(KINDS))
-        of: Kind = addresses.choice(given, "of", IMAGES) or next(iter(self.found))  # type: ignore[assignment]
+        of = addresses.choice(given, "of", IMAGES) or next(iter(self.found))
         if of not in self.found:
             raise BadQuery("the images trained on have no features here; start with --train")
         view = View(page=addresses.parse({"page": given.get("page", "1")}).page, per_page=_PER_PAGE)
@@ -101,7 +100,7 @@ class LabelsPage:
         )
 
     @cached_property
-    def _ranked(self) -> dict[tuple[Kind, str], tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    def _ranked(self) -> dict[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """What each kind is of, samples or labels, and the scores."""
         ways = {"strays": strays, "twins": twins, "halves": halves}
         return {(of, kind): way(found) for of, found in self.found.items() for kind, way in ways.items()}

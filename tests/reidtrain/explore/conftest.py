@@ -21,7 +21,7 @@ from reidtrain.explore.attention import Attention
 from reidtrain.explore.contradictions import Contradictions, contradictions_of
 from reidtrain.explore.explorer import Run
 from reidtrain.explore.rankings import rankings_of
-from reidtrain.explore.sources import Explored, Kind
+from reidtrain.explore.sources import Explored
 from reidtrain.features.extractor import Computing
 
 BASE = "http://127.0.0.1:8765"
@@ -47,13 +47,13 @@ def a_run(explored: Explored) -> Run:
 
 
 @pytest.fixture(scope="session")
-def contradictions(explored: Explored) -> dict[Kind, Contradictions]:
+def contradictions(explored: Explored) -> dict[str, Contradictions]:
     """What it says about the labels."""
     return {kind: contradictions_of(explored, kind) for kind in ("test", "train")}
 
 
 @pytest.fixture
-def client(explored: Explored, a_run: Run, contradictions: dict[Kind, Contradictions], tmp_path: Path) -> TestClient:
+def client(explored: Explored, a_run: Run, contradictions: dict[str, Contradictions], tmp_path: Path) -> TestClient:
     """A browser on this machine."""
     samples = open_samples(explored.shards)
     exclusions = Exclusions(tmp_path / "exclude.csv", samples.index.paths)
