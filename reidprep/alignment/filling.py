@@ -156,11 +156,11 @@ class _Prior:
 
     Attributes:
         mean: (2, 18) the mean of all typical poses.
-        poses: (k, 36) typical poses and their mirror images.
+        poses: (k, 72) typical poses and their mirror images, and the squares of both.
         log_share: (k,) logarithm of the share that each stands for.
         facing: (k,) whether it faces the camera.
         basis: (2, 18, d) directions in which typical poses differ.
-        coefficients: (k, d) of the poses less the mean, along `basis`.
+        squares: (k, d * d + d), with c the coefficients of a pose less the mean along `basis`: c c^T and -2 c.
         first: (2, 2, 18, 18) inverse covariances over all poses, the body held as usual and tightly.
         later: the same about one typical pose.
         directions: (4, 36) how place across, place down, height and lean of a body move its joints.
@@ -172,7 +172,7 @@ class _Prior:
     log_share: Floats
     facing: NDArray[np.bool_]
     basis: Floats
-    coefficients: Floats
+    squares: Floats
     first: Floats
     later: Floats
     directions: Floats
@@ -187,6 +187,8 @@ class _Prior:
         deviation = flat - mean
         _, basis = np.linalg.eigh((deviation * share[:, None]).T @ deviation)
         basis = basis[:, -_BASIS:]
+        coefficients = deviation @ basis
+        outer = coefficients[:, :, None] * coefficients[:, None]
         x, y = mean.reshape(2, -1)
         one, none = np.ones_like(x), np.zeros_like(x)
         directions = np.array([[one, none], [none, one], [x, y], [-y, x]])
@@ -196,11 +198,11 @@ class _Prior:
         between = covariances(poses.both - mean.reshape(2, -1).T, share)
         return cls(
             mean=mean.reshape(2, -1),
-            poses=flat,
+            poses=np.concatenate([flat, np.square(flat)], axis=1),
             log_share=np.log(share),
             facing=poses.facing,
             basis=basis.reshape(2, len(x), -1),
-            coefficients=deviation @ basis,
+            squares=np.concatenate([outer.reshape(len(flat), -1), -2 * coefficients], axis=1),
             first=np.linalg.inv(near + between + placed),
             later=np.linalg.inv(near + placed),
             directions=directions.reshape(len(directions), -1),
@@ -250,8 +252,7 @@ def _estimate(given: _Measured, prior: _Prior, noise: Noise, result: Filled, row
         p = np.linalg.inv(p)
         if number == 1:
             share = _shares(y, n, p, few, prior)
-            m = _product(share, prior.poses).reshape(count, *size)
-            squares = _product(share, np.square(prior.poses)).reshape(count, *size)
+            m, squares = _product(share, prior.poses).reshape(count, 2, *size).swapaxes(0, 1)
             between = np.maximum(squares - np.square(m), 0)
         estimate = m + np.matmul(p, (n * (y - m))[..., None])[..., 0]
         variance = p[..., joints, joints]
@@ -323,8 +324,8 @@ def _shares(y: Floats, n: Floats, p: Floats, few: NDArray[np.bool_], prior: _Pri
     pull = n * (y - prior.mean)
     pull -= n * np.matmul(p, pull[..., None])[..., 0]
     toward = _product(pull.reshape(len(pull), -1), prior.basis.reshape(-1, prior.basis.shape[2]))
-    distance = (np.matmul(prior.coefficients, w) * prior.coefficients).sum(axis=2)
-    distance -= 2 * np.matmul(prior.coefficients, toward[..., None])[..., 0]
+    # c^T W c - 2 c . toward, for the coefficients c of each pose.
+    distance = _product(np.concatenate([w.reshape(len(w), -1), toward], axis=1), prior.squares.T)
     share = prior.log_share - 0.5 * distance
     share = np.exp(share - share.max(axis=1, keepdims=True))
     # Averaging people seen from the front and from behind gives one without width.
