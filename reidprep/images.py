@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -91,9 +92,10 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     if not data:
         raise ImageError("the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own, larger, size warning and EXIF remarks
-            return _decoded_jpeg(data) if data.startswith(jpeg.START) else np.asarray(_as_rgb(_opened(data)))
+        if data.startswith(jpeg.START):
+            return _decoded_jpeg(data)
+        with _quiet():
+            return np.asarray(_as_rgb(_opened(data)))
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -104,6 +106,14 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         raise ImageError("there is not enough memory to decode it") from None
     except Exception as error:  # Pillow raises nearly anything on hostile files, struct.error and TypeError among them
         raise ImageError(f"cannot be decoded: {error}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's own, larger, size warning and its EXIF remarks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -127,10 +137,13 @@ def _decoded_jpeg(data: bytes) -> NDArray[np.uint8]:
     header = jpeg.read_header(data)
     _check_pixels(header.width, header.height)
     pixels = jpeg.decode(data, header)
-    if header.components == 4:  # now known to be whole; Pillow knows whose CMYK is inverted
-        return np.asarray(_as_rgb(_opened(data)))
-    orientation = Image.open(io.BytesIO(data), formats=FORMATS).getexif() if header.tagged else {}
-    turned = _UPRIGHT.get(orientation.get(_EXIF_ORIENTATION, 1))
+    if header.components != 4 and not header.tagged:
+        return pixels
+    with _quiet():
+        if header.components == 4:  # now known to be whole; Pillow knows whose CMYK is inverted
+            return np.asarray(_as_rgb(_opened(data)))
+        orientation = Image.open(io.BytesIO(data), formats=FORMATS).getexif().get(_EXIF_ORIENTATION, 1)
+    turned = _UPRIGHT.get(orientation)
     return pixels if turned is None else np.asarray(Image.fromarray(pixels).transpose(turned))
 
 

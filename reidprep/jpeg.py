@@ -73,7 +73,8 @@ def read_header(data: bytes) -> JpegHeader:
                 if component in missing:
                     kept = slice(first, last + 1) if progressive else slice(None)
                     missing[component][kept] = precision & 15 if progressive else 0
-            if scans > MAX_SCANS:
+            # libjpeg, too, reads no more of a sequential file whose first scan has all components.
+            if scans > MAX_SCANS or (scans == 1 and not progressive and count == len(missing)):
                 break
     if frame is None:
         raise ImageError("the JPEG is damaged: it has no header")
