@@ -109,7 +109,7 @@ def labelled_listing(
     camids, cameras = (
         ([UNKNOWN_CAMERA] * len(images), ())
         if unknown
-        else _numbered([image.camera for image in images], "cameras", as_text)
+        else _numbered([image.camera for image in images], "cameras", as_text and not _numbers_apart(images))
     )
     tracklets = _tracklets(images)
     records = [
@@ -131,6 +131,12 @@ def labelled_listing(
 
 
 _SPLIT: Mapping[str, Split] = {"train": "train", "query": "query", "gallery": "gallery"}
+
+
+def _numbers_apart(images: Sequence[Labelled]) -> bool:
+    """Whether all cameras are numbers, each written in one way."""
+    given = {image.camera for image in images}
+    return all(map(is_number, given)) and len({int(camera) for camera in given}) == len(given)
 
 
 def _numbered(values: Sequence[str], what: str, as_text: bool) -> tuple[list[int], tuple[str, ...]]:

@@ -169,6 +169,13 @@ def test_numbers_and_names_mixed_are_refused_but_on_demand(touch: Touch, folders
     assert open_dataset(root, "folders", {"ids": "text"}).names.people == tuple(sorted(folders))
 
 
+def test_cameras_keep_their_numbers_where_people_are_taken_as_names(touch: Touch) -> None:
+    root = touch("12_c3.jpg", "ann_c10.jpg")
+    dataset = open_dataset(root, "pattern", {"pattern": "{pid}_c{cam}", "train": "1", "ids": "text"})
+    assert said(dataset) == [("12_c3.jpg", 1, 3, "train"), ("ann_c10.jpg", 2, 10, "train")]
+    assert dataset.names == Names(people=("12", "ann"))
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_lists_with_names_and_any_separator_in_a_folder_of_their_own(touch: Touch, separator: str) -> None:
     root = touch("a.jpg", "b.jpg", "c.jpg")
