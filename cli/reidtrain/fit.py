@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Shards -> a trained model.")
-@click.argument("shards", type=click.Path(path_type=Path))
+@click.argument("shards", type=click.Path(path_type=Path), nargs=-1, required=True)
 @training_options
-def fit(shards: Path, **options: Any) -> None:
+def fit(shards: tuple[Path, ...], **options: Any) -> None:
     """Train a network on the training identities of SHARDS by a recipe.
+
+    Several SHARDS, one of each dataset, are trained on together: equal ids of two of them are different people.
 
     An interrupted run goes on from its last checkpoint when the same command is given again. `reidtrain recipes`
     lists the shipped recipes and prints all their values, each of which --set can change.
@@ -29,6 +31,7 @@ def fit(shards: Path, **options: Any) -> None:
       reidtrain fit shards --out run --recipe attention-driven-market1501
       reidtrain fit shards --out quick --recipe self-attention-market1501 \\
         --set stages.0.epochs=10 --set validation.identities=50 --init resnet50.pth
+      reidtrain fit market-shards cuhk03-shards --out both --recipe attention-driven-market1501
     """
     from reidtrain.training.fit import fit as run
 
@@ -38,7 +41,7 @@ def fit(shards: Path, **options: Any) -> None:
 def train_and_print(
     label: str,
     train: Callable[..., RunResult],
-    data: Path,
+    data: Any,
     *,
     out: Path,
     recipe: str,

@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -74,9 +75,18 @@ class ChannelMeans:
     image: tuple[float, float, float] | None = None
 
     @classmethod
-    def of(cls, shards: ShardSet) -> ChannelMeans:
-        """The means measured when the shards were built."""
-        return cls(**vars(shards.summary.channel_means))
+    def of(cls, *sets: ShardSet) -> ChannelMeans:
+        """The means measured when the shards were built; of several, every training image counts as much."""
+        means = [cls(**vars(shards.summary.channel_means)) for shards in sets]
+        if len(means) == 1:
+            return means[0]
+        shares = np.array([max(1, len(shards)) for shards in sets], np.float64)
+
+        def mean(view: str) -> Any:
+            values = [getattr(each, view) for each in means]
+            return None if None in values else np.average(values, axis=0, weights=shares).round(3).tolist()
+
+        return cls(*(mean(view) for view in VIEWS))
 
 
 class Preprocessor(nn.Module):

@@ -12,12 +12,21 @@ from reidprep.shards.reader import ShardSet
 
 
 def choose_identities(train: ShardSet, wanted: int | None, held_out: int, seed: int) -> tuple[list[int], list[int]]:
-    """Person ids to train on and to hold out; both ascending.
+    """`choose_of_each` of one set."""
+    [chosen] = choose_of_each([train], wanted, held_out, seed)
+    return chosen
 
-    The held-out ones are drawn first: they stay the same when fewer are trained on.
+
+def choose_of_each(
+    sets: Sequence[ShardSet], wanted: int | None, held_out: int, seed: int
+) -> list[tuple[list[int], list[int]]]:
+    """Person ids of each set to train on and to hold out; both ascending.
+
+    They are drawn from all sets together. The held-out ones are drawn first: they stay the same when fewer are trained
+    on.
 
     Args:
-        train: training samples.
+        sets: training samples; equal ids of two sets are different people.
         wanted: how many to train on, None for all that are not held out.
         held_out: how many to hold out.
         seed: of the draw.
@@ -25,17 +34,21 @@ def choose_identities(train: ShardSet, wanted: int | None, held_out: int, seed: 
     Raises:
         ReidError: fewer than two identities to train on.
     """
-    pids = np.array(sorted(train.train_labels), dtype=np.int64)
-    order = np.random.default_rng(seed).permutation(pids)
+    people = [(number, pid) for number, train in enumerate(sets) for pid in sorted(train.train_labels)]
+    order = np.random.default_rng(seed).permutation(len(people)).tolist()
     chosen, rest = order[:held_out], order[held_out:]
     fewest = max(2, wanted or 0)
     if len(rest) < fewest:
         raise ReidError(
-            f"{train.path}: of {len(pids)} training identities, {len(chosen)} are held out for validation, "
-            f"{len(rest)} remain; {fewest} are needed: lower validation.identities"
+            f"{', '.join(str(train.path) for train in sets)}: of {len(people)} training identities, {len(chosen)} are "
+            f"held out for validation, {len(rest)} remain; {fewest} are needed: lower validation.identities"
             + (" or identities" if wanted else " or use shards with more of them")
         )
-    return sorted(rest[:wanted].tolist()), sorted(chosen.tolist())
+    trained, unseen = ([people[place] for place in sorted(places)] for places in (rest[:wanted], chosen))
+    return [
+        ([pid for of, pid in trained if of == number], [pid for of, pid in unseen if of == number])
+        for number in range(len(sets))
+    ]
 
 
 def held_out_ranking(train: ShardSet, pids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

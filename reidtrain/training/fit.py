@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ class RunResult:
 
 
 def fit(
-    shards: str | Path,
+    shards: str | Path | Sequence[str | Path],
     out: str | Path,
     recipe: Recipe | str | Path,
     *,
@@ -99,13 +99,13 @@ def fit(
     validating: Progress = unseen,
     log: Callable[[str], None] | None = None,
 ) -> RunResult:
-    """Train a recipe's network on the training identities of a shard directory.
+    """Train a recipe's network on the training identities of a shard directory, or of several together.
 
     A run that was interrupted goes on from its last checkpoint, and on the CPU ends with the same weights
     as one that was not. Ctrl-C and SIGTERM end it after the step that is computed, which a checkpoint then holds.
 
     Args:
-        shards: the directory.
+        shards: the directory; or directories, one of each dataset, whose people are all different.
         out: the run folder.
         recipe: network and training; or what `load_recipe` takes, such as the name of a shipped recipe.
         init: weights to start from: a checkpoint or run of this toolkit, or a state dict.
@@ -129,7 +129,8 @@ def fit(
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
-    task = identities_task(Path(shards), recipe, recipe.model.views)
+    paths = [Path(shards)] if isinstance(shards, str | Path) else [Path(path) for path in shards]
+    task = identities_task(paths, recipe, recipe.model.views)
     init = Path(init) if init else None
     return train(
         task,
@@ -320,6 +321,8 @@ def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinis
     )
     minutes = recipe.training.max_minutes
     text += f"classes, {f'{minutes:g} minutes' if minutes else f'{recipe.epochs} epochs'}"
+    if sets := task.source.get("sets"):
+        text += "; of " + ", ".join(f"{name} {entry['images']:,} images" for name, entry in sets.items())
     if str(task.source.get("validation")).endswith(CAMERAS_IGNORED):
         text += "; all images to validate on are of one camera: validated by the protocol no-cameras"
     if begun:

@@ -154,7 +154,7 @@ class RunFolder:
                 new, old = changed.pop(last)
                 self.longer = recipe.epochs - new + old
             found = [f"{key} is {new}, was {old}" for key, (new, old) in changed.items() if key not in _SAME_RUN]
-            ours, theirs = ({**entry, **_NOT_COMPARED} for entry in (source, earlier["source"]))
+            ours, theirs = map(_compared, (source, earlier["source"]))
             found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
             ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))
             found += [f"--init: {entry}" for entry in differences(ours, theirs)]
@@ -169,3 +169,9 @@ class RunFolder:
                 f"{self.path}: holds a run that differs: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}. "
                 "Choose another folder, or --overwrite to start anew"
             )
+
+
+def _compared(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What must stay the same of the data that is trained on."""
+    sets = {name: {**entry, "path": None} for name, entry in source.get("sets", {}).items()}
+    return {**source, **_NOT_COMPARED, **({"sets": sets} if sets else {})}

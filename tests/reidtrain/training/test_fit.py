@@ -345,7 +345,7 @@ def test_a_validation_without_any_match_is_refused_before_the_first_step(
     held_out, remedy, run, tiny, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ShardSet, "camids", property(lambda shards: shards.pids))  # one for each person
-    monkeypatch.setattr(tasks, "choose_identities", lambda *_: ([2], held_out))
+    monkeypatch.setattr(tasks, "choose_of_each", lambda *_: [([2], held_out)])
     with pytest.raises(ReidError, match=f"same camera only.*{remedy}.*--set validation.every=0"):
         run(tiny(validation={"every": 1}))
     assert not (tmp_path / "run").exists()
