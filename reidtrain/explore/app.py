@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from reidprep.inspect.site import Fact, Page, Section, Site
 from reidtrain.explore.contradictions import Contradictions
 from reidtrain.explore.explorer import Explorer, Run
+from reidtrain.explore.identities import IdentitiesPage
 from reidtrain.explore.labels import LabelsPage
 from reidtrain.explore.queries import QueriesPage
 from reidtrain.explore.query import QueryPage
+from reidtrain.explore.runs import RunsPage
 
 
 def explore_section(runs: Sequence[Run], found: Mapping[str, Contradictions]) -> Section:
@@ -28,6 +30,8 @@ def explore_section(runs: Sequence[Run], found: Mapping[str, Contradictions]) ->
         return {
             "/queries": QueriesPage(explorer).queries,
             "/query/{index}": query.query,
+            "/confused": IdentitiesPage(explorer).identities,
+            **({"/runs": RunsPage(explorer).runs} if len(runs) > 1 else {}),
             "/labels": LabelsPage(explorer, found).labels,
             "/attention/{run}/{index}/{name}": query.picture,
         }
@@ -36,5 +40,7 @@ def explore_section(runs: Sequence[Run], found: Mapping[str, Contradictions]) ->
         query = query_of.get(row)
         return [] if query is None else [("as a query", rankings.in_short(query), f"/query/{row}")]
 
-    links = [("Queries", "/queries"), ("Labels", "/labels")]
+    links = [("Queries", "/queries"), ("Identities", "/confused"), ("Labels", "/labels")]
+    if len(runs) > 1:
+        links.append(("Two runs", "/runs"))
     return Section(package="reidtrain.explore", links=links, pages=pages, facts=facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from reidtrain.features.extractor import Computing
 
 BASE = "http://127.0.0.1:8765"
 TOKEN = "the token"
+OTHER = {"branches": ["whole", "head"], "attention": "none"}
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +49,32 @@ def a_run(explored: Explored) -> Run:
 
 
 @pytest.fixture(scope="session")
+def two_runs(
+    explored: Explored,
+    a_run: Run,
+    make_checkpoint: Callable[..., Checkpoint],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[Run]:
+    """It, and that of a smaller network without attention."""
+    other = replace(
+        explored, checkpoint=make_checkpoint("attention-driven", OTHER), out=tmp_path_factory.mktemp("other")
+    )
+    images = query_gallery_images(explored.shards, junk=True)
+    return [a_run, Run("the other run", rankings_of(other, images, "market1501"), Attention(other))]
+
+
+@pytest.fixture(scope="session")
 def contradictions(explored: Explored) -> dict[str, Contradictions]:
     """What it says about the labels."""
     return {kind: contradictions_of(explored, kind) for kind in ("test", "train")}
 
 
 @pytest.fixture
-def client(explored: Explored, a_run: Run, contradictions: dict[str, Contradictions], tmp_path: Path) -> TestClient:
+def client(
+    explored: Explored, two_runs: list[Run], contradictions: dict[str, Contradictions], tmp_path: Path
+) -> TestClient:
     """A browser on this machine."""
     samples = open_samples(explored.shards)
     exclusions = Exclusions(tmp_path / "exclude.csv", samples.index.paths)
-    app = create_app(samples, exclusions, TOKEN, Hosts("127.0.0.1"), (), [explore_section([a_run], contradictions)])
+    app = create_app(samples, exclusions, TOKEN, Hosts("127.0.0.1"), (), [explore_section(two_runs, contradictions)])
     return TestClient(app, base_url=BASE, follow_redirects=False)

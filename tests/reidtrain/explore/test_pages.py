@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from reidprep.shards.reader import ShardSet
 from reidtrain.explore.explorer import Run
+from reidtrain.explore.rankings import RIGHT, WRONG
 
 from ...reidprep.inspect.test_pages import Links
 
 LABELS = tuple(f"/labels?kind={kind}&of={of}" for kind in ("strays", "twins", "halves") for of in ("test", "train"))
-PAGES = ("/queries", "/queries?min_first=1&to=2&sort=first&order=desc", "/sample/{query}", "/query/{query}", *LABELS)
+PAGES = (
+    "/queries",
+    "/queries?min_first=1&to=2&sort=first&order=desc",
+    "/sample/{query}",
+    "/query/{query}",
+    "/confused",
+    "/runs",
+    *LABELS,
+)
 
 
 def shown(page: str) -> list[int]:
@@ -43,12 +54,43 @@ def test_queries_come_worst_first_and_by_what_is_asked(client, a_run: Run) -> No
 def test_a_list_has_ranks_verdicts_and_distances(client, a_run: Run) -> None:
     rankings = a_run.rankings
     page = client.get(f"/query/{rankings.rows[1]}").text
-    assert shown(page)[1:] == rankings.lists[1][:20].tolist()
-    words = re.findall(r'</svg>(\d* \w+)</b> <span class="value" title="distance">([\d.]+)', page)
+    mine, others = page.split('id="list-2"')
+    assert shown(mine)[1:] == rankings.lists[1][:20].tolist()
+    assert "the other run" in others
+    words = re.findall(r'</svg>(\d* \w+)</b> <span class="value" title="distance">([\d.]+)', mine)
     names = ["right", "wrong", "junk"]
     assert [word.split()[-1] for word, _ in words] == [names[v] for v in rankings.verdicts[1][:20]]
     assert [distance for _, distance in words] == [f"{d:.3f}" for d in rankings.distances[1][:20]]
-    assert page.count('<ul class="nearness">') == len(words)
+    assert mine.count('<ul class="nearness">') == len(words)
+
+
+def test_people_are_confused_with_those_that_come_before_the_first_right_image(
+    client, a_run: Run, drawn_shards
+) -> None:
+    rankings, pids = a_run.rankings, ShardSet.open(drawn_shards).pids
+    expected = Counter()
+    for query, row in enumerate(rankings.rows):
+        before = []
+        for image, verdict in zip(rankings.lists[query], rankings.verdicts[query], strict=True):
+            if verdict == RIGHT:
+                break
+            before += [int(pids[image])] if verdict == WRONG else []
+        expected.update((int(pids[row]), other) for other in set(before))
+    page = client.get("/confused").text
+    found = re.findall(r'Person (\d+)</a> taken for <a href="/identity/\d+">(\d+)</a> by <a[^>]*>(\d+) of', page)
+    assert {(int(a), int(b)): int(n) for a, b, n in found} == expected and expected
+    nobody = client.get("/confused?pid=999999").text
+    assert "Nobody is confused" in nobody
+
+
+def test_two_runs_are_compared_by_query(client, two_runs: list[Run]) -> None:
+    rows = two_runs[0].rankings.rows
+    gains = two_runs[1].rankings.average_precision - two_runs[0].rankings.average_precision
+    order = np.argsort(-np.abs(gains), kind="stable")
+    assert shown(client.get("/runs").text) == rows[order].tolist()
+    assert shown(client.get("/runs?wins=second").text) == rows[order[gains[order] > 0]].tolist()
+    assert shown(client.get("/runs?wins=first").text) == rows[order[gains[order] < 0]].tolist()
+    assert shown(client.get("/runs?min_gain=0&max_gain=0").text) == rows[gains == 0].tolist()
 
 
 def test_attention_is_computed_once_and_kept(client, a_run: Run, monkeypatch) -> None:
@@ -67,6 +109,10 @@ def test_attention_is_computed_once_and_kept(client, a_run: Run, monkeypatch) ->
         ("/queries?min_ap=many", 400),
         ("/queries?sort=colour", 400),
         ("/queries?to=1,2", 400),
+        ("/runs?wins=third", 400),
+        ("/runs?min_gain=x", 400),
+        ("/confused?camera=x", 400),
+        ("/confused?page=99", 200),
         ("/labels?kind=colour", 400),
         ("/labels?of=query", 400),
         ("/labels?page=0", 400),

@@ -14,7 +14,7 @@ from reidtrain.explore.rankings import ABSENT, JUNK, RIGHT, WRONG, nearness, ran
 from reidtrain.explore.sources import Explored
 from reidtrain.features.files import EMBEDDING, Features
 
-OTHER = {"branches": ["whole", "head"], "attention": "none"}
+from .conftest import OTHER
 
 
 def people(rng: np.random.Generator, n: int) -> Features:
