@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,9 +70,9 @@ class IdentitiesPage:
         pairs = {name: addresses.integers(given, name) for name in ("camera", "to")}
         view = View(page=addresses.parse({"page": given.get("page", "1")}).page, per_page=_PER_PAGE)
 
-        def to(page: int = 1, **changes: object) -> str:
+        def to(page: int = 1, changes: Mapping[str, object] | None = None) -> str:
             asked = {name: ",".join(map(str, numbers)) for name, numbers in {"pid": pids, **pairs}.items()}
-            return address("/confused", View().text({**asked, **changes}, page))
+            return address("/confused", View().text({**asked, **(changes or {})}, page))
 
         chosen = [
             (count, each)
@@ -94,7 +95,7 @@ class IdentitiesPage:
             camera=pairs["camera"],
             to=pairs["to"],
             chips=[
-                (f"{text} {', '.join(map(str, numbers))}", to(**{name: None}))
+                (f"{text} {', '.join(map(str, numbers))}", to(changes={name: None}))
                 for name, text, numbers in (
                     ("pid", "person", pids),
                     ("camera", "query's camera", pairs["camera"]),

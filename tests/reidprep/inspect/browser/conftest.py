@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +55,9 @@ Serve = Callable[..., Server]
 
 
 @contextmanager
-def served(path: Path, *options: object) -> Iterator[Server]:
+def served(path: Path, *options: object, command: Sequence[str] = COMMAND) -> Iterator[Server]:
     process = subprocess.Popen(
-        [*COMMAND, str(path), "--port", "0", "--no-browser", "--json", *map(str, options)],
+        [*command, str(path), "--port", "0", "--no-browser", "--json", *map(str, options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
