@@ -5,21 +5,26 @@ VENV := .venv
 EXTRAS ?= dev,train,inspect
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COMMA := ,
 
 .PHONY: demo test lint setup-mmpose clean
 
-# The main job end to end on drawn pedestrians; with DATA=PATH, up to the preview, on a dataset of yours.
+# The main job end to end on drawn pedestrians; with DATA=PATH, up to the preview, on a dataset of yours. What a folder holds
+# already is kept and gone on with, and a dataset of yours has a folder of its own.
+OUT ?= demo$(if $(DATA),-$(shell basename "$(DATA)"))
+TRAINS := $(if $(DATA),,$(findstring train,$(EXTRAS)))
 demo: $(STAMP)
-	rm -rf demo
-	$(BIN)/reidprep demo demo $(if $(DATA),--data "$(DATA)") $(if $(LIMIT),--limit $(LIMIT))
-ifeq ($(DATA),)
-ifneq ($(findstring train,$(EXTRAS)),)
-	$(BIN)/reidtrain fit demo/shards --out demo/run --recipe demo
-	$(BIN)/reidtrain evaluate demo/run demo/shards
-	$(BIN)/reidtrain rank demo/run demo/shards demo/ranked --worst
-	$(BIN)/reidtrain attention demo/run demo/shards demo/attention
+	$(BIN)/reidprep demo "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(LIMIT),--limit $(LIMIT)) || [ $$? = 3 ]  # images it had to leave out
+ifneq ($(TRAINS),)
+	$(BIN)/reidtrain fit "$(OUT)/shards" --out "$(OUT)/run" --recipe demo
+	$(BIN)/reidtrain evaluate "$(OUT)/run" "$(OUT)/shards"
+	$(BIN)/reidtrain rank "$(OUT)/run" "$(OUT)/shards" "$(OUT)/ranked" --worst > /dev/null
+	$(BIN)/reidtrain attention "$(OUT)/run" "$(OUT)/shards" "$(OUT)/attention"
 endif
-endif
+	@echo
+	@echo "Made: poses, shards and pictures of them$(if $(TRAINS),$(COMMA) a small network and its scores), in $(OUT)."
+	@echo "Open: $(OUT)/preview/index.html$(if $(TRAINS),$(COMMA) $(OUT)/ranked/index.html and $(OUT)/attention/index.html)."
+	@echo "Next: $(if $(DATA),. $(BIN)/activate; reidtrain recipes; reidtrain fit '$(OUT)/shards' --out run --recipe NAME,make demo DATA=path/to/your/dataset LIMIT=200) (docs/getting-started.md)."
 
 # As many processes as there are cores; `make test WORKERS=0` runs everything in one.
 WORKERS ?= auto

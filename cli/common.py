@@ -79,7 +79,7 @@ def print_skipped(skipped: list[Any]) -> None:
     """List the images left out, with reasons, on standard error."""
     if skipped:
         print_listed(
-            f"{len(skipped)} images were skipped:",
+            f"{counted(len(skipped), 'image was', 'images were')} skipped:",
             [f"{entry.path}: {entry.reason}" for entry in skipped],
             "; the manifest lists all",
         )
@@ -88,11 +88,11 @@ def print_skipped(skipped: list[Any]) -> None:
 def print_kept(kept: int, total: int, noun: str, what: str, out: object, grown: bool = False) -> bool:
     """Say how much an earlier run had made; whether that was everything, so that there is nothing else to say."""
     if kept == total:
-        click.echo(f"nothing to do: {total:,} {noun} kept in {out}; --overwrite if {what} changed")
+        click.echo(f"nothing to do: {counted(total, noun)} kept in {out}; --overwrite if {what} changed")
     elif grown:
-        click.echo(f"{kept:,} {noun} kept, {total - kept:,} new")
+        click.echo(f"{counted(kept, noun)} kept, {total - kept:,} new")
     elif kept:
-        click.echo(f"{kept:,} of {total:,} {noun} kept from an earlier run; --overwrite if {what} changed")
+        click.echo(f"{kept:,} of {counted(total, noun)} kept from an earlier run; --overwrite if {what} changed")
     return kept == total
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -95,8 +96,8 @@ decoders_option = click.option(
     "--workers",
     type=click.IntRange(0),
     default=lambda: min(8, os.cpu_count() or 1),
-    show_default="CPU cores, at most 8",
-    help="Workers that read and decode.",
+    show_default=False,
+    help="Workers that read and decode.  [default: number of CPU cores, at most 8]",
 )
 batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=64, help="Images computed at once.")
 which_option = click.option(
@@ -125,38 +126,58 @@ metric_option = click.option(
 )
 
 
-def _given_or_old(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    given = ctx.get_parameter_source("device") == ParameterSource.COMMANDLINE
-    return value if given else ctx.meta.get(_OLD_DEVICE, value)
+def renamed_option(
+    new: str,
+    old: str,
+    *,
+    old_type: click.ParamType | None = None,
+    old_values: Mapping[Any, Any] = MappingProxyType({}),
+    **settings: Any,
+) -> Callable[[Command], Command]:
+    """Give a command an option, whose former name still works, with a notice.
+
+    Args:
+        new: its name.
+        old: its former name.
+        old_type: of its values then, if not as now.
+        old_values: what was called otherwise, with its name now.
+        settings: for `click.option`.
+    """
+    key = f"{__name__}{new}"
+
+    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value is not None:
+            others = "".join(f", and {before} is called {now}" for before, now in old_values.items())
+            click.echo(f"{old} is called {new} now{others}", err=True)
+            ctx.meta[key] = old_values.get(value, value)
+
+    def given_or_kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        given = ctx.get_parameter_source(param.name or "") == ParameterSource.COMMANDLINE
+        return value if given else ctx.meta.get(key, value)
+
+    def decorate(command: Command) -> Command:
+        former = click.option(
+            old,
+            type=old_type or settings["type"],
+            is_eager=True,  # before the other
+            expose_value=False,
+            callback=keep,
+            hidden=True,
+        )
+        return click.option(new, callback=given_or_kept, **settings)(former(command))
+
+    return decorate
 
 
-def _keep_old(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        click.echo("--accelerator is called --device now, and gpu is called cuda", err=True)
-        ctx.meta[_OLD_DEVICE] = "cuda" if value == "gpu" else value
-
-
-_OLD_DEVICE = f"{__name__}.accelerator"
-
-
-def device_option(command: Command) -> Command:
-    """Give a command --device; its former name in reidtrain, --accelerator, still works."""
-    device = click.option(
-        "--device",
-        type=click.Choice(DEVICES),
-        default=DEVICES[0],
-        callback=_given_or_old,
-        help="What to compute on; auto takes a GPU if there is one.",
-    )
-    old = click.option(
-        "--accelerator",
-        type=click.Choice(["auto", "cpu", "gpu"]),
-        is_eager=True,  # before --device
-        expose_value=False,
-        callback=_keep_old,
-        hidden=True,
-    )
-    return device(old(command))
+device_option = renamed_option(
+    "--device",
+    "--accelerator",
+    old_type=click.Choice(["auto", "cpu", "gpu"]),
+    old_values={"gpu": "cuda"},
+    type=click.Choice(DEVICES),
+    default=DEVICES[0],
+    help="What to compute on; auto takes a GPU if there is one.",
+)
 
 
 def computing_options(function: Command) -> Command:
@@ -168,6 +189,21 @@ def computing_options(function: Command) -> Command:
         help="Of what the network computes.  [default: what it was trained in]",
     )
     return flip(precision(device_option(decoders_option(batch_size_option(function)))))
+
+
+def choice_options(what: str, default: int, old_limit: str) -> Callable[[Command], Command]:
+    """Give a command --limit and --random: which of many it draws. They had names of their own in each command."""
+    limit = renamed_option(
+        "--limit", old_limit, type=click.IntRange(1), default=default, help=f"At most so many {what}."
+    )
+    random = renamed_option(
+        "--random",
+        "--seed",
+        type=click.IntRange(0),
+        metavar="SEED",
+        help=f"Choose {what} at random, the same for the same seed.  [default: spread evenly]",
+    )
+    return lambda command: limit(random(command))
 
 
 def per_sheet_option(default: int, what: str) -> Callable[[Command], Command]:

@@ -18,10 +18,13 @@ from reidprep.preview.write import write_preview
 from reidprep.progress import Progress, Steps, unseen_steps
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.synth.dataset import generate
-from reidprep.synth.truth import FILE_NAME, load_truth, pck
+from reidprep.synth.truth import is_drawn, load_truth, pck
 from reidprep.verify import Fault, verify
 
-DEMO = FolderKind("a demo", "reidprep.demo", None, "dataset|poses|shards|preview")
+DEMO = FolderKind(
+    "a demo", "reidprep.demo", None, "dataset|poses|shards|preview", beside=("run", "ranked", "attention")
+)
+"""Beside these `make demo` puts a network and what it learnt."""
 DRAWN_IDENTITIES = 24
 """Enough that a network trained on half of them tells the others apart better than before."""
 
@@ -82,7 +85,7 @@ def run_demo(
     with FolderClaim(out, DEMO):
         if data is None:
             with step("synth"):
-                if not (source / FILE_NAME).exists():
+                if not is_drawn(source):
                     generate(source, identities=DRAWN_IDENTITIES, images_per_camera=4)
         with step("extract-poses") as report:
             poses = extract_poses(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ from reidprep.errors import ReidError
 from reidprep.files import read_file
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names whose values differ, with both values where they are short."""
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "", called: Callable[[str], str] = str
+) -> list[str]:
+    """Dotted names whose values differ, with both values where they are short; `called` gives other names for them."""
     found: list[str] = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, f"{prefix}{key}.")
+            found += differences(before, after, f"{prefix}{key}.", called)
         elif before != after:
             values = f" {before} -> {after}" if len(f"{before}{after}") < 60 else ""
-            found.append(f"{prefix}{key}{values}")
+            found.append(f"{called(f'{prefix}{key}')}{values}")
     return found
 
 
@@ -74,6 +76,6 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """`counted(2, "file", "files")` is "2 files"."""
-    return f"{number:,} {one if number == 1 else many}"
+def counted(number: int, one: str, many: str = "") -> str:
+    """`counted(2, "file")` is "2 files", `counted(2, "query", "queries")` "2 queries"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -290,7 +290,8 @@ def load_checkpoint(path: str | Path, which: Which = "last") -> Checkpoint:
     ):
         raise ReidError(
             f"{path}: stage {about.stage} and epoch {about.epoch} with figures of {len(about.history)} do not fit a "
-            f"recipe of {len(recipe.stages)} stages and {recipe.epochs} epochs; the checkpoint is damaged"
+            f"recipe of {counted(len(recipe.stages), 'stage')} and {counted(recipe.epochs, 'epoch')}; the checkpoint "
+            "is damaged"
         )
     return Checkpoint(path=path, state=state, **vars(about) | {"recipe": recipe})
 

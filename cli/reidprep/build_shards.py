@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from reidprep.text import counted
+
 from ..common import EXIT_SKIPPED, check_grow, print_json, print_kept, print_listed, print_skipped, progress, say
 from ..options import (
     FiniteRange,
@@ -41,8 +43,8 @@ from ..options import (
     "--beta",
     type=FiniteRange(0, 1),
     default=3 / 48,
-    show_default="3/48",
-    help="Overlap of parts, as a fraction of the body height.",
+    show_default=False,
+    help="Overlap of parts, as a fraction of the body height.  [default: 3/48]",
 )
 @click.option(
     "--confidence",
@@ -158,16 +160,18 @@ def build_shards(
             | plain(summary)
             | {"skipped_files": plain(manifest.skipped), "unknown_excluded": unknown}
         )
-    elif not print_kept(manifest.kept, manifest.rows, "samples", "images", out, grow):
+    elif not print_kept(manifest.kept, manifest.rows, "sample", "images", out, grow):
         counts = ", ".join(f"{count} {split}" for split, count in summary.images.items())
         share = sum(summary.joints_filled) / len(summary.joints_filled)
-        click.echo(f"{manifest.rows} samples ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}")
+        click.echo(
+            f"{counted(manifest.rows, 'sample')} ({counts}) in {seconds:.1f} s, {share:.1%} of joints filled, in {out}"
+        )
         doubtful = ", ".join(f"{count} {name.lower()}" for name, count in summary.flags.items() if count)
         click.echo(f"flagged: {doubtful or 'none'}")
         if left_out := sum(summary.excluded.values()):
-            click.echo(f"excluded: {left_out} images, as {exclude} says")
+            click.echo(f"excluded: {counted(left_out, 'image')}, as {exclude} says")
     if unknown:
-        print_listed(f"{len(unknown)} images that {exclude} lists are not among the poses:", unknown)
+        print_listed(f"{counted(len(unknown), 'image')} of {exclude} not among the poses:", unknown)
     print_skipped(manifest.skipped)
     if manifest.skipped:
         sys.exit(EXIT_SKIPPED)

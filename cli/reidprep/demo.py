@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from reidprep.text import counted
+
 from ..common import EXIT_SKIPPED, print_json, progress
 from ..options import json_option, workers_option
 
@@ -50,7 +52,9 @@ def demo(out: Path, data: Path | None, limit: int | None, workers: int | None, a
     else:
         for name, seconds in result.seconds.items():
             click.echo(f"  {name:<14} {seconds:6.1f} s   {result.images / max(seconds, 1e-9):7.0f} images/s")
-        click.echo(f"{result.images} images became samples, {result.skipped} were skipped")
+        click.echo(
+            f"{counted(result.images, 'image became a sample', 'images became samples')}, {result.skipped:,} skipped"
+        )
         click.echo(f"{result.joints_found:.1%} of joints found; the others filled from canonical poses")
         if result.pck is not None:
             click.echo(f"{result.pck:.1%} of the visible drawn joints found within a tenth of the body height")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from reidprep.records import SPLITS
+from reidprep.text import counted
 
 from ..common import print_json, progress
 from ..options import json_option, size
@@ -94,7 +95,9 @@ def export(
         print_json(content | {"files": result.files, "bytes": result.bytes} | notes)
         return
     counts = ", ".join(f"{count} {split}" for split, count in result.images.items())
-    files = "1 file" if result.files == 1 else f"{result.files} files"
-    click.echo(f"{sum(result.images.values())} images ({counts}) in {files}, {result.bytes / 1e6:.1f} MB, in {out}")
+    click.echo(
+        f"{counted(sum(result.images.values()), 'image')} ({counts}) in {counted(result.files, 'file')}, "
+        f"{result.bytes / 1e6:.1f} MB, in {out}"
+    )
     for note in result.notes:
         click.echo(f"note: {note}", err=True)

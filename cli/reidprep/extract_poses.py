@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from reidprep.records import SPLITS
+from reidprep.text import counted
 
 from ..common import EXIT_SKIPPED, check_grow, print_json, print_kept, print_replaced, print_skipped, progress
 from ..options import (
@@ -171,9 +172,12 @@ def extract_poses(
             | {"skipped_files": plain(manifest.skipped), "notes": [*data.notes, *lost]}
             | ({"replaced": list(manifest.replaced)} if grow else {})
         )
-    elif not print_kept(manifest.kept, manifest.rows, "poses", "images", out, grow):
+    elif not print_kept(manifest.kept, manifest.rows, "pose", "images", out, grow):
         found = manifest.summary.joints_found
-        click.echo(f"{manifest.rows} poses in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in {out}")
+        click.echo(
+            f"{counted(manifest.rows, 'pose')} in {seconds:.1f} s, {sum(found) / len(found):.1%} of joints found, in "
+            f"{out}"
+        )
     print_replaced(manifest.replaced)
     print_skipped(manifest.skipped)
     for sentence in lost:

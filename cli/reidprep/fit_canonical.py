@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from reidprep.records import SPLITS
+from reidprep.text import counted
 
 from ..common import print_json
 from ..options import FiniteRange, json_option
@@ -47,4 +48,4 @@ def fit_canonical(
     if as_json:
         print_json({"out": str(out), "poses": len(result.poses), "provenance": dict(result.provenance)})
     else:
-        click.echo(f"{len(result.poses)} poses in {out}")
+        click.echo(f"{counted(len(result.poses), 'pose')} in {out}")

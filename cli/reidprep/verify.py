@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from reidprep.text import counted
+
 from ..common import print_json, progress
 from ..options import json_option, workers_option
 
@@ -41,6 +43,6 @@ def verify(path: Path, source: Path | None, workers: int | None, as_json: bool) 
     else:
         for fault in faults:
             click.echo(str(fault))
-        click.echo(f"{path}: {len(faults)} faults" if faults else f"{path}: all is well")
+        click.echo(f"{path}: {counted(len(faults), 'fault')}" if faults else f"{path}: all is well")
     if faults:
         sys.exit(1)

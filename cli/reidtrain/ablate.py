@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reidprep.text import counted
 from reidtrain.papers.tables import ABLATIONS, DATASETS, PAPER_BETA
 
 from ..common import print_json, progress, say
@@ -117,5 +118,5 @@ def _list_runs(asked: Ablation, plan: Plan, as_json: bool) -> None:
         print_json({"dataset": plan.dataset, "recipe": plan.recipe_name, "runs": runs})
         return
     for run in runs:
-        click.echo(f"{run['run']}: {run['state']}, {run['epochs']} epochs")
+        click.echo(f"{run['run']}: {run['state']}, {counted(run['epochs'], 'epoch')}")
         click.echo(f"  shards {run['shards']} ({run['shards_state']}); rows {'; '.join(run['rows'])}")

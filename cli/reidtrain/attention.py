@@ -11,10 +11,11 @@ from reidprep.records import SPLITS
 from reidprep.text import counted
 
 from ..common import print_album, progress
-from ..options import device_option, json_option, per_sheet_option
+from ..options import choice_options, device_option, json_option, per_sheet_option, which_option
 
 if TYPE_CHECKING:
     from reidprep.records import Split
+    from reidtrain.checkpoints import Which
 
 
 @click.command(short_help="Draw attention maps over the crops.")
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 @click.argument("shards", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--against", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Draw those of this one beside.")
-@click.option("--samples", type=click.IntRange(1), default=12, help="At most so many samples.")
+@choice_options("samples", 12, "--samples")
 @click.option("--split", type=click.Choice(SPLITS), default="query", help="Where they are from.")
-@click.option("--seed", type=click.IntRange(0), help="Choose at random, the same for the same seed.")
+@which_option
 @per_sheet_option(6, "Samples")
 @device_option
 @json_option
@@ -33,9 +34,10 @@ def attention(
     shards: Path,
     out: Path,
     against: Path | None,
-    samples: int,
+    limit: int,
+    random: int | None,
     split: Split,
-    seed: int | None,
+    which: Which,
     per_sheet: int,
     device: str,
     as_json: bool,
@@ -44,7 +46,7 @@ def attention(
 
     CHECKPOINT is a file or a run folder. Attention-driven networks show blocks 2 to 4, for the whole body and for the
     parts, put back where they were cut; self-attention networks show stages 4 to 6. Writes PNG sheets and one HTML page
-    to the folder OUT; earlier pictures there are replaced. Without --seed the samples are spread evenly.
+    to the folder OUT; earlier pictures there are replaced. Without --random the samples are spread evenly.
 
     \b
     Example:
@@ -55,9 +57,9 @@ def attention(
     from reidtrain.plots.attention import load_viewed, write_attention
 
     paths = [checkpoint] if against is None else [checkpoint, against]
-    viewed = load_viewed(paths, shards, Computing(device))
+    viewed = load_viewed(paths, shards, Computing(device), which)
     with progress("draw", "samples") as report:
         album = write_attention(
-            viewed, shards, out, split=split, count=samples, seed=seed, per_sheet=per_sheet, progress=report
+            viewed, shards, out, split=split, count=limit, seed=random, per_sheet=per_sheet, progress=report
         )
     print_album(album, counted(album.shown, "sample", "samples"), as_json)

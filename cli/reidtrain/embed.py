@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reidprep.text import counted
+
 from ..common import EXIT_SKIPPED, print_json, print_listed, progress
 from ..options import GroupedCommand, embedding_options, embedding_settings, json_option
 
@@ -52,7 +54,7 @@ def embed(
         print_json({"out": str(out), "seconds": round(seconds, 2), **about, **doubtful})
     else:
         sizes = ", ".join(f"{name} {size}" for name, size in about["dimensions"].items())
-        click.echo(f"{out}: {about['samples']} images in {seconds:.1f} s, epoch {about['epoch']}; {sizes}")
+        click.echo(f"{out}: {counted(about['samples'], 'image')} in {seconds:.1f} s, epoch {about['epoch']}; {sizes}")
     print_remarks(embedded)
     if embedded.skipped:
         sys.exit(EXIT_SKIPPED)
@@ -117,7 +119,7 @@ def print_remarks(embedded: Embedded) -> None:
     """Say on standard error which images were left out, and what is doubtful about the others."""
     if embedded.skipped:
         listed = [f"{entry.path}: {entry.reason}" for entry in embedded.skipped]
-        print_listed(f"{len(listed)} images were skipped:", listed, "; --json lists all")
+        print_listed(f"{counted(len(listed), 'image was', 'images were')} skipped:", listed, "; --json lists all")
     found = doubtful_images(embedded)
     if found:
         click.echo(f"doubtful: {', '.join(f'{count} {words}' for words, count in found.items())}", err=True)

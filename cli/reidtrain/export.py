@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reidprep.text import counted
+
 from ..common import print_json
-from ..options import FiniteRange, json_option
+from ..options import FiniteRange, json_option, which_option
 
 if TYPE_CHECKING:
+    from reidtrain.checkpoints import Which
     from reidtrain.export.formats import Format
 
 
@@ -29,9 +32,11 @@ if TYPE_CHECKING:
     "--tolerance",
     type=FiniteRange(0),
     default=1e-3,
-    show_default="1e-3",
-    help="Largest difference from the network's outputs that is accepted, as a fraction of their length.",
+    show_default=False,
+    help="Largest difference from the network's outputs that is accepted, as a fraction of their length.  "
+    "[default: 1e-3]",
 )
+@which_option
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @json_option
 def export(
@@ -43,6 +48,7 @@ def export(
     attention: bool,
     shards: Path | None,
     tolerance: float,
+    which: Which,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -55,14 +61,14 @@ def export(
     Example:
       reidtrain export run network.onnx --shards shards
       reidtrain export run network.onnx --unit-length
-      reidtrain export run/checkpoints/best.ckpt network.pt2 --features --attention
+      reidtrain export run network.pt2 --which best --features --attention
     """
     from reidtrain.checkpoints import load_checkpoint
     from reidtrain.export.checkpoint import export_checkpoint
     from reidtrain.export.network import Outputs
 
     result = export_checkpoint(
-        load_checkpoint(checkpoint),
+        load_checkpoint(checkpoint, which),
         out,
         format,
         outputs=Outputs(features, attention, unit_length),
@@ -78,6 +84,7 @@ def export(
     click.echo(f"{out}: {result.bytes / 1e6:.1f} MB, {result.about['network']} network")
     for kind, found in result.agreements.items():
         click.echo(
-            f"  {kind}, {found.images} images: outputs differ from the network's by at most {found.absolute:.1e}, "
+            f"  {kind}, {counted(found.images, 'image')}: outputs differ from the network's by at most "
+            f"{found.absolute:.1e}, "
             f"{found.relative:.1e} of their length ({found.output})"
         )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reidprep.text import counted
+
 from ..common import print_json, progress
 from ..options import computing_options, json_option, which_option
 
@@ -68,4 +70,4 @@ def extract_features(
         print_json({"out": str(out), **about})
     else:
         sizes = ", ".join(f"{name} {size}" for name, size in about["dimensions"].items())
-        click.echo(f"{out}: {about['samples']} images ({about['images']}), epoch {about['epoch']}; {sizes}")
+        click.echo(f"{out}: {counted(about['samples'], 'image')} ({about['images']}), epoch {about['epoch']}; {sizes}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -33,14 +32,11 @@ def fit(shards: tuple[Path, ...], **options: Any) -> None:
         --set stages.0.epochs=10 --set validation.identities=50 --init resnet50.pth
       reidtrain fit market-shards cuhk03-shards --out both --recipe attention-driven-market1501
     """
-    from reidtrain.training.fit import fit as run
-
-    train_and_print("fit", run, shards, **options)
+    train_and_print("fit", shards, **options)
 
 
 def train_and_print(
-    label: str,
-    train: Callable[..., RunResult],
+    command: Literal["fit", "pretrain"],
     data: Any,
     *,
     out: Path,
@@ -51,12 +47,15 @@ def train_and_print(
     as_json: bool,
     **machine: Any,
 ) -> None:
-    """Call a library function that trains, with what `training_options` gave."""
+    """Call the library function of a command that trains, with what `training_options` gave."""
     from reidtrain.recipes.loading import load_recipe
-    from reidtrain.training.fit import Machine
 
-    chosen, computer = load_recipe(recipe, overrides), Machine(**machine)
-    with progress_of(label, "validate") as (report, validating):
+    chosen = load_recipe(recipe, overrides)  # before Lightning is loaded, which takes seconds
+    from reidtrain.training.classification import pretrain
+    from reidtrain.training.fit import Machine, fit
+
+    train, computer = {"fit": fit, "pretrain": pretrain}[command], Machine(**machine)
+    with progress_of(command, "validate") as (report, validating):
         result = train(
             data,
             out,

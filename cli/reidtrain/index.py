@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reidprep.text import counted
+
 from ..common import print_json, progress
 from ..options import json_option
 
@@ -53,5 +55,6 @@ def index(
         print_json({"out": str(out), **asdict(facts)})
     else:
         click.echo(
-            f"{facts.kind} index of {facts.images} images, {facts.dimension} dimensions, {facts.metric} distance"
+            f"{facts.kind} index of {counted(facts.images, 'image')}, {counted(facts.dimension, 'dimension')}, "
+            f"{facts.metric} distance"
         )

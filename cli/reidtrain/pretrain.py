@@ -26,6 +26,4 @@ def pretrain(data: Path, **options: Any) -> None:
       reidtrain pretrain cifar-100-binary --out cifar --recipe cifar100-resnet-dil-sac
       reidtrain fit shards --out run --recipe attention-driven-market1501 --init pretrained
     """
-    from reidtrain.training.classification import pretrain as run
-
-    train_and_print("pretrain", run, data, **options)
+    train_and_print("pretrain", data, **options)

@@ -10,10 +10,20 @@ import click
 from reidprep.text import counted
 
 from ..common import print_album, progress
-from ..options import batch_size_option, decoders_option, device_option, json_option, metric_option, per_sheet_option
+from ..options import (
+    batch_size_option,
+    choice_options,
+    decoders_option,
+    device_option,
+    json_option,
+    metric_option,
+    per_sheet_option,
+    which_option,
+)
 from .lists import list_option, print_found
 
 if TYPE_CHECKING:
+    from reidtrain.checkpoints import Which
     from reidtrain.metrics.distances import Metric
     from reidtrain.metrics.protocols import Protocol
 
@@ -29,10 +39,9 @@ if TYPE_CHECKING:
     help="Draw the lists of this one too, below the others.",
 )
 @click.option("--against-shards", type=click.Path(path_type=Path), help="Shards for --against.  [default: SHARDS]")
-@click.option("--queries", type=click.IntRange(1), default=24, help="At most so many queries.")
+@choice_options("queries", 24, "--queries")
 @click.option("--top", type=click.IntRange(1, 50), default=10, help="Gallery images in each list.")
 @click.option("--worst", is_flag=True, help="The queries with the lowest average precision, lowest first.")
-@click.option("--seed", type=click.IntRange(0), help="Choose queries at random, the same for the same seed.")
 @click.option(
     "--protocol",
     type=click.Choice(["market1501", "no-cameras"]),
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
 )
 @list_option
 @metric_option
+@which_option
 @per_sheet_option(6, "Queries")
 @device_option
 @decoders_option
@@ -52,13 +62,14 @@ def rank(
     out: Path,
     against: Path | None,
     against_shards: Path | None,
-    queries: int,
+    limit: int,
+    random: int | None,
     top: int,
     worst: bool,
-    seed: int | None,
     protocol: Protocol,
     listing: Path | None,
     metric: Metric,
+    which: Which,
     per_sheet: int,
     device: str,
     workers: int,
@@ -69,7 +80,7 @@ def rank(
 
     Their names are printed, and written by --list. Writes PNG sheets and one HTML page to the folder OUT; earlier
     pictures there are replaced. Features come from a checkpoint or run folder, or from a file as `reidtrain score`
-    takes it, with its images in the order of the shards. Without --worst or --seed the queries are spread evenly.
+    takes it, with its images in the order of the shards. Without --worst or --random the queries are spread evenly.
 
     \b
     Example:
@@ -92,9 +103,9 @@ def rank(
     if against is not None:
         sources.append(Source(against, against_shards or shards))
     with progress("features") as report:
-        features = compared_features(sources, Computing(device, workers, batch_size), report)
+        features = compared_features(sources, Computing(device, workers, batch_size), report, which)
     ranked = rank_queries(
-        features, shards, count=queries, top=top, worst=worst, seed=seed, metric=metric, protocol=protocol
+        features, shards, count=limit, top=top, worst=worst, seed=random, metric=metric, protocol=protocol
     )
     with progress("draw", "queries") as report:
         album = draw_ranked_lists(ranked, out, per_sheet=per_sheet, progress=report)

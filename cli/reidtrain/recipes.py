@@ -20,14 +20,15 @@ def recipes(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> No
       reidtrain recipes
       reidtrain recipes attention-driven-market1501 > mine.yaml
     """
-    from reidtrain.recipes.loading import load_recipe, recipe_names, recipe_to_dict, recipe_to_yaml
+    from reidtrain.recipes.loading import load_recipe, recipe_lines, recipe_to_dict, recipe_to_yaml
 
     if recipe is None:
-        names = recipe_names()
+        lines = recipe_lines()
         if as_json:
-            print_json({"recipes": names})
+            print_json({"recipes": list(lines), "lines": lines})
         else:
-            click.echo("\n".join(names))
+            width = max(map(len, lines))
+            click.echo("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
         return
     chosen = load_recipe(recipe, overrides)
     if as_json:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reidprep.text import counted
+
 from ..common import print_json
 from ..options import PROTOCOL_HELP, PROTOCOLS, ap_option, json_option, metric_option
 
@@ -21,10 +23,22 @@ if TYPE_CHECKING:
 @click.option("--protocol", type=PROTOCOLS, required=True, help=PROTOCOL_HELP)
 @ap_option
 @metric_option
+@click.option(
+    "--feature",
+    default="features",
+    metavar="NAME",
+    help="Which feature of the files, such as whole or fused in those of extract-features.",
+)
 @click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal neighbours (20, 6, 0.3).")
 @json_option
 def score(
-    features: tuple[Path, ...], protocol: Protocol, ap: APVariant, metric: Metric, rerank: bool, as_json: bool
+    features: tuple[Path, ...],
+    protocol: Protocol,
+    ap: APVariant,
+    metric: Metric,
+    feature: str,
+    rerank: bool,
+    as_json: bool,
 ) -> None:
     """Score features of any model: CMC, mAP and mINP.
 
@@ -34,12 +48,13 @@ def score(
     \b
     Example:
       reidtrain score features.npz --protocol market1501 --metric cosine --rerank
+      reidtrain score features.npz --protocol market1501 --feature whole
       reidtrain score split-*.npz --protocol cuhk03-classic --json
     """
     from reidtrain.evaluation.scoring import Scoring, score_files
     from reidtrain.metrics.scores import METRIC_NAMES
 
-    metrics = score_files(features, Scoring(protocol, metric, ap, rerank))
+    metrics = score_files(features, Scoring(protocol, metric, ap, rerank), feature)
     values = metrics.named()
     counts = {
         "queries": metrics.queries,
@@ -52,6 +67,8 @@ def score(
     click.echo(f"protocol {protocol}, {metric} distance{', re-ranked' if rerank else ''}, {ap} AP")
     for name, value in values.items():
         click.echo(f"  {METRIC_NAMES[name]:<8} {value:7.2%}")
-    click.echo(f"  {counts['queries']} queries, {counts['queries_without_match']} of them without a match")
+    click.echo(
+        f"  {counted(metrics.queries, 'query', 'queries')}, {metrics.queries_without_match:,} of them without a match"
+    )
     if remark := metrics.remark():
         click.echo(f"  {remark}")

@@ -141,7 +141,7 @@ def _read(
         try:
             if len(row) != len(columns):
                 mixed = "; other separators than in the first line" if len(row) == 1 and len(columns) > 1 else ""
-                raise _BadValue(f"{counted(len(row), 'value', 'values')} for {len(columns)} columns{mixed}")
+                raise _BadValue(f"{counted(len(row), 'value')} for {counted(len(columns), 'column')}{mixed}")
             made.append(make(line, dict(zip(columns, row, strict=True))))
         except _BadValue as fault:
             faults.append(f"line {line}: {fault}")

@@ -109,10 +109,12 @@ def _compare(listed: Mapping[ImageId, Split], images: Mapping[ImageId, str]) -> 
     notes = []
     missing = [image.name for image in listed if image not in images]
     if missing:
-        notes.append(f"{len(missing):,} of the images in the protocol's lists are missing: {quoted(missing)}")
+        notes.append(f"{counted(len(missing), 'image', 'images')} of the protocol's lists missing: {quoted(missing)}")
     unlisted = [image.name for image in images if image not in listed]
     if unlisted:
-        notes.append(f"{len(unlisted):,} of the images are in no list of the protocol: {quoted(unlisted)}")
+        notes.append(
+            f"{counted(len(unlisted), 'image is', 'images are')} in no list of the protocol: {quoted(unlisted)}"
+        )
     return notes
 
 

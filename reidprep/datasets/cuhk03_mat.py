@@ -21,6 +21,7 @@ from reidprep.datasets.cuhk03_names import BOXES, IMAGES_PER_PERSON, ImageId, Pe
 from reidprep.errors import ImageError, ReidError
 from reidprep.files import check_shortage, require_file
 from reidprep.images import MAX_PIXELS
+from reidprep.text import counted
 
 
 class MatImages:
@@ -104,7 +105,7 @@ def tested_people(root: Path, split: int) -> frozenset[PersonId]:
     with _described(root), _open(root) as file:
         cells = file["testsets"][()].ravel()
         if split > len(cells):
-            raise ReidError(f"{root}: holds {len(cells)} test sets, not split {split}")
+            raise ReidError(f"{root}: holds {counted(len(cells), 'test set')}, not split {split}")
         people = _rows_of(file[cells[split - 1]][()], 2, "a test set").astype(int)
     return frozenset(PersonId(pair, person) for pair, person in people.tolist())
 

@@ -13,6 +13,7 @@ from reidprep.datasets.mat import read_mat
 from reidprep.errors import ReidError
 from reidprep.files import read_file
 from reidprep.records import SPLITS, Record, Split
+from reidprep.text import counted
 
 BOXES = ("labeled", "detected")
 IMAGES_PER_PERSON = 10
@@ -95,7 +96,7 @@ def classic_tested_people(folder: Path, boxes: str, split: int) -> frozenset[Per
         )
     splits = _read_splits(file)
     if split > len(splits):
-        raise ReidError(f"{file}: holds {len(splits)} splits, not split {split}")
+        raise ReidError(f"{file}: holds {counted(len(splits), 'split')}, not split {split}")
     return frozenset(image.owner for image in _listed(file, splits[split - 1], "query"))
 
 
@@ -152,7 +153,9 @@ def _np_from_mat(file: Path) -> dict[ImageId, Split]:
     for split in SPLITS:
         for position in content[f"{split}_idx"].ravel().tolist():  # from 1
             if not 1 <= position <= len(images):
-                raise ReidError(f"{file}: {split}_idx holds {position}, but there are {len(images)} files")
+                raise ReidError(
+                    f"{file}: {split}_idx holds {position}, but the folder has {counted(len(images), 'file')}"
+                )
             result[images[position - 1]] = split
     return result
 

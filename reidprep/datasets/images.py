@@ -23,7 +23,7 @@ from reidprep.datasets.base import ImageSource
 from reidprep.errors import ImageError, ReidError
 from reidprep.images import decode_image, read_bytes
 from reidprep.records import why_unsafe
-from reidprep.text import quoted
+from reidprep.text import counted, quoted
 
 
 def check_readable(images: ImageSource, path: str | None) -> None:
@@ -287,7 +287,7 @@ def missing_note(root: Path, missing: Sequence[str]) -> str:
         missing: what `missing_files` gives; at least one.
     """
     paths = [path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + "..." for path in missing]
-    note = f"{len(missing):,} of the listed images are missing: {quoted(paths)}"
+    note = f"{counted(len(missing), 'listed image is', 'listed images are')} missing: {quoted(paths)}"
     similar = next((found for path in missing[:_LOOKED_UP] if (found := _similar(root, path))), None)
     return note if similar is None else f"{note}; there is {similar!r}: blanks and upper and lower case count"
 

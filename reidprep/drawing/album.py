@@ -16,6 +16,8 @@ from reidprep.drawing.sheets import Mark, draw_sheet
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, FolderKind, whole_folder
 from reidprep.progress import Progress, unseen
+from reidprep.shards.reader import ShardSet
+from reidprep.synth.truth import is_drawn
 
 MARKER = "preview.json"
 """Lists the files of an album, and so says which of them a later one may replace."""
@@ -49,6 +51,15 @@ class Album:
     page: Path
     sheets: tuple[Path, ...]
     shown: int
+
+
+def heading(shards: ShardSet, shown: str) -> str:
+    """The title of an album: whose images, and what is shown of them.
+
+    Drawn people have the layout of another dataset; where they are still at hand they are called what they are.
+    """
+    drawn = is_drawn((shards.path / shards.manifest.source).resolve())
+    return f"{'drawn people' if drawn else shards.plan.poses.dataset.name}: {shown}"
 
 
 def write_album(

@@ -21,6 +21,7 @@ from reidprep.estimators.openmmlab import import_openmmlab, load_checkpoint, loa
 from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES
 from reidprep.images import Images, image_list
 from reidprep.skeleton import COCO17_JOINTS, INDEX, from_coco17
+from reidprep.text import counted
 
 ALIASES = {
     "rtmpose-s": "rtmpose-s_8xb256-420e_body8-256x192",
@@ -121,7 +122,9 @@ class MMPose:
         if not np.isfinite(blank).all():
             raise ReidError(f"{weights}: with these weights the model's answers are no numbers; is the file damaged?")
         if len(blank) != len(names):
-            raise ReidError(f"{config}: the model finds {len(blank)} joints, its dataset's skeleton has {len(names)}")
+            raise ReidError(
+                f"{config}: the model finds {counted(len(blank), 'joint')}, its dataset's skeleton has {len(names)}"
+            )
 
     def __call__(self, images: Images, paths: Sequence[str] = ()) -> NDArray[np.float32]:
         """Estimate the joints of images (`PoseEstimator`)."""

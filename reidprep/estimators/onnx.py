@@ -25,6 +25,7 @@ from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES, decode_h
 from reidprep.files import read_file
 from reidprep.images import Images, image_list
 from reidprep.skeleton import to_18_joints
+from reidprep.text import counted
 
 _SCORES = {SIMCC: SIMCC_SCORES, HEAT_MAPS: HEAT_MAP_SCORES}
 
@@ -77,7 +78,7 @@ class OnnxFile:
         self._pre = preprocessing(file, self._graph, given)
         fixed = self._graph.batch_size
         if batch_size and fixed and batch_size != fixed:
-            raise ReidError(f"{file}: takes {fixed} images at a time; leave out --batch-size")
+            raise ReidError(f"{file}: takes {counted(fixed, 'image')} at a time; leave out --batch-size")
         self.batch_size = fixed or batch_size or (64 if chosen == "cuda" else 4)
         # With a known batch size an image has the same joints whatever else is in its batch, last batches included.
         dimensions = free_dimensions(self._graph, self.batch_size, self._pre.input_size)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.estimators.top_down import PADDING
 from reidprep.skeleton import SKELETONS, known_skeletons
+from reidprep.text import counted
 
 SIMCC = "simcc"
 HEAT_MAPS = "heat maps"
@@ -190,9 +191,9 @@ def check_outputs(
     answer = ", ".join(f"{name} {shape}" for name, shape in zip(graph.outputs, shapes, strict=True))
     asked = f"{file}: answers a batch of shape {input_shape} with {answer}"
     if any(shape[:2] != (n, joints) for shape in shapes):
-        raise ReidError(f"{asked}; expected {n} images of the same number of joints")
+        raise ReidError(f"{asked}; expected {counted(n, 'image')} of the same number of joints")
     if joints not in SKELETONS:
-        raise ReidError(f"{asked}: a skeleton of {joints} joints; known: {known_skeletons()}")
+        raise ReidError(f"{asked}: a skeleton of {counted(joints, 'joint')}; known: {known_skeletons()}")
     across, down = (shapes[0][2], shapes[1][2]) if graph.kind == SIMCC else shapes[0][:1:-1]
     if across * height != down * width or across == 0:
         what = "bins along x and y" if graph.kind == SIMCC else "rows and columns"

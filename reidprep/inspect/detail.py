@@ -17,7 +17,7 @@ from reidprep.inspect.samples import Geometry
 from reidprep.inspect.site import Fact, Site, number_in
 from reidprep.records import JUNK_PID
 from reidprep.skeleton import PARTS
-from reidprep.text import flatten
+from reidprep.text import counted, flatten
 
 # Pixels of the screen that the drawings are about high.
 _LARGE, _PART = 640, 152
@@ -38,7 +38,9 @@ class DetailPage:
         site, view = self.site, self.site.view(request)
         samples, row = site.samples, number_in(request, "index")
         if row >= len(samples.index):
-            return site.problem(404, "No such sample", f"There are {len(samples.index)} samples, counted from 0.")
+            return site.problem(
+                404, "No such sample", f"The folder has {counted(len(samples.index), 'sample')}, counted from 0."
+            )
         excluded = site.exclusions.excluded
         path = samples.index.paths[row]
         problems = []

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import read_file
 from reidprep.skeleton import SKELETONS, known_skeletons, to_18_joints
+from reidprep.text import counted
 
 FARTHEST = 1e6
 """A position farther than this from the image's corner, in pixels, is none."""
@@ -130,7 +131,8 @@ def joints(values: NDArray[np.float64], where: str) -> NDArray[np.float32]:
     """
     if len(values) % 3 or len(values) // 3 not in SKELETONS:
         raise ReidError(
-            f"{where}: {len(values)} numbers are no x, y, score of a known skeleton; known numbers of joints: "
+            f"{where}: {counted(len(values), 'number')} instead of x, y, score of a known skeleton; known numbers of "
+            "joints: "
             f"{known_skeletons()}"
         )
     points = values.reshape(-1, 3)

@@ -11,6 +11,7 @@ from typing import Any
 
 from reidprep.errors import ReidError
 from reidprep.keypoints.base import Content, Entry, field, flat_joints, load_json, stack
+from reidprep.text import counted
 
 SUFFIX = "_keypoints.json"
 _PARTS = (18, 25)
@@ -46,7 +47,8 @@ def people(document: Any, where: str) -> Any:
             continue
         if len(values) not in [3 * parts for parts in _PARTS]:
             raise ReidError(
-                f"{place} has {len(values)} numbers; OpenPose's models COCO and BODY_25 give 54 and 75 (x, y, score)"
+                f"{place} has {counted(len(values), 'number')}; OpenPose's models COCO and BODY_25 give 54 and 75 (x, "
+                "y, score)"
             )
         found.append(flat_joints(values, place))
     return stack(found)

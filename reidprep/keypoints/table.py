@@ -9,7 +9,7 @@ import numpy as np
 from reidprep.errors import ReidError
 from reidprep.keypoints.base import Content, Entry, joints, stack
 from reidprep.skeleton import COCO17_JOINTS, JOINTS
-from reidprep.text import csv_rows
+from reidprep.text import counted, csv_rows
 
 
 def read_table(file: Path) -> Content:
@@ -42,7 +42,7 @@ def read_table(file: Path) -> Content:
             continue
         where = f"{file}, line {line}"
         if len(row) != len(columns):
-            raise ReidError(f"{where}: {len(row)} values for {len(columns)} columns")
+            raise ReidError(f"{where}: {counted(len(row), 'value')} for {counted(len(columns), 'column')}")
         values = np.array([_number(row[column], where, columns[column]) for column in place])
         name = row[path].replace("\\", "/")
         first.setdefault(name, line)

@@ -135,6 +135,16 @@ POSES = Format(
     most_rows=lambda plan: plan.rows_per_part,
     beside=(EXCLUDE,),
     grows=may_grow,
+    options={
+        "dataset.name": "--dataset",
+        "dataset.options": "--dataset-option",
+        "dataset.splits": "--split",
+        "dataset.limit": "--limit",
+        "dataset.images": "the number of images",
+        "dataset.records_sha256": "the list of images",
+        "estimator.device": "--device",
+        "estimator": "--estimator",
+    },
 )
 PoseFile = StoreFile[PoseStatistics]
 PoseManifest = Manifest[PosePlan, PoseSummary, PoseStatistics]

@@ -11,7 +11,7 @@ import numpy as np
 from reidprep.alignment.doubt import doubt
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.registry import open_images
-from reidprep.drawing.album import Album, Look, write_album
+from reidprep.drawing.album import Album, Look, heading, write_album
 from reidprep.errors import ReidError
 from reidprep.preview.selection import Selection, choose, matching
 from reidprep.preview.sheet import draw_card, marks
@@ -20,7 +20,7 @@ from reidprep.progress import Progress, unseen
 from reidprep.records import SPLITS, SplitCounts
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS
-from reidprep.text import flatten
+from reidprep.text import counted, flatten
 
 PER_SHEET = 8
 
@@ -87,7 +87,7 @@ def write_preview(
         Look("reidprep.preview", "preview", marks(), draw_card),
         len(chosen),
         make,
-        title=f"{shards.plan.poses.dataset.name}: aligned crops",
+        title=heading(shards, "aligned crops"),
         what=what,
         about=_about(shards),
         per_sheet=per_sheet,
@@ -122,7 +122,7 @@ def describe(selection: Selection, shown: int, matched: int, total: int) -> str:
     )
     of = [f"of person {', '.join(str(pid) for pid in selection.ids)}"] if selection.ids else []
     of += [f"in the {selection.split} split"] if selection.split else []
-    pool = f"{matched} samples {' '.join(of)}" if of else f"{total} samples"
+    pool = " ".join([counted(matched if of else total, "sample"), *of])
     return f"{shown} of {pool}, {how}" if shown < matched or selection.flagged else f"all {pool}"
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidprep.shards.format import Excluded
-from reidprep.text import csv_rows
+from reidprep.text import counted, csv_rows
 
 COLUMNS = ("path", "reason")
 
@@ -42,7 +42,9 @@ def read_exclusions(file: Path) -> dict[str, str]:
         if not any(values):
             continue
         if len(values) != len(columns):
-            raise ReidError(f"{file}, line {line}: {len(values)} values for {len(columns)} columns")
+            raise ReidError(
+                f"{file}, line {line}: {counted(len(values), 'value')} for {counted(len(columns), 'column')}"
+            )
         row = dict(zip(columns, values, strict=True))
         path = row["path"]
         if not path:
@@ -88,11 +90,11 @@ def excluded_rows(paths: NDArray[np.str_], exclude: Collection[str]) -> NDArray[
     excluded = np.fromiter((path in wanted for path in paths.tolist()), np.bool_, len(paths))
     if exclude and not excluded.any():
         raise ReidError(
-            f"none of the {len(exclude)} images to exclude is among the poses (such as {min(exclude)!r}, "
+            f"none of {counted(len(exclude), 'image')} to exclude is among the poses (such as {min(exclude)!r}, "
             f"where there is {str(paths[0])!r}); is the list of another dataset?"
         )
     if exclude and excluded.all():
-        raise ReidError(f"all {len(paths)} images are excluded; nothing is left to build")
+        raise ReidError(f"all images are excluded ({len(paths):,}); nothing is left to build")
     return excluded
 
 

@@ -253,6 +253,14 @@ SHARDS = Format(
     fits=lambda plan, statistics: len(statistics.channel_sums) == len(image_shapes(plan)),
     beside=(EXCLUDE,),
     grows=may_grow,
+    options={
+        "poses": "the poses",
+        "canonical_sha256": "--canonical",
+        "noise": "the noise of scores",
+        "samples_per_shard": "--shard-size",
+        "stored_sizes": "--scale",
+        "excluded": "--exclude",
+    },
 )
 ShardFile = StoreFile[ShardStatistics]
 ShardManifest = Manifest[ShardPlan, ShardSummary, ShardStatistics]

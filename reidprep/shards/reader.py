@@ -57,6 +57,7 @@ class ShardSet:
 
     Attributes:
         path: the directory.
+        split: train, query or gallery; None for all.
         manifest: its manifest.
         plan: how the shards were built.
         summary: totals over all splits.
@@ -70,8 +71,11 @@ class ShardSet:
     full_sizes: dict[View, Size]
     stored_sizes: dict[View, Size]
 
-    def __init__(self, path: Path, manifest: ShardManifest, files: tuple[ShardFile, ...]) -> None:
+    def __init__(
+        self, path: Path, manifest: ShardManifest, files: tuple[ShardFile, ...], split: str | None = None
+    ) -> None:
         self.path = path
+        self.split = split
         self.manifest = manifest
         self.plan, self.summary = manifest.plan, manifest.summary
         self.files = files
@@ -102,7 +106,7 @@ class ShardSet:
             raise ReidError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
         wanted = SPLITS if split is None else (split,)
         files = tuple(file for name in wanted for file in manifest.files if file.statistics.split == name)
-        return cls(path, manifest, files)
+        return cls(path, manifest, files, split)
 
     def __len__(self) -> int:
         return int(self._starts[-1])

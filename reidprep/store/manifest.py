@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -16,6 +16,7 @@ from reidprep.errors import ReidError
 from reidprep.files import TOOL, read_file
 from reidprep.store.fields import Count, checked, plain
 from reidprep.store.hdf5 import Schema
+from reidprep.text import counted
 
 MANIFEST = "manifest.json"
 JOURNAL = "manifest.jsonl"
@@ -43,6 +44,7 @@ class Format(Generic[Plan, Summary, Statistics]):
         beside: names of somebody else's files that may lie in such a directory; they stay as they are.
         grows: an old plan and a new one -> whether they differ in no more than what more images bring, so that
             `reidprep.store.growing` may take the work on old images over.
+        options: parameters, with dots -> the option that sets them; those at the top of the plan are called as theirs.
     """
 
     schema: Schema
@@ -53,6 +55,14 @@ class Format(Generic[Plan, Summary, Statistics]):
     fits: Callable[[Plan, Statistics], bool] = lambda plan, statistics: True
     beside: tuple[str, ...] = ()
     grows: Callable[[Plan, Plan], bool] = lambda old, new: False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def option(self, parameter: str) -> str:
+        """What sets a parameter, as a user knows it: an option, or the parameter itself."""
+        for start, option in self.options.items():
+            if parameter == start or parameter.startswith(f"{start}."):
+                return option
+        return parameter if "." in parameter else f"--{parameter.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -293,7 +303,8 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
     for file in files.values():
         if file.rows + len(file.skipped) > format.most_rows(plan):
             raise ReidError(
-                f"{path}: parts: {file.name} has {file.rows} rows, more than the plan allows; make the directory again"
+                f"{path}: parts: {file.name} has {counted(file.rows, 'row')}, more than the plan allows; make the "
+                "directory again"
             )
         if not format.fits(plan, file.statistics):
             raise ReidError(f"{path}: parts: {file.name}: its statistics do not fit the plan; make the directory again")

@@ -109,7 +109,7 @@ class StoreWriter(Generic[Plan, Summary, Statistics]):
     def _resumed(self, fresh: Manifest[Plan, Summary, Statistics]) -> Manifest[Plan, Summary, Statistics]:
         old = read_manifest(self.path, self._format)
         if old.parameters != fresh.parameters:
-            changed = ", ".join(differences(old.parameters, fresh.parameters))
+            changed = ", ".join(differences(old.parameters, fresh.parameters, called=self._format.option))
             if may_grow(self._format, old, fresh):
                 raise ReidError(
                     f"{self.path}: was made of other images ({changed}); if some were added, --grow computes only what "

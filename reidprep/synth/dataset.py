@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import reidprep
 from reidprep.errors import ReidError
-from reidprep.files import FolderKind, whole_folder
+from reidprep.files import TOOL, FolderKind, whole_folder
 from reidprep.images import encode_jpeg
 from reidprep.skeleton import JOINTS
 from reidprep.synth.appearance import Identity, sample_identity
@@ -199,7 +198,7 @@ def _document(parameters: Parameters, entries: list[dict[str, Any]]) -> str:
     head = {
         "schema": SCHEMA,
         "version": VERSION,
-        "tool": f"reidprep {reidprep.__version__}",
+        "tool": TOOL,
         "joint_names": list(JOINTS),
         "parameters": asdict(parameters),
     }

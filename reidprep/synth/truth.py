@@ -20,6 +20,11 @@ SCHEMA = "reidprep.synth.truth"
 VERSION = 1
 
 
+def is_drawn(folder: Path) -> bool:
+    """Whether `reidprep synth` drew the images of a folder."""
+    return (folder / FILE_NAME).is_file()
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
     """What the images of a drawn dataset show; arrays share their first axis with `paths`.

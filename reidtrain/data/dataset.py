@@ -128,7 +128,8 @@ class ShardDataset(Dataset[Item]):
         if unknown := [view for view in views if view not in VIEWS]:
             raise ReidError(f"unknown view {unknown[0]!r}; choose from {', '.join(VIEWS)}")
         if not len(shards):
-            raise ReidError(f"{shards.path}: no sample in this split; check the split, or build shards that have it")
+            where = f"the {shards.split} split" if shards.split else "any split"
+            raise ReidError(f"{shards.path}: no sample in {where}; choose another split, or build shards that have it")
         if "image" in views and "image" not in shards.stored_sizes:
             raise ReidError(
                 f"{shards.path}: the shards hold no plain images, which this model is trained on; "
@@ -236,7 +237,8 @@ class BatchLoader(DataLoader[Any]):
         size = min(batches * samples, len(self.dataset)) * sum(image.nbytes for image in images)  # type: ignore[arg-type]
         if _SHARED_MEMORY.is_dir() and size > (free := shutil.disk_usage(_SHARED_MEMORY).free):
             raise ReidError(
-                f"{_SHARED_MEMORY} has {_mebibytes(free)} free, and the batches of {self.num_workers} processes that "
+                f"{_SHARED_MEMORY} has {_mebibytes(free)} free, and the batches of "
+                f"{counted(self.num_workers, 'process', 'processes')} that "
                 f"decode take up to {_mebibytes(size)} there: give it more, in Docker by --shm-size, or lower "
                 "--workers (0 needs none)"
             )
@@ -249,7 +251,8 @@ class BatchLoader(DataLoader[Any]):
         if soft != resource.RLIM_INFINITY and soft < files:
             if hard != resource.RLIM_INFINITY and hard < files:
                 raise ReidError(
-                    f"{hard} files may be open in a process ('ulimit -n'), and {self.num_workers} processes that "
+                    f"{hard} files may be open in a process ('ulimit -n'), and "
+                    f"{counted(self.num_workers, 'process', 'processes')} that "
                     f"decode need up to {files}: allow more, or lower --workers (0 needs none)"
                 )
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 from reidprep.errors import ReidError
+from reidprep.text import counted
 
 
 class _EpochBatchSampler(Sampler[list[int]]):
@@ -88,13 +89,14 @@ class ShuffledBatchSampler(_EpochBatchSampler):
     ) -> None:
         super().__init__(seed, stage, rank, world_size)
         if batch_size < 1 or images < 1:
-            raise ReidError(f"a batch size of {batch_size} and {images} images: both must be at least 1")
+            raise ReidError(f"a batch size of {batch_size} and {counted(images, 'image')}: both must be at least 1")
         self.images = images
         self.batch_size = batch_size
         self.drop_last = drop_last
         if not len(self):
             raise ReidError(
-                f"{images} images on {world_size} processes do not fill a batch of {batch_size}; lower the batch size"
+                f"{counted(images, 'image')} on {counted(world_size, 'process', 'processes')} cannot fill a batch of "
+                f"{batch_size}; lower the batch size"
             )
 
     def __len__(self) -> int:
@@ -143,7 +145,8 @@ class IdentityBatchSampler(_EpochBatchSampler):
         super().__init__(seed, stage, rank, world_size)
         if identities < 2 or images_per_identity < 1:
             raise ReidError(
-                f"batches of {identities} identities with {images_per_identity} images: a batch needs at least "
+                f"batches of {counted(identities, 'identity', 'identities')} with "
+                f"{counted(images_per_identity, 'image')}: a batch needs at least "
                 "2 identities, to tell apart, with at least 1 image each"
             )
         labels = np.asarray(labels)

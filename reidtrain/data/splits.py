@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
+from reidprep.text import counted
 
 
 def choose_identities(train: ShardSet, wanted: int | None, held_out: int, seed: int) -> tuple[list[int], list[int]]:
@@ -40,8 +41,9 @@ def choose_of_each(
     fewest = max(2, wanted or 0)
     if len(rest) < fewest:
         raise ReidError(
-            f"{', '.join(str(train.path) for train in sets)}: of {len(people)} training identities, {len(chosen)} are "
-            f"held out for validation, {len(rest)} remain; {fewest} are needed: lower validation.identities"
+            f"{', '.join(str(train.path) for train in sets)}: of "
+            f"{counted(len(people), 'training identity', 'training identities')}, {len(chosen)} are held out for "
+            f"validation, {len(rest)} remain; {fewest} are needed: lower validation.identities"
             + (" or identities" if wanted else " or use shards with more of them")
         )
     trained, unseen = ([people[place] for place in sorted(places)] for places in (rest[:wanted], chosen))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.text import counted
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.evaluation.images import RankedImages
 from reidtrain.papers.rows import BENCHMARKS, Benchmark, PaperRow, dataset_column, paper_row
@@ -50,7 +51,7 @@ def compare(checkpoint: Checkpoint, images: RankedImages) -> Comparison:
     theirs = BENCHMARKS[column]
     ours = Benchmark(len(trained), *(_people(shards.pids[rows]) for rows in (images.query, images.gallery)))
     if (ours.query, ours.gallery) != (theirs.query, theirs.gallery):
-        counts = f"{ours.query} persons among {ours.gallery} in the gallery"
+        counts = f"{counted(ours.query, 'person')} among {ours.gallery} in the gallery"
         whole = f"{column} has {theirs.query} among {theirs.gallery}"
         return Comparison(remarks=(f"No figure of the papers is beside these: the queries show {counts}, {whole}.",))
     return Comparison((variant, column), tuple(_remarks(checkpoint, variant, column, theirs)))
@@ -63,7 +64,7 @@ def _people(pids: NDArray[np.int64]) -> int:
 def _remarks(checkpoint: Checkpoint, variant: Variant, column: str, theirs: Benchmark) -> Iterator[str]:
     identities = len(checkpoint.class_names)
     if identities != theirs.train:
-        yield f"trained on {identities} identities, in the papers on {theirs.train}"
+        yield f"trained on {counted(identities, 'identity', 'identities')}, in the papers on {theirs.train}"
     if checkpoint.init is None:
         yield "started from random weights, in the papers from ImageNet's"
     # The shipped recipe is the paper's, but for what the rows of the tables differ in.

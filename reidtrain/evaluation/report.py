@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reidprep.files import claim_file, write_file
 from reidprep.store.hdf5 import Schema
+from reidprep.text import counted
 from reidtrain.evaluation.evaluate import Evaluation, Scored
 from reidtrain.features.files import EMBEDDING
 from reidtrain.metrics.scores import METRIC_NAMES, RankingMetrics, percent
@@ -86,12 +87,14 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
     about, metrics, scoring = evaluation.about, evaluation.rows[0].metrics, evaluation.scoring
     yield f"{about['checkpoint']} (epoch {about['epoch']}) on {about['images']} images of {about['shards']}"
     without = metrics.queries_without_match
-    of, images = "images", ""
+    of, images = "image", ""
     if evaluation.tracklet_images:
-        of, images = "tracklets", " (of {} and {} images)".format(*evaluation.tracklet_images)
+        of, images = "tracklet", " (of {} and {} images)".format(*evaluation.tracklet_images)
     yield (
-        f"{metrics.queries} queries{f', {without} of them without a match' if without else ''}, {evaluation.gallery} "
-        f"gallery {of}{images}; protocol {scoring.protocol}, {scoring.metric} distance, {scoring.ap} AP"
+        f"{counted(metrics.queries, 'query', 'queries')}{f', {without} of them without a match' if without else ''}, "
+        f"{counted(evaluation.gallery, f'gallery {of}')}{images}; protocol {scoring.protocol}, {scoring.metric} "
+        "distance, "
+        f"{scoring.ap} AP"
         f"{', mean of image and mirror image' if about['flip'] else ''}, {about['precision']}"
     )
     if _in_papers(evaluation) and evaluation.remarks:

@@ -118,21 +118,22 @@ def score_each(
     return scores
 
 
-def identical(query: Features, gallery: Features, protocol: Protocol = "market1501") -> int:
+def identical(query: Features, gallery: Features, protocol: Protocol = "market1501", feature: str = EMBEDDING) -> int:
     """Queries of which there is a gallery image that counts and has the very same feature: distance 0."""
+    asked, searched = query.arrays[feature], gallery.arrays[feature]
     cameras = protocol != "no-cameras"
     places: dict[bytes, list[int]] = defaultdict(list)
     for row in np.flatnonzero(gallery.pids != JUNK).tolist():
-        places[hashlib.blake2b(np.ascontiguousarray(gallery.embedding[row]).tobytes()).digest()].append(row)
+        places[hashlib.blake2b(np.ascontiguousarray(searched[row]).tobytes()).digest()].append(row)
     found = 0
     for row in range(len(query.pids)):
-        same = places.get(hashlib.blake2b(np.ascontiguousarray(query.embedding[row]).tobytes()).digest(), ())
+        same = places.get(hashlib.blake2b(np.ascontiguousarray(asked[row]).tobytes()).digest(), ())
         own = (query.pids[row], query.camids[row])
         found += any(not cameras or (gallery.pids[other], gallery.camids[other]) != own for other in same)
     return found
 
 
-def score_files(paths: Sequence[Path], scoring: Scoring) -> RankingMetrics:
+def score_files(paths: Sequence[Path], scoring: Scoring, feature: str = EMBEDDING) -> RankingMetrics:
     """Score one file of features of any model, or several that are the splits of one test and count equally.
 
     Raises:
@@ -140,10 +141,10 @@ def score_files(paths: Sequence[Path], scoring: Scoring) -> RankingMetrics:
     """
     splits = []
     for path in paths:
-        query, gallery = map(pooled, read_query_and_gallery(path))
+        query, gallery = map(pooled, read_query_and_gallery(path, (feature,)))
         try:
-            same = identical(query, gallery, scoring.protocol)
-            splits.append(replace(score(query, gallery, scoring), queries_identical=same))
+            same = identical(query, gallery, scoring.protocol, feature)
+            splits.append(replace(score(query, gallery, scoring, feature), queries_identical=same))
         except ReidError as error:
             raise ReidError(f"{path}: {error}") from None
     return average_splits(splits)

@@ -18,6 +18,7 @@ from reidtrain.features.files import ABOUT_FILE, EMBEDDING
 from reidtrain.features.numpy_files import NPZ
 
 if TYPE_CHECKING:
+    from reidtrain.checkpoints import Which
     from reidtrain.features.extractor import Computing
 
 
@@ -30,7 +31,10 @@ class Source:
 
 
 def compared_features(
-    sources: Sequence[Source], computing: Computing | None = None, progress: Progress = unseen
+    sources: Sequence[Source],
+    computing: Computing | None = None,
+    progress: Progress = unseen,
+    which: Which = "last",
 ) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     """Features by which the same images are ranked in several ways.
 
@@ -38,6 +42,7 @@ def compared_features(
         sources: whose shards hold the same query and gallery images, in whatever crops.
         computing: how models compute.
         progress: called with images done and in total, for each model that computes.
+        which: checkpoint of run folders, `last` or `best`.
 
     Returns:
         Label of each source -> features of the query and of the gallery split, (images, dimension) each.
@@ -56,13 +61,17 @@ def compared_features(
     if len(set(labels)) < len(labels):
         raise ReidError(f"{labels[0]} would be compared with itself; give another --against")
     return {
-        label: split_features(source.path, source.shards, computing, progress)
+        label: split_features(source.path, source.shards, computing, progress, which)
         for label, source in zip(labels, sources, strict=True)
     }
 
 
 def split_features(
-    path: Path, shards: Path, computing: Computing | None = None, progress: Progress = unseen
+    path: Path,
+    shards: Path,
+    computing: Computing | None = None,
+    progress: Progress = unseen,
+    which: Which = "last",
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Features of the query and of the gallery split, in the order of the shards.
 
@@ -71,6 +80,7 @@ def split_features(
         shards: a complete shard directory.
         computing: how a model computes.
         progress: called with images done and in total, when a model computes.
+        which: checkpoint of a run folder, `last` or `best`.
 
     Returns:
         (queries, dimension) and (gallery, dimension).
@@ -85,5 +95,5 @@ def split_features(
         from reidtrain.checkpoints import load_checkpoint
         from reidtrain.features.extractor import Computing, Extractor
 
-        query, gallery = images.features(Extractor(load_checkpoint(path), computing or Computing()), progress)
+        query, gallery = images.features(Extractor(load_checkpoint(path, which), computing or Computing()), progress)
     return query.arrays[EMBEDDING], gallery.arrays[EMBEDDING]

@@ -35,6 +35,7 @@ from reidprep.shards.cropping import (
 )
 from reidprep.shards.format import stored_sizes
 from reidprep.store.manifest import Skipped
+from reidprep.text import counted
 from reidtrain.checkpoints import Checkpoint, as_checkpoint
 from reidtrain.data.dataset import NO_LABEL, Batch
 from reidtrain.failures import plain_failures
@@ -204,7 +205,8 @@ class Embedder:
         if not paths:
             first = skipped[0]
             raise ReidError(
-                f"{people.what}: none of {len(people.paths)} images can be used ({first.path}: {first.reason})"
+                f"{people.what}: none of {counted(len(people.paths), 'image')} can be used ({first.path}: "
+                f"{first.reason})"
             )
         joints, sizes, flags = (
             np.concatenate([getattr(some, name) for some in crops]) for name in ("joints", "image_sizes", "flags")

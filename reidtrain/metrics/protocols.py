@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.text import counted
 from reidtrain.metrics.arrays import on_host
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class Labels:
         """
         if not (self.gallery_pids != JUNK).any():
             raise ReidError(
-                f"protocol {protocol}: all {len(self.gallery_pids)} gallery images are of no person (pid {JUNK}), "
+                f"protocol {protocol}: all of {counted(len(self.gallery_pids), 'gallery image')} are of no person "
+                f"(pid {JUNK}), "
                 f"nothing can be scored. Query pids {_listed(self.query_pids)} at cameras "
                 f"{_listed(self.query_camids)}; gallery at cameras {_listed(self.gallery_camids)}"
             )
@@ -151,7 +153,10 @@ def _whole_numbers(name: str, values: Numbers, length: int) -> NDArray[np.int64]
     if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
         raise ReidError(f"{name} holds {array.max()}, which is larger than whole numbers may be: {2**63 - 1}")
     if len(array) != length:
-        raise ReidError(f"{name} has {len(array)} entries for {length} images; the lengths must agree")
+        raise ReidError(
+            f"{name} has {counted(len(array), 'entry', 'entries')} for {counted(length, 'image')}; the lengths must "
+            "agree"
+        )
     return array.astype(np.int64, copy=False)
 
 

@@ -9,14 +9,15 @@ import numpy as np
 from PIL import Image
 
 from reidprep.device import torch_device
-from reidprep.drawing.album import Album, Look, write_album
+from reidprep.drawing.album import Album, Look, heading, write_album
 from reidprep.drawing.palette import FAINT
 from reidprep.drawing.sheets import Canvas, Mark
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.records import Split
 from reidprep.shards.reader import ShardSet
-from reidtrain.checkpoints import Checkpoint, load_checkpoint
+from reidprep.text import counted
+from reidtrain.checkpoints import Checkpoint, Which, load_checkpoint
 from reidtrain.features.extractor import Computing
 from reidtrain.plots.attention_cards import AttentionCard, Panel, Viewed, attention_cards
 from reidtrain.plots.attention_maps import heat_colours
@@ -32,13 +33,14 @@ _BETWEEN = 22
 _HEAD = 2 * _LINE + 4
 
 
-def load_viewed(paths: Sequence[Path], shards_path: Path, computing: Computing) -> list[Viewed]:
+def load_viewed(paths: Sequence[Path], shards_path: Path, computing: Computing, which: Which = "last") -> list[Viewed]:
     """Trained models, to show their attention.
 
     Args:
         paths: checkpoints or run folders.
         shards_path: what they will be shown.
         computing: how they compute.
+        which: checkpoint of a run folder, `last` or `best`.
 
     Raises:
         ReidError: an unusable checkpoint, or shards of another kind than it was trained on.
@@ -46,7 +48,7 @@ def load_viewed(paths: Sequence[Path], shards_path: Path, computing: Computing) 
     shards = ShardSet.open(shards_path)
     viewed = []
     for path in paths:
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, which)
         checkpoint.check_shards(shards)
         viewed.append(viewed_network(checkpoint, computing, str(path)))
     return viewed
@@ -100,8 +102,8 @@ def write_attention(
         Look("reidtrain.plots", "attention", _legend(), draw_card),
         count,
         lambda rows: attention_cards(viewed, shards, chosen[rows.start : rows.stop].tolist()),
-        title=f"{shards.plan.poses.dataset.name}: attention maps",
-        what=f"{count:,} of {len(shards):,} {split} samples, {how}",
+        title=heading(shards, "attention maps"),
+        what=f"{count:,} of {counted(len(shards), f'{split} sample')}, {how}",
         about={"ramp": [tuple(colour) for colour in heat_colours()[::15].tolist()]},
         per_sheet=per_sheet,
         progress=progress,

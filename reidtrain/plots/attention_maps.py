@@ -14,6 +14,10 @@ HEAT_SHARE = 0.6
 """How much of an overlay is heat; the rest is the image, in grey."""
 
 
+FLAT = 1e-3
+"""A map whose values differ by no more of the largest is drawn in one colour: stretched, it would show rounding."""
+
+
 def stretch(attention: NDArray[Any]) -> NDArray[np.float32]:
     """Stretch a map to 0 to 1, its own lowest and highest value; nan stays nan.
 
@@ -21,12 +25,13 @@ def stretch(attention: NDArray[Any]) -> NDArray[np.float32]:
         attention: (h, w) of any range.
 
     Returns:
-        (h, w) float32; zeros where all values are equal, as such a map prefers no place.
+        (h, w) float32; zeros where all values are equal to a thousandth, as such a map prefers no place.
     """
     values = attention.astype(np.float32)
     low, high = (float(bound(values)) for bound in (np.nanmin, np.nanmax))
-    # The subtraction first, so that a constant map is 0, not 0 / 0.
-    return (values - low) / (high - low if high > low else 1)
+    if high - low <= FLAT * max(abs(low), abs(high)):
+        return values * 0  # nan stays
+    return (values - low) / (high - low)
 
 
 def fuse_parts(

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, LogFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from reidprep.errors import ReidError
@@ -153,10 +153,20 @@ def _line(number: int, points: int) -> dict[str, Any]:
     }
 
 
+class _PlainNumbers(LogFormatter):
+    """0.002, not 2 x 10^-3; which ticks are named is left to Matplotlib."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        named = super().__call__(x, pos)
+        return np.format_float_positional(x, precision=3, fractional=False, trim="-") if named else ""
+
+
 def _logarithmic(axes: Axes) -> None:
     """A logarithmic axis, unless a loss is 0 or less."""
     if all(np.asarray(line.get_ydata()).min() > 0 for line in axes.get_lines()):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(_PlainNumbers())
+        axes.yaxis.set_minor_formatter(_PlainNumbers())
 
 
 def _percent(axes: Axes) -> None:

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from reidprep.drawing.album import Album, Look, write_album
+from reidprep.drawing.album import Album, Look, heading, write_album
 from reidprep.drawing.palette import FAINT, FRAME, PAPER, Colour
 from reidprep.drawing.raster import font
 from reidprep.drawing.sheets import Canvas, Mark
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
+from reidprep.text import counted
 from reidtrain.evaluation.lists import FoundList, Known, Shown, found_lists
 from reidtrain.evaluation.scoring import Scoring, score
 from reidtrain.features.files import EMBEDDING, Features
@@ -162,8 +163,8 @@ def draw_ranked_lists(
         Look("reidtrain.plots", "ranked", _legend(), draw_card),
         len(ranked.chosen),
         lambda rows: [query_card(rankings, row, queries, gallery) for row in rows],
-        title=f"{queries.plan.poses.dataset.name}: ranked lists",
-        what=f"{len(ranked.chosen):,} of {len(queries):,} queries, {ranked.how}",
+        title=heading(queries, "ranked lists"),
+        what=f"{len(ranked.chosen):,} of {counted(len(queries), 'query', 'queries')}, {ranked.how}",
         about={
             **{"rankings": rankings, "protocol": ranked.protocol, "judged": True, "right": RIGHT, "wrong": WRONG},
             "junk": "",

@@ -6,11 +6,11 @@ import dataclasses
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -35,6 +35,11 @@ _KEY = re.compile(r"\w+(\.\w+)*", re.ASCII)
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""
     return sorted(entry.name.removesuffix(".yaml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
+
+
+def recipe_lines() -> dict[str, str]:
+    """What each shipped recipe is for, in a line, by name: the first sentence of the file."""
+    return {name: _text(name).partition("\n")[0].removeprefix("# ") for name in recipe_names()}
 
 
 def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -116,10 +121,14 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     return [f"{key} is {new}, was {old}" for key, (new, old) in changes(ours, theirs).items()]
 
 
+def _text(shipped: str) -> str:
+    return (_SHIPPED / f"{shipped}.yaml").read_text(encoding="utf-8")
+
+
 def _read(source: str | Path) -> DictConfig:
     name = str(source)
     if name in recipe_names():
-        text = (_SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
+        text = _text(name)
     elif Path(source).suffix in (".yaml", ".yml") or Path(source).is_file():
         try:
             with TextIOWrapper(open_file(Path(source)), encoding="utf-8") as file:
@@ -231,6 +240,9 @@ def _explained(error: Any, kind: Any, path: tuple[str, ...]) -> str:
         return f"{where}: {_unknown(value, choices)}"
     if error["type"] == "unexpected_keyword_argument":
         *parents, key = error["loc"]
+        paths = [path for path in _paths(Recipe) if path.endswith(f".{key}")] if kind is Recipe and not parents else []
+        if paths:
+            return f"{where} is not known; did you mean {' or '.join(paths)}?"
         return f"{where}: {_unknown(key, _keys(kind, parents))}"
     if error["type"] == "dataclass_type":
         return f"{where} is {_shown(value)}; it must be a mapping of keys to values"
@@ -249,6 +261,16 @@ def _keys(kind: Any, parents: Iterable[str | int]) -> list[str]:
         *(entry.name for entry in dataclasses.fields(kind)),
         *(["network", "base"] if kind is root is Recipe else []),
     ]
+
+
+def _paths(kind: Any, start: str = "") -> Iterator[str]:
+    """Paths of what a dataclass of a recipe may hold, by the first entry of lists."""
+    for name, hint in get_type_hints(kind).items():
+        yield start + name
+        first = ".0." if get_origin(hint) is tuple else "."
+        for each in (hint, *get_args(hint)):
+            if dataclasses.is_dataclass(each):
+                yield from _paths(each, start + name + first)
 
 
 def _unknown(value: object, choices: Iterable[str]) -> str:

@@ -5,10 +5,11 @@ Values are checked by pydantic, whoever makes them; `reidtrain.recipes.loading` 
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from reidtrain.data.preprocessing import Augmentation
@@ -34,21 +35,31 @@ Below1 = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 
 
+def _as_sides(value: object) -> object:
+    """The two sides of HEIGHTxWIDTH, as reidprep's options take it; anything else as it is."""
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", value, re.ASCII) if isinstance(value, str) else None
+    return value if match is None else (int(match[1]), int(match[2]))
+
+
+ImageSize = Annotated[tuple[Side, Side], BeforeValidator(_as_sides)]
+
+
 @dataclass(frozen=True, config=CHECKED)
 class Input:
     """What the network is given.
 
     Attributes:
-        whole_size: height and width of the whole body, which crops are resized to on the training device.
+        whole_size: height and width of the whole body, [160, 80] or 160x80, which crops are resized to on the training
+            device.
         part_size: the same of each part.
         image_size: the same of the plain image.
         divisor: of the values after the channel means are subtracted. 255 leaves a range of at most 1; about 57 fits
             ImageNet weights trained with torchvision's normalisation.
     """
 
-    whole_size: tuple[Side, Side] = (384, 192)
-    part_size: tuple[Side, Side] = (96, 192)
-    image_size: tuple[Side, Side] = (256, 128)
+    whole_size: ImageSize = (384, 192)
+    part_size: ImageSize = (96, 192)
+    image_size: ImageSize = (256, 128)
     divisor: Positive = 255.0
 
     @property

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import FolderKind, file_sha256, read_file, require_file, whole_folder
 from reidprep.progress import Progress, unseen
+from reidprep.text import counted
 from reidtrain.metrics.arrays import on_host
 from reidtrain.metrics.distances import FeatureDistances, Metric, require_features
 from reidtrain.retrieval.exact import require_search
@@ -93,7 +94,8 @@ def build_index(
     total = len(everything)
     if kind == "ivfpq" and total < _FEWEST_FOR_CODES:
         raise ReidError(
-            f"the gallery holds {total} images, and ivfpq needs {_FEWEST_FOR_CODES} to learn from; search it exactly, "
+            f"the gallery holds {counted(total, 'image')}, and ivfpq needs {_FEWEST_FOR_CODES} to learn from; search "
+            "it exactly, "
             "or build an hnsw index"
         )
     with whole_folder(folder, INDEX, overwrite=overwrite) as new:
@@ -148,8 +150,9 @@ def search_index(
     found = len(everything), everything.dimension, _fingerprint(everything)
     if found != (facts.images, facts.dimension, facts.sample_sha256):
         raise ReidError(
-            f"{folder} is an index of {facts.images} images with {facts.dimension} dimensions, and not of this gallery "
-            f"of {found[0]} images with {found[1]}; build one of this gallery"
+            f"{folder} is an index of {counted(facts.images, 'image')} with {counted(facts.dimension, 'dimension')}, "
+            "and not of this gallery "
+            f"of {counted(found[0], 'image')} with {found[1]}; build one of this gallery"
         )
     query = on_host(query_features)
     require_features("query_features", query)

@@ -22,6 +22,7 @@ from reidprep.errors import Interrupted, ReidError
 from reidprep.files import file_sha256
 from reidprep.progress import Progress, unseen
 from reidprep.signals import Signals
+from reidprep.text import counted
 from reidtrain.checkpoints import (
     Unfinished,
     checkpoint_content,
@@ -169,7 +170,8 @@ def train(
         begun = resumed.unfinished if resumed else None
         if begun and begun.processes != machine.devices * machine.nodes:
             raise ReidError(
-                f"{last}: is from within an epoch of {begun.processes} processes; go on with as many --devices"
+                f"{last}: is from within an epoch of {counted(begun.processes, 'process', 'processes')}; go on with "
+                "as many --devices"
             )
         ended = finished(recipe, history) and not validation_is_missing(recipe, task, history)
         records = None
@@ -181,7 +183,7 @@ def train(
                 log(line)
             if folder is not None and folder.longer:
                 text = "the learning rate is that of the longer run now"
-                log(f"{recipe.epochs} epochs instead of {folder.longer}: {text}")
+                log(f"{counted(recipe.epochs, 'epoch')} instead of {folder.longer}: {text}")
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
             model.load_state_dict(resumed.model().state_dict())
@@ -316,13 +318,12 @@ def _result(
 
 def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinished | None) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    text = (
-        f"{recipe.network} network, {parameters / 1e6:.2f} M parameters, {len(task.labels)} images of {task.classes} "
-    )
+    text = f"{recipe.network} network, {parameters / 1e6:.2f} M parameters, {counted(len(task.labels), 'image')} of "
     minutes = recipe.training.max_minutes
-    text += f"classes, {f'{minutes:g} minutes' if minutes else f'{recipe.epochs} epochs'}"
+    text += f"{counted(task.classes, 'class', 'classes')}, "
+    text += f"{minutes:g} minutes" if minutes else counted(recipe.epochs, "epoch")
     if sets := task.source.get("sets"):
-        text += "; of " + ", ".join(f"{name} {entry['images']:,} images" for name, entry in sets.items())
+        text += "; of " + ", ".join(f"{name} {counted(entry['images'], 'image')}" for name, entry in sets.items())
     if str(task.source.get("validation")).endswith(CAMERAS_IGNORED):
         text += "; all images to validate on are of one camera: validated by the protocol no-cameras"
     if begun:

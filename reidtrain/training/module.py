@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reidprep.errors import ReidError
 from reidprep.shards.format import VIEWS
+from reidprep.text import counted
 from reidtrain.checkpoints import Unfinished
 from reidtrain.data.dataset import Batch, BatchLoader
 from reidtrain.data.preprocessing import Preprocessor
@@ -149,7 +150,8 @@ class StageModule(pl.LightningModule):
             self.sampler = IdentityBatchSampler(self.task.labels, batch.identities, batch.images, **shared)
         if self.begun and not ("loss" in self.begun.sums and 0 < self.begun.steps < len(self.sampler)):
             raise ReidError(
-                f"the checkpoint is damaged: it has {self.begun.steps} steps of an epoch of {len(self.sampler)}, and "
+                f"the checkpoint is damaged: it has {counted(self.begun.steps, 'step')} of an epoch of "
+                f"{len(self.sampler)}, and "
                 f"sums of {', '.join(self.begun.sums) or 'nothing'}; start anew by --overwrite"
             )
         # The first epoch's order is asked for before that epoch begins.

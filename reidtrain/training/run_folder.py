@@ -153,7 +153,7 @@ class RunFolder:
             if not recipe.training.max_minutes and last in changed and changed[last][0] > changed[last][1]:
                 new, old = changed.pop(last)
                 self.longer = recipe.epochs - new + old
-            found = [f"{key} is {new}, was {old}" for key, (new, old) in changed.items() if key not in _SAME_RUN]
+            found = [f"--set {key} is {new}, was {old}" for key, (new, old) in changed.items() if key not in _SAME_RUN]
             ours, theirs = map(_compared, (source, earlier["source"]))
             found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
             ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))

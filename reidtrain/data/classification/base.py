@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.text import quoted
+from reidprep.text import counted, quoted
 
 
 class Images(Protocol):
@@ -81,7 +81,7 @@ class ClassificationData:
             if len(wrong):
                 raise ReidError(
                     f"{self.root}: {images.images.name(int(wrong[0]))} has label {images.labels[wrong[0]]}, but there "
-                    f"are {len(self.classes)} classes; the file is damaged or of another data set"
+                    f"are {counted(len(self.classes), 'class', 'classes')}; the file is damaged or of another data set"
                 )
         shown = np.unique(self.train.labels)
         if len(shown) < 2:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ImageError, ReidError
 from reidprep.files import read_file
+from reidprep.text import counted
 from reidtrain.data.classification.base import ClassificationData, ClassificationSplit
 
 CLASSES = 100
@@ -79,7 +80,7 @@ def _split(path: Path, notes: list[str]) -> ClassificationSplit:
         )
     labels = content.reshape(-1, _RECORD)[:, 1].astype(np.int64)
     if len(labels) != _PUBLISHED[path.name]:
-        notes.append(f"{path.name} has {len(labels):,} images, the published file {_PUBLISHED[path.name]:,}")
+        notes.append(f"{path.name} has {counted(len(labels), 'image')}, the published file {_PUBLISHED[path.name]:,}")
     return ClassificationSplit(CifarImages(path, len(labels)), labels)
 
 

@@ -64,6 +64,7 @@ def test_info(kind: str, drawn_poses: Path, drawn_shards: Path) -> None:
     assert sum(split["images"] for split in content["splits"].values()) == content["rows"]
     text = invoke("info", path).output
     assert f"{content['rows']} in" in text and "l_ankle" in text and "movenet" in text
+    assert "images.train " in text and "{" not in text
 
 
 def test_verify_fails_with_the_fault(drawn_shards: Path, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_verify_fails_with_the_fault(drawn_shards: Path, tmp_path: Path) -> None
     (path / "train-00000.h5").unlink()
     result = invoke("verify", path)
     assert result.exit_code == 1
-    assert "train-00000.h5: missing or unreadable" in result.output and "1 faults" in result.output
+    assert "train-00000.h5: missing or unreadable" in result.output and "1 fault\n" in result.output
 
 
 def test_skipped_images_give_exit_status_3(drawn: Path, tmp_path: Path) -> None:
@@ -178,8 +179,8 @@ def test_build_shards_leaves_out_what_a_file_lists(drawn_poses: Path, tmp_path: 
     arguments = ("build-shards", drawn_poses, tmp_path / "s", "--workers", 1, "--exclude", tmp_path / "list.csv")
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output
-    assert "excluded: 1 images" in result.stdout
-    assert "1 images that" in result.stderr and "  gone.jpg" in result.stderr
+    assert "excluded: 1 image," in result.stdout
+    assert "1 image of" in result.stderr and "  gone.jpg" in result.stderr
     content = json.loads(invoke(*arguments, "--json").stdout)
     assert sum(content["excluded"].values()) == 1 and content["unknown_excluded"] == ["gone.jpg"]
     (tmp_path / "list.csv").write_text("path,reason\n")

@@ -27,7 +27,7 @@ def test_a_folder_becomes_a_file_and_what_is_wrong_with_its_images_is_told(make_
     (tmp_path / "photos/damaged.jpg").write_bytes(b"\xff\xd8\xffno image")
     result = invoke(run, tmp_path / "photos", tmp_path / "features.npz")
     assert result.exit_code == 3 and "4 images in" in result.stdout, result.output
-    assert "1 images were skipped:\n  damaged.jpg: " in result.stderr
+    assert "1 image was skipped:\n  damaged.jpg: " in result.stderr
     assert read_arrays(tmp_path / "features.npz", ["paths"])["paths"].tolist()[0].startswith("below/")
 
     result = invoke(run, tmp_path / "photos/below", tmp_path / "features", "--json", "--not-encoded")

@@ -166,7 +166,7 @@ def test_not_beside_the_paper(class_names, options, make_run, drawn_shards) -> N
 def test_trained_on_fewer_people_than_the_paper(make_run, drawn_shards, monkeypatch) -> None:
     monkeypatch.setitem(BENCHMARKS, "market1501", Benchmark(751, 2, 3))
     result = invoke(make_run("run", class_names=TRAINED[:1]), drawn_shards)
-    assert "\n  trained on 1 identities, in the papers on 751\n" in result.output
+    assert "\n  trained on 1 identity, in the papers on 751\n" in result.output
 
 
 def test_no_figures_of_papers_beside_a_part_of_a_dataset_or_drawn_people(make_run, drawn_shards) -> None:

@@ -95,7 +95,7 @@ def test_images_that_cannot_be_read_are_left_out_and_told(run, drawn, tmp_path) 
     shutil.copytree(drawn / "query", tmp_path / "photos")
     (tmp_path / "photos/a.jpg").write_bytes(b"no image")
     result = invoke(run, drawn / "query", tmp_path / "photos", "--top", 1)
-    assert result.exit_code == 3 and "1 images were skipped:\n  a.jpg: not an image" in result.stderr
+    assert result.exit_code == 3 and "1 image was skipped:\n  a.jpg: not an image" in result.stderr
 
 
 def test_what_cannot_be_compared_is_refused(run, make_run, person, drawn, drawn_poses, drawn_shards, tmp_path) -> None:

@@ -39,7 +39,7 @@ def test_a_model_against_a_file_of_features(
     run, out = make_run("run"), tmp_path / "out"
     result = invoke(
         *("rank", run, drawn_shards, out, "--against", features),
-        *("--queries", 3, "--top", 5, "--per-sheet", 2, "--workers", 0, "--device", "cpu", "--json"),
+        *("--limit", 3, "--top", 5, "--per-sheet", 2, "--workers", 0, "--device", "cpu", "--json"),
     )
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
@@ -77,7 +77,7 @@ def test_crops_of_another_kind_for_the_other_model(
     strips = tmp_path / "strips"
     build_shards(drawn_poses, strips, BuildOptions(alignment="strips"))
     result = invoke(
-        *("rank", features, drawn_shards, tmp_path / "out", "--queries", 1),
+        *("rank", features, drawn_shards, tmp_path / "out", "--limit", 1),
         *("--against", features, "--against-shards", strips),
     )
     assert result.exit_code == 0, result.output
@@ -101,6 +101,13 @@ def test_wrong_use_of_rank(
     result = invoke("rank", features, drawn_shards, tmp_path / "out", *options)
     assert result.exit_code == status and message in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_former_names_of_options_still_work_and_say_the_new(features: Path, drawn_shards: Path, tmp_path: Path) -> None:
+    result = invoke("rank", features, drawn_shards, tmp_path / "out", "--queries", 1, "--seed", 3)
+    assert result.exit_code == 0 and "1 query on 1 sheet" in result.stdout, result.output
+    assert result.stderr.startswith("--queries is called --limit now\n--seed is called --random now\n")
+    assert "at random (seed 3)" in (tmp_path / "out/index.html").read_text()
 
 
 def test_a_model_is_not_compared_with_itself(features: Path, drawn_shards: Path, tmp_path: Path) -> None:
@@ -149,7 +156,7 @@ def test_attention_of_two_models(make_run: MakeRun, drawn_shards: Path, tmp_path
     )
     result = invoke(
         *("attention", one, drawn_shards, tmp_path / "out", "--against", other / "checkpoints" / "last.ckpt"),
-        *("--samples", 2, "--split", "train", "--seed", 0, "--device", "cpu"),
+        *("--limit", 2, "--split", "train", "--random", 0, "--device", "cpu"),
     )
     assert result.exit_code == 0, result.output
     assert result.stdout == f"2 samples on 1 sheet; open {tmp_path / 'out' / 'index.html'}\n"

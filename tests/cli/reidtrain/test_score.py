@@ -68,6 +68,19 @@ def test_text(file) -> None:
         assert part in result.output
 
 
+def test_any_feature_of_the_file_is_scored_by_its_name(arrays, tmp_path) -> None:
+    renamed = {name.replace("features", "fused"): values for name, values in arrays.items()}
+    np.savez(tmp_path / "f.npz", **renamed, **{name: arrays[name] * 0 for name in NAMES[:2]})
+    np.savez(tmp_path / "alone.npz", **arrays)
+    fused, alone = (
+        invoke(*given, "--protocol", "market1501", "--json").stdout
+        for given in ((tmp_path / "f.npz", "--feature", "fused"), (tmp_path / "alone.npz",))
+    )
+    assert fused == alone and json.loads(fused)["mAP"] > 0.2
+    absent = invoke(tmp_path / "alone.npz", "--protocol", "market1501", "--feature", "head")
+    assert absent.exit_code == 1 and "query_head" in absent.output
+
+
 def test_several_files_are_averaged(file, arrays, tmp_path) -> None:
     other = tmp_path / "other.npz"
     np.savez(other, **arrays | {"query_features": -arrays["query_features"]})

@@ -107,7 +107,7 @@ def test_missing_images_and_other_columns_are_noted(tmp_path: Path) -> None:
     file = write(tmp_path, "path,pid,camid,split,colour\na.jpg,1,1,query,red\nsub/b.jpg,1,2,gallery,\n")
     assert open_dataset(file).notes == (
         "columns not used: 'colour'",
-        "1 of the listed images are missing: sub/b.jpg",
+        "1 listed image is missing: sub/b.jpg",
         "the train split is empty: no training possible",
     )
 
@@ -185,7 +185,7 @@ def test_a_width_and_a_height_alone_are_no_box(tmp_path: Path, save_image: SaveI
 
 def test_missing_frames_are_counted_once(tmp_path: Path) -> None:
     rows = "".join(f"gone.jpg,1,1,train,{x},0,5,5\n" for x in range(3))
-    assert "1 of the listed images are missing: gone.jpg" in open_dataset(write(tmp_path, BOXED + rows)).notes
+    assert "1 listed image is missing: gone.jpg" in open_dataset(write(tmp_path, BOXED + rows)).notes
 
 
 def test_without_box_columns_a_file_name_is_just_a_name(tmp_path: Path, save_image: SaveImage) -> None:

@@ -208,8 +208,8 @@ def test_np_from_the_mat_file(make_mat_file: Any, tmp_path: Path, write: Any, ab
     dataset = open_dataset(tmp_path, options={"boxes": "detected", "protocol": "np"})
     assert dataset.options == {"boxes": "detected", "protocol": "np"}
     assert dataset.notes == (
-        "1 of the images in the protocol's lists are missing: 4_700_1_01.png",
-        f"1 of the images are in no list of the protocol: {gone}",
+        "1 image of the protocol's lists missing: 4_700_1_01.png",
+        f"1 image is in no list of the protocol: {gone}",
     )
     for split in SPLITS:
         found = {record.path for record in dataset.records if record.split == split}
@@ -233,7 +233,7 @@ def test_np_without_scipy(make_mat_file: Any, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"query_idx": [[99999]]}, "query_idx holds 99999, but there are"),
+        ({"query_idx": [[99999]]}, "query_idx holds 99999, but the folder has"),
         ({"filelist": np.array([["beach.jpg"]], dtype=object)}, "'beach.jpg' is no image name"),
     ],
 )

@@ -60,7 +60,7 @@ def test_missing_images_and_lists_are_noted(root: Path, folders: tuple[str, str]
     (root / gone).unlink()
     dataset = open_dataset(root)
     assert len(dataset.records) == 4
-    assert dataset.notes == ("there is no list_val.txt", f"1 of the listed images are missing: {gone}")
+    assert dataset.notes == ("there is no list_val.txt", f"1 listed image is missing: {gone}")
 
 
 @pytest.mark.parametrize(

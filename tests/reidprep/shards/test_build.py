@@ -310,7 +310,7 @@ def test_the_order_of_a_list_and_what_is_unknown_in_it_change_no_byte(drawn_pose
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     build_shards(drawn_poses, tmp_path / "2", RAW, exclude=some)  # nor is it another list to resume with
     for other in (some[:1], ()):
-        with pytest.raises(ReidError, match="other images .*excluded"):
+        with pytest.raises(ReidError, match="other images .*--exclude"):
             build_shards(drawn_poses, tmp_path / "1", RAW, exclude=other)
 
 

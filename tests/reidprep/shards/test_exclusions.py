@@ -50,7 +50,7 @@ def test_lists_made_by_hand(tmp_path: Path, text: str) -> None:
         (b"a.jpg\n", "line 1: must name the columns"),
         (b"path,path\na,b\n", "line 1: must name the columns"),
         (b"path,resaon\na.jpg,\n", "line 1: must name the columns .*resaon"),
-        (b"path,reason\na.jpg,blurred\nb.jpg\n", "line 3: 1 values for 2 columns"),
+        (b"path,reason\na.jpg,blurred\nb.jpg\n", "line 3: 1 value for 2 columns"),
         (b"path,reason\na.jpg,cut, blurred\n", "line 2: 3 values for 2 columns"),
         (b"path,reason\n,blurred\n", "line 2: gives no path"),
         (b"path\na.jpg\nb.jpg\na.jpg\n", "line 4: 'a.jpg' is listed already on line 2"),
@@ -82,9 +82,9 @@ def test_excluded_rows() -> None:
 
 
 def test_excluding_nothing_or_everything_is_refused() -> None:
-    with pytest.raises(ReidError, match=r"none of the 2 images .*'x\.jpg'.*'a\.jpg'"):
+    with pytest.raises(ReidError, match=r"none of 2 images .*'x\.jpg'.*'a\.jpg'"):
         excluded_rows(PATHS, ["y.jpg", "x.jpg"])
-    with pytest.raises(ReidError, match="all 3 images are excluded"):
+    with pytest.raises(ReidError, match=r"all images are excluded \(3\)"):
         excluded_rows(PATHS, PATHS.tolist())
 
 

@@ -139,7 +139,7 @@ def test_what_a_later_program_adds_is_read_and_compared(tmp_path: Path) -> None:
     content["plan"]["sharpen"] = True
     (tmp_path / MANIFEST).write_bytes(signed(json.dumps({**content, "since": 2})[:-1].encode()))
     assert read_manifest(tmp_path, FORMAT).parameters["sharpen"]
-    with pytest.raises(ReidError, match="made with other parameters .sharpen True -> None"):
+    with pytest.raises(ReidError, match="made with other parameters .--sharpen True -> None"):
         StoreWriter(tmp_path, FORMAT, "../source", PLAN)
 
 

@@ -155,8 +155,8 @@ def test_views_the_shards_lack(shards):
 
 
 def test_split_without_samples(shards):
-    with pytest.raises(ReidError, match="no sample in this split"):
-        ShardDataset(ShardSet(shards.path, shards.manifest, ()))
+    with pytest.raises(ReidError, match="no sample in the query split; choose another"):
+        ShardDataset(ShardSet(shards.path, shards.manifest, (), "query"))
 
 
 FORKED = """

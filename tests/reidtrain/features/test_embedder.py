@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_skipped_and_listed(embedder, drawn, tmp_path) ->
     with pytest.raises(ReidError, match=r"cut\.jpg: .*Embedder\.embed, which skips it"):
         embedder(tmp_path)
     (tmp_path / "good.jpg").unlink()
-    with pytest.raises(ReidError, match="none of 1 images can be used"):
+    with pytest.raises(ReidError, match="none of 1 image can be used"):
         embedder.embed(tmp_path)
 
 

@@ -127,6 +127,6 @@ def test_options(good, options, message):
 def test_a_gallery_of_junk_names_pids_and_cameras(good) -> None:
     good["gallery_pids"][:] = -1
     with pytest.raises(
-        ReidError, match=r"all 6 gallery images are of no person .*Query pids 1, 2, 3 at cameras 0, 1; "
+        ReidError, match=r"all of 6 gallery images are of no person .*Query pids 1, 2, 3 at cameras 0, 1; "
     ):
         evaluate(good)

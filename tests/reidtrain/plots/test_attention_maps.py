@@ -97,6 +97,11 @@ def test_a_map_without_contrast_is_low_everywhere(value: float) -> None:
     assert not stretch(np.full((3, 2), value)).any()
 
 
+def test_a_map_without_range_is_flat_and_not_stretched_rounding() -> None:
+    almost = np.array([[0.5, 0.5002], [0.5001, np.nan]])
+    np.testing.assert_array_equal(stretch(almost), [[0, 0], [0, np.nan]])
+
+
 def test_stretching_leaves_out_what_is_not_known() -> None:
     np.testing.assert_array_equal(stretch(np.array([[2.0, np.nan], [4.0, 3.0]])), [[0, np.nan], [1, 0.5]])
 

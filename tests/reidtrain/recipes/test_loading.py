@@ -55,6 +55,7 @@ def test_the_schedules_of_the_papers():
         ("stages.0.epochs=7", lambda recipe: recipe.stages[0].epochs == 7),
         ("stages.1.optimizer.lr=1e-5", lambda recipe: recipe.stages[1].optimizer.lr == 1e-5),
         ("input.image_size=[128, 64]", lambda recipe: recipe.input.image_size == (128, 64)),
+        ("input.whole_size=160x80", lambda recipe: recipe.input.whole_size == (160, 80)),
         ("augmentation.horizontal_flip=0.5", lambda recipe: recipe.augmentation.horizontal_flip == 0.5),
         ("identities=50", lambda recipe: recipe.identities == 50),
         ("execution.compile=true", lambda recipe: recipe.execution.compile is True),
@@ -69,6 +70,7 @@ def test_override(override, read):
     ("override", "message"),
     [
         ("stages.0.epoch=3", "stages.0.epoch: .* did you mean 'epochs'"),
+        ("lr=0.1", r"lr is not known; did you mean stages\.0\.optimizer\.lr\?"),
         ("augmentation.horizontal_flp=0.5", "did you mean 'horizontal_flip'"),
         ("model.dilatation=true", "model.dilatation: .* did you mean 'dilation'"),
         ("validation.evry=3", "did you mean 'every'"),

@@ -181,7 +181,7 @@ def test_the_middle_of_an_epoch_that_cannot_be_gone_on_from(run, tiny, tmp_path,
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         signal_in(patch, 0, 1, signal.SIGTERM)
         run(recipe)
-    with pytest.raises(ReidError, match=r"within an epoch of 1 processes; go on with as many --devices"):
+    with pytest.raises(ReidError, match=r"within an epoch of 1 process; go on with as many --devices"):
         run(recipe, machine=Machine("cpu", devices=2, workers=0))
     content = torch.load(last, weights_only=True)
     content["reidtrain"]["unfinished"]["steps"] = 99
