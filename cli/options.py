@@ -130,7 +130,7 @@ def renamed_option(
     new: str,
     old: str,
     *,
-    old_type: click.ParamType | None = None,
+    old_type: click.ParamType[Any] | None = None,
     old_values: Mapping[Any, Any] = MappingProxyType({}),
     **settings: Any,
 ) -> Callable[[Command], Command]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -77,6 +79,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: groups[item] == "ray" and item.path.stem != "test_local")
+
+
+# What a skip's reason names -> how to have what was skipped.
+REMEDIES = {
+    r"mmpose|MMPose|mmengine|mmcv": "make setup-mmpose",
+    r"\bray\b|\bRay\b": "[ray]",
+    r"faiss": "[faiss]",
+    r"onnxscript": "[export]",
+    r"playwright|Playwright|Chromium": "[browser] and Chromium",
+    r"starlette|\[inspect\]": "[inspect]",
+    r"torch'|lightning|\[train\]": "[train]",
+    r"REID_\w+": None,
+    r"GPU": "a GPU",
+}
+
+
+def skipped_line(reasons: Sequence[str]) -> str:
+    """How many tests were skipped for want of what, in a line; empty if none was."""
+    counts: Counter[str] = Counter()
+    for reason in reasons:
+        named = ((remedy, re.search(pattern, reason)) for pattern, remedy in REMEDIES.items())
+        counts[next((remedy or found[0] for remedy, found in named if found), "another system")] += 1
+    listed = ", ".join(f"{number} need {remedy}" for remedy, number in counts.most_common())
+    extras = ",".join(name for remedy in counts for name in re.findall(r"\[(\w+)\]", remedy))
+    how = f"; extras: .venv/bin/pip install -c constraints.txt -e '.[{extras}]'" if extras else ""
+    return f"{len(reasons)} skipped: {listed}{how}" if reasons else ""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with one line on what was left out."""
+    line = skipped_line([report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())])
+    if line:
+        terminalreporter.write_line(line)
 
 
 def _folder_from(variable: str, what: str) -> Path:

@@ -1,1 +1,1 @@
-"""Poses and shards in the formats of other tools (docs/exporting.md)."""
+"""Poses and shards in the formats of other tools (docs/export-data.md)."""

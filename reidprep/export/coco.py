@@ -1,7 +1,7 @@
 """A pose directory as one COCO keypoints file.
 
 The format is that of the COCO data set (https://cocodataset.org/#format-data, "Keypoint Detection"). What it has no
-place for, the neck and the scores above all, stands in further fields, which COCO tools ignore (docs/exporting.md).
+place for, the neck and the scores above all, stands in further fields, which COCO tools ignore (docs/export-data.md).
 """
 
 from __future__ import annotations

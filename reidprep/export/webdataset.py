@@ -118,7 +118,7 @@ def export_webdataset(
 
     Args:
         shards_path: a complete shard directory.
-        out: the folder, which gets `train-00000.tar` and so on, and a manifest (docs/exporting.md).
+        out: the folder, which gets `train-00000.tar` and so on, and a manifest (docs/export-data.md).
         splits: which to write.
         samples_per_tar: samples in a tar file, fewer in the last of a split.
         overwrite: replace an export of other shards or with other parameters.

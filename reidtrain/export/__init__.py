@@ -1,4 +1,4 @@
-"""Trained networks for use without this toolkit: ONNX and `torch.export` files (docs/export.md)."""
+"""Trained networks for use without this toolkit: ONNX and `torch.export` files (docs/export-network.md)."""
 
 from reidtrain.export.agreement import Agreement
 from reidtrain.export.checkpoint import Exported, export_checkpoint

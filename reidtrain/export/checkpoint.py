@@ -111,7 +111,7 @@ def export_checkpoint(
 
 
 def describe(checkpoint: Checkpoint, views: Sequence[View], outputs: Sequence[str]) -> dict[str, str]:
-    """What a file says about itself; values that are not plain text are JSON (docs/export.md)."""
+    """What a file says about itself; values that are not plain text are JSON (docs/export-network.md)."""
     recipe = checkpoint.recipe
     inputs = {
         view: {
