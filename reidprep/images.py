@@ -277,12 +277,12 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     return data.tobytes()
 
 
-def decode_jpeg(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Decode JPEG bytes that this package wrote to (h, w, 3) uint8 RGB.
+def decode_jpeg(data: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Decode JPEG bytes that this package wrote to (h, w, 3) uint8 RGB, into contiguous `out` if there is one.
 
     Raises:
-        ImageError: the bytes are not a JPEG, or not a whole one.
+        ImageError: the bytes are not a JPEG, not a whole one, or one that does not fit into `out`.
     """
     if data[:3].tobytes() != jpeg.START:
         raise ImageError("the bytes are not a JPEG image")
-    return jpeg.pixels(data)
+    return jpeg.pixels(data, out=out)

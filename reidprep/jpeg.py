@@ -122,14 +122,16 @@ def decode(data: bytes, header: JpegHeader) -> NDArray[np.uint8]:
     return pixels(data, "CMYK" if header.components == 4 else "RGB")
 
 
-def pixels(data: bytes | NDArray[np.uint8], space: str = "RGB") -> NDArray[np.uint8]:
-    """Decode a JPEG of which all that can be known before is known.
+def pixels(
+    data: bytes | NDArray[np.uint8], space: str = "RGB", out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Decode a JPEG of which all that can be known before is known, into contiguous `out` if there is one.
 
     Raises:
-        ImageError: libjpeg has so much as a warning.
+        ImageError: libjpeg has so much as a warning, or the pixels do not fit into `out`.
     """
     try:
-        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, space, strict=True)
+        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, space, strict=True, buffer=out)
     except ValueError as error:
         raise ImageError(f"the JPEG is damaged or cut off: {error}") from None
     return image

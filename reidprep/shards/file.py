@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -87,22 +87,34 @@ def read_images(
     row: int,
     shapes: Sequence[tuple[int, int, int]],
     encoding: str,
-    wanted: Iterable[int] | None = None,
+    wanted: Mapping[int, NDArray[np.uint8]] | None = None,
 ) -> list[NDArray[np.uint8]]:
-    """Read the images of one row with a single read, check all of them, and decode those wanted, None for all.
+    """Read the images of one row with a single read, check all of them, and decode those wanted.
+
+    Args:
+        images: bytes of the images of a file, one after the other.
+        offsets: where each begins.
+        crc32: of each row.
+        row: the row.
+        shapes: of the images of a row.
+        encoding: of the images.
+        wanted: positions in a row, each with the contiguous array that its pixels are written to; None for new arrays
+            of all.
 
     Raises:
         ImageError: the bytes do not match their checksum, or are no image of the right shape.
     """
     stored = read_encoded(images, offsets, crc32, row, len(shapes))
     decoded = []
-    for position in range(len(shapes)) if wanted is None else wanted:
+    for position, out in (dict.fromkeys(range(len(shapes))) if wanted is None else wanted).items():
         encoded, shape = stored[position], shapes[position]
         if encoding == "raw" and encoded.size != np.prod(shape):
             raise ImageError(f"{encoded.size} bytes for a raw image of shape {shape}")
-        image = encoded.reshape(shape) if encoding == "raw" else decode_jpeg(encoded)
+        image = encoded.reshape(shape) if encoding == "raw" else decode_jpeg(encoded, out)
         if image.shape != shape:
             raise ImageError(f"an image of shape {image.shape} where {shape} belongs")
+        if encoding == "raw" and out is not None:
+            out[:] = image
         decoded.append(image)
     return decoded
 

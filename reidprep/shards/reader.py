@@ -6,7 +6,7 @@ import operator
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, SupportsIndex, overload
@@ -65,11 +65,13 @@ class ShardSet:
         full_sizes: height and width that each view was asked for at: what a network takes.
         stored_sizes: height and width at which each view is stored, and read: at most the full size, and less where
             the source images cannot fill it. Both are without the views that the shards do not hold.
+        view_shapes: shape of the pixels of each of these views, parts being four.
         train_labels: class index of each training identity, 0 to classes - 1 in the order of the ids.
     """
 
     full_sizes: dict[View, Size]
     stored_sizes: dict[View, Size]
+    view_shapes: dict[View, tuple[int, ...]]
 
     def __init__(
         self, path: Path, manifest: ShardManifest, files: tuple[ShardFile, ...], split: str | None = None
@@ -82,6 +84,9 @@ class ShardSet:
         self._starts = np.cumsum([0, *(file.rows for file in files)]).tolist()
         self._shapes = image_shapes(self.plan)
         self.full_sizes, self.stored_sizes = full_sizes(self.plan), stored_sizes(self.plan)
+        self.view_shapes = {
+            view: (*([4] if view == "parts" else []), *self._shapes[POSITIONS[view][0]]) for view in self.stored_sizes
+        }
         self.train_labels = dict(self.summary.train_labels)
         self._opened: OrderedDict[str, OpenShard] = OrderedDict()
         self._lock = Lock()
@@ -157,12 +162,15 @@ class ShardSet:
             flags=Flag(int(column["flags"])),
         )
 
-    def pixels(self, index: int, views: Sequence[View]) -> dict[View, NDArray[np.uint8]]:
+    def pixels(
+        self, index: int, views: Sequence[View], out: Mapping[View, NDArray[np.uint8]] | None = None
+    ) -> Mapping[View, NDArray[np.uint8]]:
         """Read one sample, and decode only the views asked for.
 
         Args:
             index: the sample.
             views: which; see `Sample` for their shapes.
+            out: contiguous arrays that their pixels are written to, None for new ones.
 
         Raises:
             IndexError: out of range.
@@ -172,18 +180,14 @@ class ShardSet:
             known = "; build the shards --with-image" if missing[0] in VIEWS else f"; choose from {', '.join(VIEWS)}"
             raise ReidError(f"{self.path}: holds no view {missing[0]!r}{known}")
         shard, row = self._locate(index)
-        wanted = [position for view in views for position in POSITIONS[view]]
+        out = {view: np.empty(self.view_shapes[view], np.uint8) for view in views} if out is None else out
+        places = [place for view in views for place in (out[view] if view == "parts" else [out[view]])]
+        wanted = dict(zip((position for view in views for position in POSITIONS[view]), places, strict=True))
         try:
-            images = read_images(
-                shard.images, shard.offsets, shard.crc32, row, self._shapes, self.plan.encoding, wanted
-            )
+            read_images(shard.images, shard.offsets, shard.crc32, row, self._shapes, self.plan.encoding, wanted)
         except (ImageError, OSError) as error:
             raise ReidError(f"{shard.file.filename}: row {row}: {error}; run 'reidprep verify'") from None
-        decoded = iter(images)
-        return {
-            view: np.stack([next(decoded) for _ in POSITIONS[view]]) if view == "parts" else next(decoded)
-            for view in views
-        }
+        return out
 
     def encoded(self, index: int) -> list[NDArray[np.uint8]]:
         """Read the images of one sample as they are stored, decoding none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from reidprep.errors import ReidError
 from reidprep.shards.format import VIEWS, View
@@ -173,9 +174,42 @@ class ShardDataset(Dataset[Item]):
             index=int(index) % len(self),
         )
 
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Decode samples straight into a batch; in a worker, into memory shared with the trainer.
 
-def collate(items: Sequence[Item]) -> Batch:
-    """Batch the samples. No pixel is converted or moved twice: channels come first by strides alone."""
+        Raises:
+            IndexError: out of range.
+            ReidError: a file is missing or a sample damaged; names file and row.
+        """
+        views = {view: _room((len(indices), *self.shards.view_shapes[view])) for view in self.views}
+        for number, index in enumerate(indices):
+            self.shards.pixels(index, self.views, {view: room[number].numpy() for view, room in views.items()})
+        rows = np.asarray(indices, np.int64) % len(self)
+        pids = self._pids[rows]
+        return Batch(
+            **{view: views[view].movedim(-1, -3) if view in views else None for view in VIEWS},
+            labels=torch.tensor([self._label(pid) for pid in pids]),
+            pids=torch.from_numpy(pids),
+            camids=torch.from_numpy(self._camids[rows]),
+            indices=torch.from_numpy(rows),
+        )
+
+    __getitems__ = batch
+    """What `DataLoader` asks for samples by."""
+
+
+def _room(shape: tuple[int, ...]) -> Tensor:
+    """Memory for the pixels of a batch; in a worker shared with the trainer, as that of `default_collate`."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
+
+def collate(items: Sequence[Item] | Batch) -> Batch:
+    """Batch the samples, unless their dataset has done so: channels come first by strides alone."""
+    if isinstance(items, Batch):
+        return items
     return Batch(
         whole=_stack([item.whole for item in items]),
         parts=_stack([item.parts for item in items]),

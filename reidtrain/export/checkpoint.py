@@ -15,7 +15,7 @@ from reidprep.shards.format import View
 from reidprep.shards.reader import ShardSet
 from reidprep.store.hdf5 import Schema
 from reidtrain.checkpoints import Checkpoint
-from reidtrain.data.dataset import ShardDataset, collate
+from reidtrain.data.dataset import ShardDataset
 from reidtrain.export.agreement import Agreement, Reference, compare, random_crops
 from reidtrain.export.formats import (
     Crops,
@@ -146,5 +146,5 @@ def real_crops(checkpoint: Checkpoint, path: Path, views: Sequence[View]) -> Cro
     checkpoint.check_shards(shards)
     dataset = ShardDataset(shards, views)
     chosen = np.linspace(0, len(dataset) - 1, min(REAL_CROPS, len(dataset))).round().astype(int)
-    batch = collate([dataset[index] for index in chosen.tolist()])
+    batch = dataset.batch(chosen.tolist())
     return {view: getattr(batch, view).movedim(-3, -1) for view in views}

@@ -15,7 +15,7 @@ from reidprep.errors import ReidError
 from reidprep.shards.format import Sample
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import PARTS
-from reidtrain.data.dataset import ShardDataset, collate
+from reidtrain.data.dataset import ShardDataset
 from reidtrain.data.preprocessing import Preprocessor
 from reidtrain.models.factory import Model, run
 from reidtrain.models.self_attention import SelfAttentionOutput
@@ -119,7 +119,7 @@ def _model_rows(
 ) -> list[tuple[Row, ...]]:
     """The rows of each sample."""
     dataset = ShardDataset(shards, viewed.model.views)
-    batch = viewed.preprocessor(collate([dataset[index] for index in indices]).to(viewed.device))
+    batch = viewed.preprocessor(dataset.batch(indices).to(viewed.device))
     output = run(viewed.model, batch, attention_maps=True)
     if isinstance(output, SelfAttentionOutput):
         maps = [_numpy(each) for each in output.attention]

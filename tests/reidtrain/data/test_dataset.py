@@ -86,9 +86,13 @@ def test_the_limit_of_open_files_is_raised_or_named(drawn_shards, hard, said):
     assert said in (result.stdout or result.stderr)
 
 
-def test_shapes_and_memory(shards):
+@pytest.mark.parametrize("together", [True, False])
+def test_shapes_and_memory(shards, together):
     dataset = ShardDataset(shards, ALL)
-    batch = collate([dataset[0], dataset[1]])
+    batch = dataset.batch([0, -1]) if together else collate([dataset[0], dataset[-1]])
+    for row, index in enumerate((0, len(shards) - 1)):
+        assert_is_sample(batch, row, shards[index], shards.train_labels[shards[index].pid])
+        assert batch.indices[row] == index
     sizes = shards.stored_sizes
     assert batch.whole.shape == (2, 3, *sizes["whole"])
     assert batch.parts.shape == (2, 4, 3, *sizes["parts"])
