@@ -272,8 +272,9 @@ def _divide(
             continue
         searched += 1
         _set(splits, _queries(people[name], order), "query")
-    rest = f"{searched:,} are searched for"
-    notes = [f"divided by identity, seed {seed}: {counted(len(trained), 'person trains', 'people train')}, {rest}"]
+    who = counted(searched, "person is", "people are") + " searched for"
+    trains = counted(len(trained), "person trains", "people train")
+    notes = [f"divided by identity, seed {seed}: {trains}, {who}" if share else f"queries chosen, seed {seed}: {who}"]
     if alone:
         notes.append(_unsearched(alone, "one image only") + ": they are in the gallery")
     only = "one camera only" if with_cameras else "one tracklet only"

@@ -36,6 +36,8 @@ def test_help_lists_the_options_of_each_estimator_under_its_heading() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--pattern", "{{pid}}", "--dataset", "csv"], "--pattern goes with --dataset pattern, not csv"),
+        (["--split-by-identity", "1.5"], "1.5 is not in the range 0<=x<=1"),
         (["--onnx-padding", "1.1"], "--estimator movenet takes no --onnx-padding; it belongs to --estimator onnx"),
         (
             ["--estimator", "files", "--keypoints", "{here}", "--flip-test"],

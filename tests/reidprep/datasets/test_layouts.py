@@ -95,7 +95,7 @@ def test_a_folder_per_person_with_cameras_in_the_names(touch: Touch) -> None:
     assert not found["query"] & found["gallery"]
     assert dataset.notes == (
         "cameras from the file names: 1, 2",
-        "divided by identity, seed 7: 1 person trains, 2 are searched for",
+        "divided by identity, seed 7: 1 person trains, 2 people are searched for",
     )
 
 
