@@ -66,7 +66,9 @@ DATASETS = (
     help="Share of the people that train, where SOURCE does not say who does; the others are for testing.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 999999999), help="Who trains, and which images are queries, where SOURCE does not say.  [default: 0]"
+    "--seed",
+    type=click.IntRange(0, 999999999),
+    help="Who trains, and which images are queries, where SOURCE does not say.  [default: 0]",
 )
 @click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=SPLITS, help="May be repeated.")
 @estimator_options
