@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -260,16 +260,29 @@ class GroupedOption(click.Option):
         self.heading = heading
 
 
+COMPUTING = {"Computing": ("device", "devices", "nodes", "workers", "batch_size", "precision", "flip")}
+WORKERS = {"Workers": ("workers", "engine", "ray_address", "num_workers", "gpus_per_worker")}
+"""Headings that several commands have."""
+
+
 class GroupedCommand(click.Command):
-    """A command whose help lists the options that have a heading under it, after the others."""
+    """A command whose help lists options under headings, after the others.
+
+    An option stands under the heading that it has itself, or that `headings` gives its name.
+    """
+
+    def __init__(self, *args: Any, headings: Mapping[str, Sequence[str]] = MappingProxyType({}), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heading_of = {name: heading for heading, names in headings.items() for name in names}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, heading by heading."""
-        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], **{name: [] for name in self.heading_of.values()}}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None and not isinstance(param, click.Argument):
-                sections.setdefault(getattr(param, "heading", "Options"), []).append(record)
+                heading = getattr(param, "heading", None) or self.heading_of.get(param.name or "", "Options")
+                sections.setdefault(heading, []).append(record)
         for heading, rows in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)

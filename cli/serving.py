@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reidprep.text import counted
+
 from .common import print_json
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def serve_samples(
         if as_json:
             print_json({"url": address, "kind": samples.kind, "samples": len(samples.index)})
         else:
-            click.echo(f"{len(samples.index):,} samples at {address}  (Ctrl-C ends)")
+            click.echo(f"{counted(len(samples.index), 'sample')} at {address}  (Ctrl-C ends)")
         if not no_browser:
             webbrowser.open(address)
 

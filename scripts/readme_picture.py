@@ -1,6 +1,6 @@
-"""Draw docs/pipeline.jpg, the picture of the README, from what `make demo` left.
+"""Draw docs/images/pipeline.jpg, the picture of the README, from what `make demo` left.
 
-    python scripts/readme_picture.py demo docs/pipeline.jpg [QUERY]
+    python scripts/readme_picture.py demo docs/images/pipeline.jpg [QUERY]
 
 QUERY is the position of a person in the query split.
 """

@@ -13,7 +13,9 @@ from reidprep.text import counted
 
 from ..common import EXIT_SKIPPED, check_grow, print_json, print_kept, print_listed, print_skipped, progress, say
 from ..options import (
+    WORKERS,
     FiniteRange,
+    GroupedCommand,
     chosen_executor,
     colour,
     executor_options,
@@ -25,7 +27,16 @@ from ..options import (
 )
 
 
-@click.command(short_help="Poses -> shards: aligned whole body and four parts.")
+@click.command(
+    cls=GroupedCommand,
+    short_help="Poses -> shards: aligned whole body and four parts.",
+    headings={
+        "Joints and boxes": ("alignment", "beta", "confidence", "exact", "canonical"),
+        "Crops": ("whole_size", "part_size", "with_image", "image_size", "border"),
+        "Files": ("scale", "encoding", "quality", "shard_size"),
+        **WORKERS,
+    },
+)
 @click.argument("poses", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(

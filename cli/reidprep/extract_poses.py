@@ -15,6 +15,7 @@ from reidprep.text import counted
 
 from ..common import EXIT_SKIPPED, check_grow, print_json, print_kept, print_replaced, print_skipped, progress
 from ..options import (
+    WORKERS,
     FiniteRange,
     GroupedCommand,
     chosen_executor,
@@ -42,7 +43,15 @@ DATASETS = (
 )
 
 
-@click.command(cls=GroupedCommand, short_help="Dataset -> poses: 18 joints for every image.")
+@click.command(
+    cls=GroupedCommand,
+    short_help="Dataset -> poses: 18 joints for every image.",
+    headings={
+        "Dataset": ("dataset", "dataset_options", "pattern", "split_by_identity", "seed", "splits", "limit"),
+        "Pose estimator": ("estimator", "device", "batch_size", "confidence", "flip_test"),
+        **WORKERS,
+    },
+)
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--dataset", type=click.Choice(DATASETS), help="Layout of SOURCE.  [default: detected]")

@@ -12,14 +12,14 @@ import click
 from reidprep.text import counted
 
 from ..common import EXIT_SKIPPED, print_json, print_listed, progress
-from ..options import GroupedCommand, embedding_options, embedding_settings, json_option
+from ..options import COMPUTING, GroupedCommand, embedding_options, embedding_settings, json_option
 
 if TYPE_CHECKING:
     from reidtrain.checkpoints import Which
     from reidtrain.features.embedder import Embedded, Embedder
 
 
-@click.command(cls=GroupedCommand, short_help="Images of people -> features, in one go.")
+@click.command(cls=GroupedCommand, short_help="Images of people -> features, in one go.", headings=COMPUTING)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..common import print_json, progress
-from ..options import PROTOCOL_HELP, PROTOCOLS, ap_option, computing_options, json_option, metric_option, which_option
+from ..options import (
+    COMPUTING,
+    PROTOCOL_HELP,
+    PROTOCOLS,
+    GroupedCommand,
+    ap_option,
+    computing_options,
+    json_option,
+    metric_option,
+    which_option,
+)
 
 if TYPE_CHECKING:
     from reidtrain.checkpoints import Which
@@ -17,7 +27,11 @@ if TYPE_CHECKING:
     from reidtrain.metrics.scores import APVariant
 
 
-@click.command(short_help="Score a trained model, beside the papers.")
+@click.command(
+    cls=GroupedCommand,
+    short_help="Score a trained model, beside the papers.",
+    headings={"Scores": ("held_out", "protocol", "ap", "metric", "rerank"), **COMPUTING},
+)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("shards", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: evaluation, in the run]")

@@ -12,6 +12,7 @@ from reidprep.text import counted
 
 from ..common import EXIT_SKIPPED, print_album, print_json, progress
 from ..options import (
+    COMPUTING,
     GroupedCommand,
     embedding_options,
     embedding_settings,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from reidtrain.metrics.distances import Metric
 
 
-@click.command(cls=GroupedCommand, short_help="Find the people of some images in a gallery.")
+@click.command(cls=GroupedCommand, short_help="Find the people of some images in a gallery.", headings=COMPUTING)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("queries", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="QUERY...")
 @click.argument("gallery", type=click.Path(path_type=Path))

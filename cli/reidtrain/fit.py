@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ..common import print_json, progress_of, say
-from ..options import training_options
+from ..options import COMPUTING, GroupedCommand, training_options
 
 if TYPE_CHECKING:
     from reidtrain.training.fit import RunResult
 
 
-@click.command(short_help="Shards -> a trained model.")
+@click.command(cls=GroupedCommand, short_help="Shards -> a trained model.", headings=COMPUTING)
 @click.argument("shards", type=click.Path(path_type=Path), nargs=-1, required=True)
 @training_options
 def fit(shards: tuple[Path, ...], **options: Any) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from ..options import training_options
+from ..options import COMPUTING, GroupedCommand, training_options
 from .fit import train_and_print
 
 
-@click.command(short_help="Classified images -> weights for fit --init.")
+@click.command(cls=GroupedCommand, short_help="Classified images -> weights for fit --init.", headings=COMPUTING)
 @click.argument("data", type=click.Path(path_type=Path))
 @training_options
 def pretrain(data: Path, **options: Any) -> None:

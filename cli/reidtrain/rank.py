@@ -11,6 +11,8 @@ from reidprep.text import counted
 
 from ..common import print_album, progress
 from ..options import (
+    COMPUTING,
+    GroupedCommand,
     batch_size_option,
     choice_options,
     decoders_option,
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
     from reidtrain.metrics.protocols import Protocol
 
 
-@click.command(short_help="Draw ranked lists: queries and their nearest gallery images.")
+@click.command(
+    cls=GroupedCommand,
+    short_help="Draw ranked lists: queries and their nearest gallery images.",
+    headings={"Which lists": ("limit", "random", "worst", "top", "metric", "protocol"), **COMPUTING},
+)
 @click.argument("source", type=click.Path(path_type=Path), metavar="CHECKPOINT|FEATURES.npz")
 @click.argument("shards", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))

@@ -105,7 +105,7 @@ def labelled_listing(
     pids, people = _numbered([image.pid for image in images], "person ids", as_text)
     unknown = [image.path for image in images if not image.camera or options.get("cameras") == "none"]
     if 0 < len(unknown) < len(images):
-        raise ReidError(f"{len(unknown):,} of {len(images):,} images tell no camera: {quoted(unknown)}")
+        raise ReidError(f"no camera is known of {len(unknown):,} of {counted(len(images), 'image')}: {quoted(unknown)}")
     camids, cameras = (
         ([UNKNOWN_CAMERA] * len(images), ())
         if unknown

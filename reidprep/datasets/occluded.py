@@ -14,7 +14,7 @@ from reidprep.datasets.images import FolderImages, image_paths
 from reidprep.datasets.labels import labelled_listing
 from reidprep.datasets.pattern import PathPattern
 from reidprep.errors import ReidError
-from reidprep.text import printable, quoted
+from reidprep.text import counted, printable, quoted
 
 OCCLUDED, WHOLE = "occluded_body_images", "whole_body_images"
 
@@ -46,9 +46,9 @@ def _list_p_duke(root: Path, options: Mapping[str, str]) -> Listing:
 def _listing(root: Path, paths: list[str], test: PathPattern) -> Listing:
     tested, others = test.read(paths)
     trained, ignored = _TRAIN.read(others)
-    notes = [f"ignored {len(ignored):,} images in no person's folder: {quoted(map(printable, ignored))}"] * bool(
-        ignored
-    )
+    notes = [
+        f"ignored {counted(len(ignored), 'image')} in no person's folder: {quoted(map(printable, ignored))}"
+    ] * bool(ignored)
     images = [*(replace(image, split="train") for image in trained), *tested]
     try:
         return labelled_listing(images, {}, notes) if images else Listing((), notes)
