@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +12,9 @@ from reidprep.device import torch_device
 from reidprep.errors import ReidError
 from reidprep.progress import Steps, unseen_steps
 from reidtrain.checkpoints import Checkpoint, as_checkpoint
+from reidtrain.data.sets import open_sets
 from reidtrain.evaluation.comparison import Comparison, compare
-from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
+from reidtrain.evaluation.images import RankedImages, held_out_images, held_out_of_each, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_each
 from reidtrain.evaluation.scoring import identical as same_features
 from reidtrain.features.extract import about_features
@@ -116,22 +117,83 @@ def evaluate(
         ['whole', 'head', 'upper_body', 'upper_leg', 'lower_leg', 'fused', 'embedding']
     """
     checkpoint, shards = as_checkpoint(checkpoint), Path(shards)
-    computing = computing or Computing()
     if held_out:
         images = held_out_images(shards, checkpoint.recipe, checkpoint.class_names)
     else:
         # Files of features hold all images, so that others find them in the order of the shards.
         images = query_gallery_images(shards, junk=features is not None, instead=_OR_HELD_OUT)
-    scoring = Scoring(protocol or images.protocol, metric, ap)
-    usual = images.protocol
-    images = images.under(scoring.protocol)
-    if rerank and scoring.protocol.startswith("cuhk03-classic"):
+    scoring = Scoring(protocol or images.protocol, metric, ap, rerank)
+    return _evaluate(checkpoint, images, scoring, computing or Computing(), features, progress)
+
+
+def evaluate_each(
+    checkpoint: Checkpoint | str | Path,
+    shards: Sequence[str | Path],
+    *,
+    held_out: bool = False,
+    protocol: Protocol | None = None,
+    metric: Metric = "euclidean",
+    ap: APVariant = "step",
+    rerank: bool = False,
+    computing: Computing | None = None,
+    progress: Steps = unseen_steps,
+) -> dict[str, Evaluation]:
+    """Score a network on each of several datasets by itself; arguments as for `evaluate`.
+
+    Args:
+        checkpoint: the network, or the file or run folder it is in.
+        shards: a directory of each dataset.
+        held_out: score on the training identities its recipe holds out; `shards` are all that it was trained on.
+        protocol: which gallery images count; None is that of each dataset.
+        metric: distance.
+        ap: definition of average precision.
+        rerank: score with re-ranking as well.
+        computing: how the network computes.
+        progress: shows how far each step is.
+
+    Returns:
+        Name of each dataset, as training calls it -> its scores.
+
+    Raises:
+        ReidError: as `evaluate`; or a directory that is given twice.
+    """
+    checkpoint = as_checkpoint(checkpoint)
+    sets = open_sets([Path(path) for path in shards], "train")
+    if held_out:
+        found = zip(sets, held_out_of_each(sets, checkpoint.recipe, checkpoint.class_names), strict=True)
+        ranked = [(each.name, images) for each, images in found if len(images.query)]
+    else:
+        ranked = [(each.name, query_gallery_images(each.path, instead=_OR_HELD_OUT)) for each in sets]
+    asked = [(name, images, Scoring(protocol or images.protocol, metric, ap, rerank)) for name, images in ranked]
+    for _, images, scoring in asked:
+        _check(images, scoring)
+    computing = computing or Computing()
+    return {name: _evaluate(checkpoint, images, scoring, computing, None, progress) for name, images, scoring in asked}
+
+
+def _check(images: RankedImages, scoring: Scoring) -> None:
+    """Make sure, before anything is computed, that there will be scores."""
+    if scoring.rerank and scoring.protocol.startswith("cuhk03-classic"):
         raise ReidError(
             f"--rerank: protocol {scoring.protocol} draws the gallery, and re-ranking compares each image with the "
             "whole of it; leave it out, or take --protocol cuhk03-np"
         )
-    images.require_match(scoring.protocol)
-    about = about_features(checkpoint, shards, images.kind, computing)
+    images.under(scoring.protocol).require_match(scoring.protocol)
+
+
+def _evaluate(
+    checkpoint: Checkpoint,
+    images: RankedImages,
+    scoring: Scoring,
+    computing: Computing,
+    features: Path | None,
+    progress: Steps,
+) -> Evaluation:
+    _check(images, scoring)
+    as_papers = images.kind == "test" and scoring.protocol == images.protocol
+    images = images.under(scoring.protocol)
+    rerank, scoring = scoring.rerank, replace(scoring, rerank=False)
+    about = about_features(checkpoint, images.shards.path, images.kind, computing)
     query, gallery = _features(checkpoint, images, about, computing, features, progress)
     tracklet_images = None if query.tracklets is None else (_people(query), _people(gallery))
     query, gallery = pooled(query), pooled(gallery)
@@ -142,7 +204,6 @@ def evaluate(
         if tracklet_images is None
         else same_features(query, gallery, scoring.protocol)
     )
-    as_papers = not held_out and scoring.protocol == usual
     papers = compare(checkpoint, images) if as_papers else Comparison()
     for how in (scoring, replace(scoring, rerank=True)) if rerank else (scoring,):
         with progress("re-rank" if how.rerank else "score", "features") as report:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
-from reidtrain.data.splits import choose_identities, held_out_ranking
+from reidtrain.data.sets import NamedShards, open_sets
+from reidtrain.data.splits import choose_of_each, held_out_ranking
 from reidtrain.features.files import EMBEDDING, Features, read_query_and_gallery
 from reidtrain.metrics.protocols import JUNK, Labels, Protocol
 from reidtrain.recipes.schema import Recipe
@@ -183,19 +184,29 @@ def held_out_images(shards: Path, recipe: Recipe, class_names: tuple[str, ...] |
         ReidError: the recipe holds none out, or the network was trained on other identities than the recipe chooses
             from these shards.
     """
+    [images] = held_out_of_each(open_sets([shards], "train"), recipe, class_names)
+    return images
+
+
+def held_out_of_each(
+    sets: Sequence[NamedShards], recipe: Recipe, class_names: tuple[str, ...] | None = None
+) -> list[RankedImages]:
+    """`held_out_images` of each of some directories, whose people were trained on together."""
     if not recipe.validation.identities:
         raise ReidError(
             "--held-out: the recipe holds no identities out (validation.identities is 0); score on the query and "
             "gallery images"
         )
-    train = ShardSet.open(shards, "train")
-    trained, held_out = choose_identities(train, recipe.identities, recipe.validation.identities, recipe.seed)
-    if class_names is not None and tuple(map(str, trained)) != class_names:
+    trains = [each.shards for each in sets]
+    chosen = choose_of_each(trains, recipe.identities, recipe.validation.identities, recipe.seed)
+    trained = [each.person(pid) for each, (pids, _) in zip(sets, chosen, strict=True) for pid in pids]
+    if class_names is not None and tuple(trained) != class_names:
         raise ReidError(
-            f"--held-out: {shards} has other training identities than the network was trained on, so some of those "
-            "held out may have been seen; give the shards it was trained on"
+            f"--held-out: {', '.join(str(each.path) for each in sets)} {'have' if len(sets) > 1 else 'has'} other "
+            "training identities than the network was trained on, so some of those held out may have been seen; give "
+            "the shards it was trained on, all of them"
         )
-    return RankedImages.held_out(train, held_out)
+    return [RankedImages.held_out(train, unseen) for train, (_, unseen) in zip(trains, chosen, strict=True)]
 
 
 def protocol_of(name: str, options: Mapping[str, str]) -> Protocol:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,38 @@ def as_text(evaluation: Evaluation) -> str:
     return "\n".join([*_head(evaluation), "", *_table(evaluation), *_sources(evaluation), *end])
 
 
+def as_table(evaluations: Mapping[str, Evaluation]) -> str:
+    """The embedding's scores on each dataset, in percent, a row each."""
+    first = next(iter(evaluations.values()))
+    about = first.about
+    rows = {
+        name + (", re-ranked" if row.reranked else ""): (evaluation, row)
+        for name, evaluation in evaluations.items()
+        for row in evaluation.rows
+        if row.feature == EMBEDDING
+    }
+    label = max(map(len, rows)) + 2
+    protocol = max(len(evaluation.scoring.protocol) for evaluation in evaluations.values()) + 2
+    lines = [
+        f"{about['checkpoint']} (epoch {about['epoch']}) on {about['images']} images of each; {_computed(first)}",
+        "",
+        " " * label
+        + f"{'queries':>{_WIDTH}}{'gallery':>{_WIDTH}}  {'protocol':<{protocol}}"
+        + "".join(f"{name:>{_WIDTH}}" for name in METRIC_NAMES.values()),
+    ]
+    for name, (evaluation, row) in rows.items():
+        counts = f"{row.metrics.queries:>{_WIDTH}}{evaluation.gallery:>{_WIDTH}}"
+        scores = "".join(_cell(score) for score in rounded_scores(row.metrics).values())
+        lines.append(f"{name:<{label}}{counts}  {evaluation.scoring.protocol:<{protocol}}{scores}")
+    for name, evaluation in evaluations.items():
+        metrics = evaluation.rows[0].metrics
+        if without := metrics.queries_without_match:
+            lines.append(f"{name}: {counted(without, 'query has', 'queries have')} no match")
+        if remark := metrics.remark():
+            lines.append(f"{name}: {remark}")
+    return "\n".join(lines)
+
+
 def _head(evaluation: Evaluation) -> Iterator[str]:
     about, metrics, scoring = evaluation.about, evaluation.rows[0].metrics, evaluation.scoring
     yield f"{about['checkpoint']} (epoch {about['epoch']}) on {about['images']} images of {about['shards']}"
@@ -92,16 +124,19 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
         of, images = "tracklet", " (of {} and {} images)".format(*evaluation.tracklet_images)
     yield (
         f"{counted(metrics.queries, 'query', 'queries')}{f', {without} of them without a match' if without else ''}, "
-        f"{counted(evaluation.gallery, f'gallery {of}')}{images}; protocol {scoring.protocol}, {scoring.metric} "
-        "distance, "
-        f"{scoring.ap} AP"
-        f"{', mean of image and mirror image' if about['flip'] else ''}, {about['precision']}"
+        f"{counted(evaluation.gallery, f'gallery {of}')}{images}; protocol {scoring.protocol}, {_computed(evaluation)}"
     )
     if _in_papers(evaluation) and evaluation.remarks:
         yield "Otherwise than in the papers, whose figures are beside ours:"
         yield from (f"  {remark}" for remark in evaluation.remarks)
     else:
         yield from evaluation.remarks
+
+
+def _computed(evaluation: Evaluation) -> str:
+    about, scoring = evaluation.about, evaluation.scoring
+    mirrored = ", mean of image and mirror image" if about["flip"] else ""
+    return f"{scoring.metric} distance, {scoring.ap} AP{mirrored}, {about['precision']}"
 
 
 def _in_papers(evaluation: Evaluation) -> set[str]:

@@ -12,6 +12,7 @@ from reid_cli.reidtrain.main import main
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
 
+from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.features.extractor import Extractor, extract
@@ -97,6 +98,30 @@ def test_what_is_kept_with_the_run(make_run, drawn_shards, tmp_path) -> None:
     (run / "run.json").write_text("{}")
     assert succeed(run / "checkpoints" / "last.ckpt", drawn_shards, "--ap", "trapezoid")["out"] == str(folder)
     assert json.loads((folder / "metrics.json").read_text())["ap"] == "trapezoid"
+
+
+def test_several_datasets_are_scored_each_by_itself(make_run, drawn_shards, drawn_poses, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("reidtrain.plots.curves.draw_cmc", lambda curves, path: path.write_bytes(b"drawn"))
+    run, other = make_run("run"), tmp_path / "other"
+    build_shards(drawn_poses, other, BuildOptions(whole_size=(96, 48), part_size=(24, 48), beta=0.1))
+    alone = succeed(run, other, "--out", tmp_path / "alone")
+    results = succeed(run, drawn_shards, other)
+    assert [result["dataset"] for result in results] == ["market1501-1", "market1501-2"]
+    assert [result["shards"] for result in results] == [str(drawn_shards), str(other)]
+    assert results[1]["rows"] == alone["rows"] != results[0]["rows"]
+    for result in results:
+        folder = Path(result["out"])
+        assert folder.parent == run / "evaluation" and (folder / "cmc.png").is_file()
+        assert json.loads((folder / "metrics.json").read_text())["rows"] == result["rows"]
+    text = invoke(run, drawn_shards, other, "--rerank").output
+    assert [line.split("  ")[0] for line in text.splitlines() if line.startswith("market")] == [
+        "market1501-1",
+        "market1501-1, re-ranked",
+        "market1501-2",
+        "market1501-2, re-ranked",
+    ]
+    assert "is given twice" in fail(run, drawn_shards, drawn_shards)
+    assert "--features is a file of one dataset" in invoke(run, drawn_shards, other, "--features", "f.npz").output
 
 
 def test_a_checkpoint_outside_of_a_run(make_run, drawn_shards, tmp_path) -> None:

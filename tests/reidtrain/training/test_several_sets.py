@@ -16,6 +16,8 @@ from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.data.preprocessing import ChannelMeans, resize
+from reidtrain.data.sets import open_sets
+from reidtrain.evaluation.images import held_out_of_each
 from reidtrain.recipes.loading import load_recipe
 from reidtrain.training.tasks import identities_task
 
@@ -77,6 +79,10 @@ def test_held_out_people_are_drawn_from_all_and_each_set_is_validated_by_itself(
         identities_task(two, tiny(validation={"every": 1, "identities": 3}), VIEWS)
     task = identities_task(two, recipe, VIEWS)
     assert task.classes == 2 and task.source["validation"].startswith("held-out identities of market1501-")
+    held_out = held_out_of_each(open_sets(two, "train"), recipe, task.class_names)
+    assert sum(len(np.unique(images.shards.pids[images.query])) for images in held_out) == 2
+    with pytest.raises(ReidError, match="give the shards it was trained on, all of them"):
+        held_out_of_each(open_sets(two, "train"), tiny(validation={"identities": 1}), task.class_names)
 
 
 def copies(two: list[Path], folder: Path) -> list[Path]:
