@@ -46,9 +46,24 @@ def test_without_cameras_there_is_a_match_and_no_image_finds_itself(drawn_shards
     assert one.under("market1501") is one
 
 
+def test_without_cameras_nothing_else_of_a_querys_tracklet_counts(drawn_shards) -> None:
+    train = ShardSet.open(drawn_shards, "train")
+    dataset = replace(train.plan.poses.dataset, options={"tracklets": "yes"})
+    train.plan = replace(train.plan, poses=replace(train.plan.poses, dataset=dataset))
+    images = RankedImages.held_out(train, [2, 4])
+    taken = images.under("no-cameras")
+
+    def tracklets(rows):
+        return {*zip(train.pids[rows], train.camids[rows], train.column("sequences")[rows], strict=True)}
+
+    assert tracklets(taken.query) & tracklets(images.gallery)
+    assert not tracklets(taken.query) & tracklets(taken.gallery)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "protocol"),
     [
+        ("folders", {"cameras": "none"}, "no-cameras"),
         ("market1501", {"distractors": "no"}, "market1501"),
         ("msmt17", {}, "market1501"),
         ("cuhk03", {"protocol": "np"}, "cuhk03-np"),
