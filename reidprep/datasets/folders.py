@@ -12,7 +12,7 @@ from reidprep.datasets.images import FolderImages, image_paths
 from reidprep.datasets.labels import OPTIONS, Labelled, labelled_listing
 from reidprep.datasets.pattern import SPLIT_NAMES, PathPattern, check_matched
 from reidprep.errors import ReidError
-from reidprep.text import counted, quoted
+from reidprep.text import counted, printable, quoted
 
 _PEOPLE, _DIVIDED = PathPattern("{pid}/*"), PathPattern("{split}/{pid}/*")
 
@@ -26,7 +26,11 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
     pattern = _DIVIDED if divided else _PEOPLE
     images, others = pattern.read(paths)
     check_matched(root, pattern.text, paths, others, skip=options.get("unmatched") == "skip")
-    notes = [f"ignored {counted(len(others), 'image')} in no person's folder: {quoted(others)}"] if others else []
+    notes = (
+        [f"ignored {counted(len(others), 'image')} in no person's folder: {quoted(map(printable, others))}"]
+        if others
+        else []
+    )
     if options.get("cameras") != "none":
         images, remarks = _with_cameras(images)
         notes += remarks

@@ -105,7 +105,8 @@ def labelled_listing(
     pids, people = _numbered([image.pid for image in images], "person ids", as_text)
     unknown = [image.path for image in images if not image.camera or options.get("cameras") == "none"]
     if 0 < len(unknown) < len(images):
-        raise ReidError(f"no camera is known of {len(unknown):,} of {counted(len(images), 'image')}: {quoted(unknown)}")
+        which = quoted(map(printable, unknown))
+        raise ReidError(f"no camera is known of {len(unknown):,} of {counted(len(images), 'image')}: {which}")
     camids, cameras = (
         ([UNKNOWN_CAMERA] * len(images), ())
         if unknown
