@@ -18,7 +18,7 @@ demo: $(STAMP)
 ifneq ($(TRAINS),)
 	$(BIN)/reidtrain fit "$(OUT)/shards" --out "$(OUT)/run" --recipe demo
 	$(BIN)/reidtrain evaluate "$(OUT)/run" "$(OUT)/shards"
-	$(BIN)/reidtrain rank "$(OUT)/run" "$(OUT)/shards" "$(OUT)/ranked" --worst > /dev/null
+	$(BIN)/reidtrain rank "$(OUT)/run" "$(OUT)/shards" "$(OUT)/ranked" > /dev/null
 	$(BIN)/reidtrain attention "$(OUT)/run" "$(OUT)/shards" "$(OUT)/attention"
 endif
 	@echo

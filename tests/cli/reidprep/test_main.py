@@ -67,6 +67,13 @@ def test_info(kind: str, drawn_poses: Path, drawn_shards: Path) -> None:
     assert "images.train " in text and "{" not in text
 
 
+def test_help_lists_options_under_headings() -> None:
+    lines = invoke("build-shards", "--help").output.splitlines()
+    assert lines.index("Options:") < lines.index("Joints and boxes:") < lines.index("Crops:") < lines.index("Workers:")
+    assert any(line.startswith("  --beta") for line in lines[lines.index("Joints and boxes:") : lines.index("Crops:")])
+    assert "(3/48)" not in "".join(lines) and "[default: 3/48]" in "".join(lines)
+
+
 def test_verify_fails_with_the_fault(drawn_shards: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(drawn_shards, tmp_path / "shards"))
     (path / "train-00000.h5").unlink()
