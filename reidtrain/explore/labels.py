@@ -90,7 +90,7 @@ class LabelsPage:
                 for name, text in KINDS.items()
             ],
             images=[(text, to(of=name), name == of) for name, text in IMAGES.items() if name in self.found],
-            kind=kind,
+            way=kind,
             candidates=[make(self.found[of], subject, score) for subject, score in pairs],
             count=len(subjects),
             first=shown.start + 1,
