@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from html import unescape
@@ -71,7 +71,7 @@ def multiply(shards: Path, out: Path, times: int) -> Path:
         files=tuple(files),
         totals=dataclasses.replace(manifest.summary, images=images),
     )
-    (out / MANIFEST).write_text(changed.to_json())
+    (out / MANIFEST).write_bytes(changed.to_json())
     return out
 
 
@@ -98,11 +98,11 @@ class Client:
 
 
 @contextmanager
-def served(shards: Path) -> Iterator[tuple[str, int, float]]:
+def served(shards: Path, *options: str, command: Sequence[str] = COMMAND) -> Iterator[tuple[str, int, float]]:
     """Address, process and start-up of the command."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [*COMMAND, str(shards), "--port", "0", "--no-browser", "--json"], stdout=subprocess.PIPE, text=True
+        [*command, str(shards), *options, "--port", "0", "--no-browser", "--json"], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -54,7 +55,11 @@ class RunsPage:
         both = [run.rankings for run in explorer.runs]
         cards = explorer.query_cards(chosen[shown], Asked(View(), {}, None, "ap"))
         first = [rankings.first_rank for rankings in both]
-        words = [" → ".join(rankings.in_short(int(query)) for rankings in both) for query in chosen[shown]]
+        words = [
+            f"AP {_change(100 * rankings.average_precision[query] for rankings in both)}, "
+            f"rank {_change(rankings.first_rank[query] for rankings in both)}"
+            for query in chosen[shown]
+        ]
         return explorer.site.page(
             "runs.html",
             runs=explorer.runs,
@@ -81,3 +86,8 @@ class RunsPage:
                 limit=100,
             ),
         )
+
+
+def _change(values: Iterable[float]) -> str:
+    """A value by the first run, and by the second."""
+    return " → ".join(f"{value:.0f}" for value in values)
