@@ -22,7 +22,7 @@ from statistics import median
 from urllib.parse import urlencode
 
 import numpy as np
-from inspect_server import Client, peak_memory, served
+from inspect_server import Client, cpu_seconds, peak_memory, served
 
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
@@ -58,10 +58,12 @@ def make_up(shards: Path, about: dict[str, object], out: Path) -> None:
         output.finish({**about, "dimensions": DIMENSIONS})
 
 
-def times(client: Client, paths: list[str]) -> str:
-    """Median and maximum of the times of some addresses, in words."""
+def times(client: Client, pid: int, paths: list[str]) -> str:
+    """Times of some addresses, in words: median and maximum, and what the server's process computed for each."""
+    before = cpu_seconds(pid)
     seconds = [client.seconds(path) for path in paths]
-    return f"{1e3 * median(seconds):.0f} ms, at most {1e3 * max(seconds):.0f} ms"
+    cpu = (cpu_seconds(pid) - before) / len(paths)
+    return f"{1e3 * median(seconds):.0f} ms, at most {1e3 * max(seconds):.0f} ms; {1e3 * cpu:.0f} ms of a core"
 
 
 def main() -> None:
@@ -81,16 +83,18 @@ def main() -> None:
             client = Client(address)
             print(f"  start-up           {seconds:.1f} s")
             first_page = client.seconds("/queries")
-            later = times(client, ["/queries"] * arguments.rounds)
+            later = times(client, pid, ["/queries"] * arguments.rounds)
             print(f"  first page         {1e3 * first_page:.0f} ms, then {later}")
             first = len(ShardSet.open(shards, "train"))
             queries = [f"/query/{first + 97 * number}?top=20" for number in range(4 * arguments.rounds)]
-            print(f"  a query's page     {times(client, queries)}")
+            print(f"  a query's page     {times(client, pid, queries)}")
             filters = [f"/queries?{urlencode(each)}" for each in FILTERS for _ in range(arguments.rounds)]
-            print(f"  filters, orders    {times(client, filters)}")
-            print(f"  people             {times(client, ['/confused', '/confused?page=2', '/confused?camera=1&to=2'])}")
+            print(f"  filters, orders    {times(client, pid, filters)}")
+            print(
+                f"  people             {times(client, pid, ['/confused', '/confused?page=2', '/confused?camera=1&to=2'])}"
+            )
             labels = [f"/labels?kind={kind}" for kind in ("strays", "twins", "halves") for _ in range(2)]
-            print(f"  labels             {times(client, labels)}")
+            print(f"  labels             {times(client, pid, labels)}")
             print(f"  memory             {peak_memory(pid) / 1e6:.0f} MB at most")
 
 

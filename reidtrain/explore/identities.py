@@ -61,6 +61,7 @@ class IdentitiesPage:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
+        self.confusions = self._confusions()
 
     def identities(self, request: Request) -> Response:
         """The confusions of an address, the most frequent first."""
@@ -113,8 +114,7 @@ class IdentitiesPage:
             if (not cameras or first in cameras) and (not to or second in to)
         )
 
-    @cached_property
-    def confusions(self) -> list[Confusion]:
+    def _confusions(self) -> list[Confusion]:
         """Each person, and whom its queries find before the first right image; the most frequent first."""
         rankings, index = self.explorer.rankings, self.explorer.index
         found: dict[tuple[int, int], Confusion] = {}

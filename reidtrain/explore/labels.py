@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +63,9 @@ class LabelsPage:
     def __init__(self, explorer: Explorer, found: Mapping[str, Contradictions]) -> None:
         self.explorer = explorer
         self.found = found
+        ways = {"strays": strays, "twins": twins, "halves": halves}
+        self._ranked = {(of, kind): way(some) for of, some in found.items() for kind, way in ways.items()}
+        """What each kind is of, samples or labels, and the scores."""
 
     def labels(self, request: Request) -> Response:
         """Candidates of a kind."""
@@ -98,12 +100,6 @@ class LabelsPage:
             pages=pages,
             pager=pager(to, page, pages),
         )
-
-    @cached_property
-    def _ranked(self) -> dict[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """What each kind is of, samples or labels, and the scores."""
-        ways = {"strays": strays, "twins": twins, "halves": halves}
-        return {(of, kind): way(found) for of, found in self.found.items() for kind, way in ways.items()}
 
     def _group(
         self, found: Contradictions, caption: str, positions: Sequence[int], distances: Sequence[float] = ()

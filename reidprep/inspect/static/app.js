@@ -40,7 +40,7 @@ for (const box of document.querySelectorAll(".toggles input")) {
 // The filter: empty fields have no place in the address.
 const filter = document.getElementById("filter");
 if (filter) {
-  const standard = { sort: "index", order: "asc", per_page: "60", show: "all" };
+  const standard = { sort: filter.dataset.sort ?? "index", order: "asc", per_page: "60", show: "all" };
   filter.addEventListener("submit", () => {
     for (const field of filter.elements) {
       if (field.name && (field.value === "" || standard[field.name] === field.value)) field.disabled = true;
