@@ -90,9 +90,8 @@ def main() -> None:
             print(f"  a query's page     {times(client, pid, queries)}")
             filters = [f"/queries?{urlencode(each)}" for each in FILTERS for _ in range(arguments.rounds)]
             print(f"  filters, orders    {times(client, pid, filters)}")
-            print(
-                f"  people             {times(client, pid, ['/confused', '/confused?page=2', '/confused?camera=1&to=2'])}"
-            )
+            people = ["/confused", "/confused?page=2", "/confused?camera=1&to=2"]
+            print(f"  people             {times(client, pid, people)}")
             labels = [f"/labels?kind={kind}" for kind in ("strays", "twins", "halves") for _ in range(2)]
             print(f"  labels             {times(client, pid, labels)}")
             print(f"  memory             {peak_memory(pid) / 1e6:.0f} MB at most")
