@@ -138,7 +138,8 @@ class RankedImages:
     def held_out(cls, train: ShardSet, pids: Sequence[int]) -> RankedImages:
         """Images of training identities that a network was not trained on."""
         query, gallery = held_out_ranking(train, pids)
-        return cls("held-out", train, query, gallery, "market1501")
+        unknown = train.plan.poses.dataset.options.get("cameras") == "none"
+        return cls("held-out", train, query, gallery, "no-cameras" if unknown else "market1501")
 
 
 def query_gallery_images(shards: Path, *, junk: bool = False, instead: str = "") -> RankedImages:

@@ -48,10 +48,11 @@ def test_without_cameras_there_is_a_match_and_no_image_finds_itself(drawn_shards
 
 def test_without_cameras_nothing_else_of_a_querys_tracklet_counts(drawn_shards) -> None:
     train = ShardSet.open(drawn_shards, "train")
-    dataset = replace(train.plan.poses.dataset, options={"tracklets": "yes"})
+    dataset = replace(train.plan.poses.dataset, options={"tracklets": "yes", "cameras": "none"})
     train.plan = replace(train.plan, poses=replace(train.plan.poses, dataset=dataset))
     images = RankedImages.held_out(train, [2, 4])
-    taken = images.under("no-cameras")
+    assert images.protocol == "no-cameras"
+    taken = images.under(images.protocol)
 
     def tracklets(rows):
         return {*zip(train.pids[rows], train.camids[rows], train.column("sequences")[rows], strict=True)}
