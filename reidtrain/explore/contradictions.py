@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -236,14 +237,14 @@ def contradictions_of(explored: Explored, kind: Kind, progress: Steps = unseen_s
         ReidError: as `Explored.features`, or features that cannot be compared; the file cannot be written.
     """
     file = explored.file(f"labels-{kind}").with_suffix(".h5")
-    kept = _kept(file, explored.wanted) if file.is_file() else None
+    shards = ShardSet.open(explored.shards)
+    sizes = [len(ShardSet.open(explored.shards, split)) for split in ("train", "query", "gallery")]
+    rows = np.arange(sizes[0]) if kind == "train" else np.arange(sizes[0], sum(sizes))
+    kept = _kept(file, explored.wanted, rows) if file.is_file() else None
     if kept is not None:
         return kept
     with progress("features") as report:
         path = explored.features(kind, report)
-    shards = ShardSet.open(explored.shards)
-    sizes = [len(ShardSet.open(explored.shards, split)) for split in ("train", "query", "gallery")]
-    rows = np.arange(sizes[0]) if kind == "train" else np.arange(sizes[0], sum(sizes))
     names = ("features",) if kind == "train" else ("query_features", "gallery_features")
     features = np.concatenate(list(read_arrays(path, names).values()))
     if len(features) != len(rows):
@@ -284,13 +285,18 @@ def _table(near: int) -> Table:
     }
 
 
-def _kept(file: Any, wanted: Mapping[str, Any]) -> Contradictions | None:
+def _kept(file: Path, wanted: Mapping[str, Any], rows: NDArray[np.int64]) -> Contradictions | None:
     try:
         plan = read_plan(file)
         if differences(plan, wanted):
             return None
         table = _table(int(plan["near"]))
         with open_hdf5(file, SCHEMA, table, int(plan["samples"])) as content:
-            return Contradictions(about=plan, **{name: content[name][:] for name in table})
+            found = Contradictions(about=plan, **{name: content[name][:] for name in table})
     except (ReidError, *DAMAGE):
         return None
+    inside = all(
+        ((positions >= NOBODY) & (positions < len(found.rows))).all()
+        for positions in (found.own, found.other, found.near)
+    )
+    return found if inside and np.isin(found.rows, rows).all() else None

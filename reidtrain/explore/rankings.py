@@ -158,7 +158,7 @@ def rankings_of(
     file = explored.file("rankings").with_suffix(".h5")
     wanted = {**explored.wanted, "protocol": protocol}
     explored.find("test")  # refuses what is given and does not fit
-    kept = _kept(file, wanted, len(images.query))
+    kept = _kept(file, wanted, images)
     if kept is not None:
         return kept
     with progress("features") as report:
@@ -293,7 +293,7 @@ def read_plan(file: Path) -> dict[str, Any]:
     return plan
 
 
-def _kept(file: Path, wanted: Mapping[str, Any], queries: int) -> Rankings | None:
+def _kept(file: Path, wanted: Mapping[str, Any], images: RankedImages) -> Rankings | None:
     """The rankings in a file; None if there are none, or of something else: they are made again."""
     if not file.is_file():
         return None
@@ -303,17 +303,27 @@ def _kept(file: Path, wanted: Mapping[str, Any], queries: int) -> Rankings | Non
             return None
         top, parts = int(plan["top"]), len(plan["parts"])
         table = _table(top, parts)
-        with open_hdf5(file, SCHEMA, table, queries) as content:
+        with open_hdf5(file, SCHEMA, table, len(images.query)) as content:
             columns = {name: content[name][:] for name in table}
     except (ReidError, *DAMAGE):
         return None
     if not parts:
-        columns["part_distances"] = np.empty((queries, top, 0), np.float32)
+        columns["part_distances"] = np.empty((len(images.query), top, 0), np.float32)
         columns["match_part_distances"] = np.empty((len(columns["match_rows"]), 0), np.float32)
     rankings = Rankings(about=plan, **columns)
-    return rankings if _fits(rankings) else None
+    return rankings if _fits(rankings, images) else None
 
 
-def _fits(rankings: Rankings) -> bool:
-    matches = int(rankings.match_counts.sum())
-    return all(len(getattr(rankings, name)) == matches for name in ("match_rows", "match_ranks", "match_distances"))
+def _fits(rankings: Rankings, images: RankedImages) -> bool:
+    """Whether what was read is of these images, and points to nothing that there is not."""
+    matches, samples = int(rankings.match_counts.sum()), len(images.shards)
+    columns = ("match_rows", "match_ranks", "match_distances", "match_part_distances")
+    return (
+        np.array_equal(rankings.rows, images.query)
+        and all(len(getattr(rankings, name)) == matches for name in columns)
+        and all(((rows >= NOBODY) & (rows < samples)).all() for rows in (rankings.lists, rankings.match_rows))
+        and bool(
+            ((rankings.lists == NOBODY) == (rankings.verdicts == ABSENT)).all() and rankings.verdicts.max() <= ABSENT
+        )
+        and bool((rankings.match_counts >= 0).all())
+    )

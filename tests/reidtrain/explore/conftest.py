@@ -64,17 +64,19 @@ def two_runs(
 
 
 @pytest.fixture(scope="session")
-def contradictions(explored: Explored) -> dict[str, Contradictions]:
+def contradictions_found(explored: Explored) -> dict[str, Contradictions]:
     """What it says about the labels."""
     return {kind: contradictions_of(explored, kind) for kind in ("test", "train")}
 
 
 @pytest.fixture
 def client(
-    explored: Explored, two_runs: list[Run], contradictions: dict[str, Contradictions], tmp_path: Path
+    explored: Explored, two_runs: list[Run], contradictions_found: dict[str, Contradictions], tmp_path: Path
 ) -> TestClient:
     """A browser on this machine."""
     samples = open_samples(explored.shards)
     exclusions = Exclusions(tmp_path / "exclude.csv", samples.index.paths)
-    app = create_app(samples, exclusions, TOKEN, Hosts("127.0.0.1"), (), [explore_section(two_runs, contradictions)])
+    app = create_app(
+        samples, exclusions, TOKEN, Hosts("127.0.0.1"), (), [explore_section(two_runs, contradictions_found)]
+    )
     return TestClient(app, base_url=BASE, follow_redirects=False)

@@ -36,7 +36,7 @@ def exclude(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(
-    explored: Explored, two_runs: list[Run], contradictions: object, drawn: Path, exclude: Path
+    explored: Explored, two_runs: list[Run], contradictions_found: object, drawn: Path, exclude: Path
 ) -> Iterator[Server]:
     """The command, which finds all it needs in the folder where the tests' own is kept."""
     options = ("--out", explored.out, "--exclude-file", exclude, "--source", drawn, "--device", "cpu")
