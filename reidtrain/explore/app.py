@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from starlette.requests import Request
+
 from reidprep.inspect.site import Fact, Page, Section, Site
 from reidtrain.explore.contradictions import Contradictions
 from reidtrain.explore.explorer import Explorer, Run
@@ -26,9 +28,11 @@ def explore_section(runs: Sequence[Run], found: Mapping[str, Contradictions]) ->
 
     def pages(site: Site) -> Mapping[str, Page]:
         explorer = Explorer(site, runs)
-        query = QueryPage(explorer)
+        queries, query = QueriesPage(explorer), QueryPage(explorer)
+        # What is done once, such as columns and templates, the first visitor need not wait for.
+        queries.queries(Request({"type": "http", "query_string": b"", "headers": []}))
         return {
-            "/queries": QueriesPage(explorer).queries,
+            "/queries": queries.queries,
             "/query/{index}": query.query,
             "/confused": IdentitiesPage(explorer).identities,
             **({"/runs": RunsPage(explorer).runs} if len(runs) > 1 else {}),
