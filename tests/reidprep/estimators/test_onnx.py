@@ -96,7 +96,7 @@ def test_a_fixed_batch_size_is_used(make_graph, fixed: int) -> None:
     images = [spotted(), np.zeros((30, 90, 3), np.uint8)] * 2
     single = np.concatenate([estimator([image]) for image in images])
     np.testing.assert_array_equal(estimator(images), single)
-    with pytest.raises(ReidError, match=f"takes {fixed} images at a time; leave out --batch-size"):
+    with pytest.raises(ReidError, match=f"takes {fixed} images? at a time; leave out --batch-size"):
         OnnxFile(file, device="cpu", batch_size=fixed + 1)
 
 
