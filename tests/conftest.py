@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do
 
 import cv2
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -32,6 +33,10 @@ from reidprep.shards.format import PosesUsed, ShardFile, ShardPlan, ShardStatist
 from reidprep.skeleton import JOINTS
 from reidprep.store.fields import plain
 from reidprep.synth.dataset import generate
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from reidtrain.checkpoints import Checkpoint

@@ -83,7 +83,7 @@ def test_shrinking_averages() -> None:
     assert np.abs(result[1:-1, 1:-1].astype(int) - 100).max() <= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     x=st.floats(-50, 50), y=st.floats(-50, 50), width=st.floats(0.5, 400), height=st.floats(0.5, 400),
     rows=st.integers(1, 40), columns=st.integers(1, 40),

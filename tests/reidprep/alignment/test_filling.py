@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -192,7 +192,6 @@ coordinate = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(
     joints=arrays(np.float32, (3, 18, 3), elements=coordinate, fill=coordinate),
     sizes=arrays(np.float64, (3, 2), elements=st.floats(1, 1e5)),
@@ -216,7 +215,6 @@ def hidden_people(seed: int) -> NDArray[np.float32]:
     return joints
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.floats(0.3, 20))
 def test_filling_scales_with_the_image(seed: int, scale: float) -> None:
     joints = hidden_people(seed)
@@ -226,7 +224,6 @@ def test_filling_scales_with_the_image(seed: int, scale: float) -> None:
     np.testing.assert_allclose(other.residual, one.residual, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000), shift=st.tuples(st.floats(-20, 20), st.floats(0, 20)))
 def test_filling_moves_with_the_person(seed: int, shift: tuple[float, float]) -> None:
     joints = hidden_people(seed)
@@ -238,7 +235,6 @@ def test_filling_moves_with_the_person(seed: int, shift: tuple[float, float]) ->
     assert np.median(distance[~one.filled]) <= 0.02 + 0.05 * np.linalg.norm(shift)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_filling_a_mirrored_image_mirrors_the_result(seed: int) -> None:
     joints = hidden_people(seed)

@@ -88,7 +88,7 @@ filters = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(filter=filters, seed=st.integers(0, 3))
 def test_filters_leave_what_a_loop_leaves(made, filter: Filter, seed: int) -> None:
     shards = ShardSet.open(made)

@@ -75,7 +75,7 @@ def grown(dataset: Dataset, some: Dataset, tmp_path: Path) -> Path:
     return tmp_path / "p"
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 2), min_size=22, max_size=22).filter(lambda times: 0 in times))
 def test_whatever_is_added_the_bytes_are_those_of_a_build_from_nothing(
     dataset: Dataset, tmp_path: Path, times: list[int]

@@ -25,7 +25,7 @@ GREY = (128.0, 128.0, 128.0)
 OPTIONS = BuildOptions(
     whole_size=(48, 24), part_size=(16, 24), image_size=(48, 24), border=GREY, scale="full", samples_per_shard=5
 )
-TESTED = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TESTED = settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Remembered:

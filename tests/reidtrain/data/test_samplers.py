@@ -26,7 +26,7 @@ def sharing(make, world_size):
 
 
 @given(st.integers(1, 100), st.integers(1, 20), st.integers(0, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shuffle_visits_every_image_once(images, batch_size, seed):
     sampler = ShuffledBatchSampler(images, batch_size, seed=seed)
     batches = list(sampler)
@@ -41,7 +41,7 @@ def test_shuffle_drops_only_a_short_last_batch():
 
 
 @given(st.integers(1, 60), st.integers(1, 8), st.integers(1, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shuffle_shares_the_images(images, batch_size, world_size):
     ranks = sharing(lambda **at: ShuffledBatchSampler(images, batch_size, seed=1, **at), world_size)
     assert len({tuple(map(len, batches)) for batches in ranks}) == 1
@@ -59,7 +59,7 @@ def test_shuffled_steps_are_the_same_for_one_process_and_two():
 
 
 @given(images_per_id, st.integers(2, 6), st.integers(1, 5), st.integers(0, 3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_identity_batches(counts, identities, images_per_identity, seed):
     identities = min(identities, len(counts))
     labels = labels_of(counts)
@@ -83,7 +83,7 @@ def test_identity_batches(counts, identities, images_per_identity, seed):
 
 
 @given(images_per_id, st.integers(2, 4), st.integers(1, 4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_identity_batches_are_shared(counts, identities, world_size):
     identities = min(identities, len(counts))
     labels = labels_of(counts)

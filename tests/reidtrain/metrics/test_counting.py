@@ -23,14 +23,13 @@ def questions(draw):
     return rows, which, np.where(rng.random(len(which)) < 0.8, taken, rng.integers(0, 120, len(which)).astype(dtype))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(questions())
 def test_equals_counting_one_by_one(question):
     rows, which, limits = question
     assert count_at_most(rows, which, limits).tolist() == oracle(*question)
 
 
-@settings(deadline=None)
 @given(questions())
 def test_bisection_equals_counting(question):
     rows, which, limits = question

@@ -41,7 +41,7 @@ def slow_list(data: dict[str, np.ndarray], query: int, metric: Metric) -> list[t
 
 
 @given(st.integers(0, 10_000), st.integers(1, 45))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_lists_are_the_start_of_a_full_sort(seed: int, top: int) -> None:
     data = problem(seed)
     lists = rank_lists(**data, queries=[6, 0, 3], top=top)

@@ -51,13 +51,11 @@ def assert_equal_to(expected, ranking, **options):
 
 @pytest.mark.parametrize("protocol", [MULTI, "cuhk03-np"])
 @pytest.mark.parametrize("ap", ["step", "trapezoid"])
-@settings(deadline=None)
 @given(ranking=rankings())
 def test_whole_gallery_equals_the_walk_down_the_list(ap, protocol, ranking):
     assert_equal_to(oracles.multi_shot(*ranking, RANKS, ap), ranking, ap=ap, protocol=protocol)
 
 
-@settings(deadline=None)
 @given(ranking=rankings())
 def test_without_cameras_all_images_of_people_count(ranking):
     *known, query_camids, gallery_camids = ranking
@@ -67,7 +65,7 @@ def test_without_cameras_all_images_of_people_count(ranking):
 
 @pytest.mark.parametrize("any_camera", [False, True])
 @pytest.mark.parametrize("ap", ["step", "trapezoid"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ranking=rankings(most=12))
 def test_classic_equals_the_mean_over_all_galleries(ap, any_camera, ranking):
     protocol = "cuhk03-classic-any-camera" if any_camera else CLASSIC
@@ -94,7 +92,7 @@ def test_classic_equals_ten_thousand_random_galleries():
 
 
 @pytest.mark.parametrize("protocol", [MULTI, CLASSIC])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ranking=rankings(), seed=st.integers(0, 1000))
 def test_order_of_images_does_not_matter(protocol, ranking, seed):
     matrix, query_pids, gallery_pids, query_camids, gallery_camids = ranking

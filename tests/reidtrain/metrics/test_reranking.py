@@ -39,7 +39,7 @@ def test_equals_the_dense_method(parameters, metric, dtype):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), values=st.sampled_from([1, 2, 4]), k1=st.integers(1, 8), k2=st.integers(1, 4))
 def test_equals_the_dense_method_with_duplicates_and_ties(seed, values, k1, k2):
     # Small whole numbers have exact distances, many of them equal.

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reidprep.errors import ReidError
@@ -84,7 +84,6 @@ def test_reranked_scores_of_tensors(people, device):
     assert_same(evaluate_features(*tensors, *labels, rerank=Reranking()), expected)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 3, 50]), st.sampled_from([np.float32, np.float64, np.int64]))
 def test_operations_agree_on_ties(seed, values, dtype):
     rng = np.random.default_rng(seed)

@@ -47,7 +47,7 @@ def slowly_fused(maps: list[np.ndarray], boxes: np.ndarray, whole: np.ndarray, s
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_parts_go_where_they_were_cut(seed: int) -> None:
     """Boxes that overlap, leave the whole body's box, or leave gaps."""
     rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def test_where_no_part_is_nothing_is_known() -> None:
 
 
 @given(st.integers(0, 10_000), st.floats(1e-3, 1e3), st.floats(-10, 10))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_stretching_undoes_scale_and_offset(seed: int, scale: float, offset: float) -> None:
     attention = np.random.default_rng(seed).random((5, 4))
     attention.flat[:2] = 0, 1

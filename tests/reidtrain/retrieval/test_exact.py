@@ -33,7 +33,7 @@ def test_equals_sorting_all_distances(dtype, metric, block, monkeypatch):
     assert found.distances.dtype == (np.float64 if dtype == np.float64 else np.float32)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32), values=st.sampled_from([1, 2, 3]), top=st.integers(1, 40), part=st.integers(1, 30))
 def test_the_lower_index_goes_first_among_equals(seed, values, top, part):
     # Small whole numbers have exact distances, many of them equal.
