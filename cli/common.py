@@ -89,7 +89,7 @@ def print_kept(kept: int, total: int, noun: str, what: str, out: object, grown: 
     """Say how much an earlier run had made; whether that was everything, so that there is nothing else to say."""
     if kept == total:
         click.echo(f"nothing to do: {counted(total, noun)} kept in {out}; --overwrite if {what} changed")
-    elif grown:
+    elif grown and kept:
         click.echo(f"{counted(kept, noun)} kept, {total - kept:,} new")
     elif kept:
         click.echo(f"{kept:,} of {counted(total, noun)} kept from an earlier run; --overwrite if {what} changed")
