@@ -53,6 +53,7 @@ def test_help_lists_the_options_of_each_estimator_under_its_heading() -> None:
         (["--onnx-input-size", "256"], "'256' is not HEIGHTxWIDTH"),
         (["--onnx", "{here}/missing.onnx"], "does not exist"),
         (["--keypoint-format", "posetrack"], "'posetrack' is not one of"),
+        (["--grow", "--overwrite"], "--grow keeps what --overwrite discards; give one of them"),
     ],
 )
 def test_wrong_combinations_are_usage_errors(drawn: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
