@@ -131,7 +131,7 @@ def joints(values: NDArray[np.float64], where: str) -> NDArray[np.float32]:
     """
     if len(values) % 3 or len(values) // 3 not in SKELETONS:
         raise ReidError(
-            f"{where}: {counted(len(values), 'number')} instead of x, y, score of a known skeleton; known numbers of "
+            f"{where}: {counted(len(values), 'number')} are no x, y, score of a known skeleton; known numbers of "
             "joints: "
             f"{known_skeletons()}"
         )

@@ -143,7 +143,8 @@ POSES = Format(
         "dataset.images": "the number of images",
         "dataset.records_sha256": "the list of images",
         "estimator.device": "--device",
-        "estimator": "--estimator",
+        "estimator.name": "--estimator",
+        "estimator.weights_sha256": "the estimator's weights",
     },
 )
 PoseFile = StoreFile[PoseStatistics]

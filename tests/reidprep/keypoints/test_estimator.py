@@ -121,7 +121,7 @@ def test_the_same_files_resume_and_others_do_not(listed: Path, tmp_path: Path) -
     folder.rename(again)
     extract_poses(data, out, create_estimator("files", keypoints=again))
     write_openpose(again, b=[standing()])
-    with pytest.raises(ReidError, match="weights_sha256"):
+    with pytest.raises(ReidError, match="the estimator.s weights"):
         extract_poses(data, out, create_estimator("files", keypoints=again))
 
 

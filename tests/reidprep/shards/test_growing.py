@@ -201,7 +201,7 @@ def test_shards_of_images_that_the_poses_do_not_have_are_refused(growing: Growin
         growing.build()
     with pytest.raises(ReidError, match=r"samples of 2 images that the dataset does not have .*--overwrite"):
         growing.build(grow=True)
-    with pytest.raises(ReidError, match=r"other parameters \(beta"):
+    with pytest.raises(ReidError, match=r"other parameters \(--beta"):
         growing.build(grow=True, options=replace(OPTIONS, beta=0.1))
     assert contents(growing.shards) == before
     assert len(ShardSet.open(growing.shards)) == 22
