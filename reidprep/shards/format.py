@@ -258,7 +258,6 @@ SHARDS = Format(
         "canonical_sha256": "--canonical",
         "noise": "the noise of scores",
         "samples_per_shard": "--shard-size",
-        "stored_sizes": "--scale",
         "excluded": "--exclude",
     },
 )

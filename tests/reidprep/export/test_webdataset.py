@@ -239,7 +239,7 @@ def test_damaged_shards_are_refused(drawn_shards: Path, tmp_path: Path, damage: 
 def test_other_parameters_are_refused_and_overwritten_on_demand(drawn_shards: Path, tmp_path: Path) -> None:
     export_webdataset(drawn_shards, tmp_path / "out", splits=("query",), samples_per_tar=1)
     before = contents(tmp_path / "out")
-    with pytest.raises(ReidError, match=r"samples_per_tar 1 -> 5"):
+    with pytest.raises(ReidError, match=r"--samples-per-tar 1 -> 5"):
         export_webdataset(drawn_shards, tmp_path / "out", splits=("query",), samples_per_tar=5)
     assert contents(tmp_path / "out") == before
     export_webdataset(drawn_shards, tmp_path / "out", splits=("query",), samples_per_tar=5, overwrite=True)
