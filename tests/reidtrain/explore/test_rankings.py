@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -64,9 +65,11 @@ def test_nearness_is_1_for_the_same_and_0_for_the_usual() -> None:
 
 
 def test_rankings_are_read_from_their_file_until_something_changes(
-    explored: Explored, a_run, make_checkpoint, monkeypatch
+    explored: Explored, a_run, make_checkpoint, monkeypatch, tmp_path
 ) -> None:
     images = query_gallery_images(explored.shards, junk=True)
+    # What is kept is replaced below.
+    explored = replace(explored, out=shutil.copytree(explored.out, tmp_path / "kept"))
     monkeypatch.setattr(module, "rank", lambda *_, **__: pytest.fail("computed again"))
     kept = rankings_of(explored, images, "market1501")
     for name, values in vars(a_run.rankings).items():
