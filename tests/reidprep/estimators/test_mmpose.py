@@ -163,9 +163,10 @@ def rtmpose(models: Path) -> tuple[Path, Path]:
     return path, path.with_suffix(".pth")
 
 
-def test_equals_inference_topdown_on_500_images(market1501: Path, rtmpose: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_equals_inference_topdown_on_real_images(count: int, market1501: Path, rtmpose: tuple[Path, Path]) -> None:
     dataset = open_dataset(market1501)
-    chosen = np.random.default_rng(0).choice(len(dataset.records), 500, replace=False)
+    chosen = np.random.default_rng(0).choice(len(dataset.records), count, replace=False)
     people = [dataset.images.read(dataset.records[i].path) for i in chosen]
     got = MMPose(config=rtmpose[0], checkpoint=rtmpose[1], device="cpu")(people)
     expected = expected_joints(front_end(*rtmpose), people)

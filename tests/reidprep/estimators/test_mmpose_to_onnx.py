@@ -116,9 +116,10 @@ def rtmpose(models: Path, export, tmp_path_factory: pytest.TempPathFactory) -> t
     return OnnxFile(file, device="cpu"), mmpose
 
 
-def test_rtmpose_on_500_images(market1501: Path, rtmpose: tuple[OnnxFile, MMPose]) -> None:
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_rtmpose_on_real_images(count: int, market1501: Path, rtmpose: tuple[OnnxFile, MMPose]) -> None:
     dataset = open_dataset(market1501)
-    chosen = np.random.default_rng(1).choice(len(dataset.records), 500, replace=False)
+    chosen = np.random.default_rng(1).choice(len(dataset.records), count, replace=False)
     images = [dataset.images.read(dataset.records[i].path) for i in chosen]
     onnx, mmpose = rtmpose
     difference = np.abs(onnx(images) - mmpose(images))

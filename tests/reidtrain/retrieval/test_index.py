@@ -81,7 +81,7 @@ def built(tmp_path_factory):
     [
         ({"kind": "lsh"}, "kind is 'lsh'; it is one of ivfpq, hnsw"),
         ({"metric": "l1"}, "metric is 'l1'"),
-        ({"kind": "ivfpq"}, "holds 2000 images, and ivfpq needs 10000"),
+        ({"kind": "ivfpq"}, "holds 2,000 images, and ivfpq needs 10000"),
     ],
 )
 def test_what_cannot_be_built(options, message, built, tmp_path):

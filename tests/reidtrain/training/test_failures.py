@@ -136,7 +136,7 @@ def test_one_identity_is_refused(run, tiny, drawn, estimator, tmp_path):
             other.unlink()
     extract_poses(open_dataset(people), tmp_path / "poses", estimator)
     build_shards(tmp_path / "poses", tmp_path / "one")
-    with pytest.raises(ReidError, match="of 1 training identities, .* 2 are needed"):
+    with pytest.raises(ReidError, match="of 1 training identity, .* 2 are needed"):
         run(tiny(), shards=tmp_path / "one")
 
 
