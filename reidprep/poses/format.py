@@ -137,7 +137,11 @@ POSES = Format(
     grows=may_grow,
     options={
         "dataset.name": "--dataset",
-        "dataset.options": "--dataset-option",
+        "dataset.options.pattern": "--pattern",
+        "dataset.options.seed": "--seed",
+        "dataset.options.train": "--split-by-identity",
+        "dataset.options.": "--dataset-option ",
+        "dataset.names_sha256": "the names of people and cameras",
         "dataset.splits": "--split",
         "dataset.limit": "--limit",
         "dataset.images": "the number of images",

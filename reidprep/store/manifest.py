@@ -45,6 +45,7 @@ class Format(Generic[Plan, Summary, Statistics]):
         grows: an old plan and a new one -> whether they differ in no more than what more images bring, so that
             `reidprep.store.growing` may take the work on old images over.
         options: parameters, with dots -> the option that sets them; those at the top of the plan are called as theirs.
+            Where a parameter ends in a dot, what is below it follows the option.
     """
 
     schema: Schema
@@ -62,6 +63,8 @@ class Format(Generic[Plan, Summary, Statistics]):
         for start, option in self.options.items():
             if parameter == start or parameter.startswith(f"{start}."):
                 return option
+            if start.endswith(".") and parameter.startswith(start):
+                return option + parameter.removeprefix(start)
         return parameter if "." in parameter else f"--{parameter.replace('_', '-')}"
 
 
