@@ -6,9 +6,11 @@ import math
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -235,7 +237,7 @@ class BatchLoader(DataLoader[Any]):
 
     Args:
         dataset: gives an `Item` each.
-        **options: those of `DataLoader`, but for `collate_fn` and `worker_init_fn`. A batch sampler has a `batch_size`.
+        **options: those of `DataLoader`, but for `collate_fn` and `worker_init_fn`.
 
     Raises:
         ReidError: workers for which shared memory or the limit of open files does not suffice.
@@ -267,7 +269,8 @@ class BatchLoader(DataLoader[Any]):
         images = [image for image in (item.whole, item.parts, item.image) if image is not None]
         # Those that wait, and the one that is computed; each tensor is a file in shared memory.
         batches = min(len(self), self.num_workers * (self.prefetch_factor or 0) + 1)
-        samples = self.batch_sampler.batch_size  # type: ignore[union-attr]
+        # A list of batches is a sampler as well.
+        samples = getattr(self.batch_sampler, "batch_size", None) or max(map(len, self.batch_sampler), default=0)  # type: ignore[arg-type]
         size = min(batches * samples, len(self.dataset)) * sum(image.nbytes for image in images)  # type: ignore[arg-type]
         if _SHARED_MEMORY.is_dir() and size > (free := shutil.disk_usage(_SHARED_MEMORY).free):
             raise ReidError(
@@ -298,6 +301,16 @@ def _mebibytes(size: int) -> str:
 
 def _prepare_worker(worker: int) -> None:
     cv2.setNumThreads(1)
-    # Sent to all processes of a job, they would end those that the last step needs.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # Sent to all processes of a job, signals would end those that the last step needs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_end_with_trainer, daemon=True).start()
+
+
+def _end_with_trainer() -> None:
+    """End at the SIGTERM of the trainer alone, which waits for its workers when it ends itself."""
+    if sys.platform == "linux":
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass
+        os._exit(0)

@@ -1,6 +1,8 @@
 import dataclasses
 import multiprocessing
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -131,6 +133,40 @@ def test_identity_batches_from_shards(shards):
     sampler = IdentityBatchSampler(dataset.labels, identities, 2, seed=0)
     for batch in BatchLoader(dataset, batch_sampler=sampler):
         assert sorted(batch.labels.tolist()) == sorted(list(range(identities)) * 2)
+
+
+KEPT_LOADER = """
+import builtins, multiprocessing, sys
+from reidprep.shards.reader import ShardSet
+from reidtrain.data.dataset import BatchLoader, ShardDataset
+builtins.kept = iter(BatchLoader(ShardDataset(ShardSet.open(sys.argv[1], "train")), batch_size=1, num_workers=1))
+next(kept)
+print(multiprocessing.active_children()[0].pid, flush=True)
+input()
+print(1 + sum(1 for _ in zip(kept, range(3))), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells senders of signals apart on Linux alone: another system")
+def test_workers_end_with_the_trainer_and_not_at_signals_of_others(drawn_shards):
+    command = [sys.executable, "-c", KEPT_LOADER, str(drawn_shards)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as trainer:
+        try:
+            worker = int(trainer.stdout.readline())
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(worker, number)
+            out, _ = trainer.communicate("go on\n", timeout=60)
+        finally:
+            trainer.kill()
+    assert (trainer.returncode, out) == (0, "4\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_a_list_of_batches_is_a_sampler(shards):
+    batches = [[0, 1], [2]]
+    loader = BatchLoader(ShardDataset(shards), batch_sampler=batches, num_workers=1)
+    assert [batch.indices.tolist() for batch in loader] == batches
 
 
 def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
