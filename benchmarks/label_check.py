@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from reidprep.progress import unseen
 from reidprep.shards.reader import ShardSet
-from reidtrain.checkpoints import load_checkpoint
+from reidtrain.checkpoints import load_checkpoint, run_subfolder
 from reidtrain.explore.contradictions import find_contradictions, halves, strays, twins
-from reidtrain.explore.sources import Explored, explore_folder
+from reidtrain.explore.sources import FOLDER, Explored
 from reidtrain.features.files import read_arrays
 
 PEOPLE = 5
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.05, help="of the images that get another label")
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
-    explored = Explored(load_checkpoint(arguments.run), arguments.shards, explore_folder(arguments.run))
+    explored = Explored(load_checkpoint(arguments.run), arguments.shards, run_subfolder(arguments.run, FOLDER))
     arrays = read_arrays(explored.features("test", unseen), ("query_features", "gallery_features"))
     sides = [ShardSet.open(arguments.shards, split) for split in ("query", "gallery")]
     features, pids = np.concatenate(list(arrays.values())), np.concatenate([side.pids for side in sides])

@@ -236,6 +236,22 @@ def checkpoint_path(path: Path, which: Which = "last") -> Path:
     return inside
 
 
+def run_subfolder(path: Path, name: str) -> Path:
+    """A folder in the run folder that a checkpoint belongs to.
+
+    Args:
+        path: the run folder, or one of its checkpoints.
+        name: of the folder.
+
+    Raises:
+        ReidError: a checkpoint outside of a run folder.
+    """
+    run = path if path.is_dir() else path.parent.parent
+    if not path.is_dir() and not (path.parent.name == "checkpoints" and (run / "run.json").is_file()):
+        raise ReidError(f"{path}: is not in a run folder, in which the folder {name} would be made; say where by --out")
+    return run / name
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a file made by `reidtrain fit` or `pretrain`; nothing but tensors and plain values is unpickled.
 

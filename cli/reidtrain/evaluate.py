@@ -77,8 +77,8 @@ def evaluate(
       reidtrain evaluate small shards --held-out --json
       reidtrain evaluate run market-shards cuhk03-shards
     """
-    from reidtrain.checkpoints import load_checkpoint
-    from reidtrain.evaluation.evaluate import Evaluation, evaluate_each, evaluation_folder
+    from reidtrain.checkpoints import load_checkpoint, run_subfolder
+    from reidtrain.evaluation.evaluate import Evaluation, evaluate_each
     from reidtrain.evaluation.evaluate import evaluate as run
     from reidtrain.evaluation.report import as_table, as_text, as_values, cmc_curves, write_metrics
     from reidtrain.features.extractor import Computing
@@ -91,7 +91,7 @@ def evaluate(
 
     if features and len(shards) > 1:
         raise click.UsageError("--features is a file of one dataset; give one SHARDS with it")
-    folder = out or evaluation_folder(checkpoint)
+    folder = out or run_subfolder(checkpoint, "evaluation")
     how: dict[str, Any] = {
         "held_out": held_out,
         "protocol": protocol,

@@ -66,14 +66,14 @@ def explore(
       reidtrain explore run shards
       reidtrain explore run shards --other baseline --features features --no-browser
     """
-    from reidtrain.checkpoints import load_checkpoint
+    from reidtrain.checkpoints import load_checkpoint, run_subfolder
     from reidtrain.evaluation.images import query_gallery_images
     from reidtrain.explore.app import explore_section
     from reidtrain.explore.attention import Attention
     from reidtrain.explore.contradictions import contradictions_of
     from reidtrain.explore.explorer import Run
     from reidtrain.explore.rankings import rankings_of
-    from reidtrain.explore.sources import Explored, explore_folder, features_by_run
+    from reidtrain.explore.sources import FOLDER, Explored, features_by_run
     from reidtrain.features.extractor import Computing
 
     names = ("device", "workers", "batch_size", "precision", "flip")
@@ -82,7 +82,7 @@ def explore(
     def sections(samples: Samples) -> Any:
         images = query_gallery_images(shards, junk=True)
         checkpoints = [load_checkpoint(path, which) for path in (run, other) if path is not None]
-        folders = [out or explore_folder(run), *([explore_folder(other)] if other is not None else [])]
+        folders = [out or run_subfolder(run, FOLDER), *([run_subfolder(other, FOLDER)] if other is not None else [])]
         given = features_by_run(features, checkpoints)
         explored = [
             Explored(checkpoint, shards, folder, some, computing)

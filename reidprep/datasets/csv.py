@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from reidprep.datasets.base import ImageSource, Listing, Reader, did_you_mean
-from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_files, missing_note, split_box, with_box
+from reidprep.datasets.images import Box, FolderImages, FrameImages, missing_notes, split_box, with_box
 from reidprep.datasets.labels import NUMBER, OPTIONS, Labelled, all_names, labelled_listing
 from reidprep.errors import ReidError
 from reidprep.records import SPLITS, Split, why_unsafe
@@ -258,10 +258,7 @@ def _notes(file: Path, columns: Sequence[str], paths: Sequence[str]) -> list[str
         notes.append(f"columns not used: {quoted(unused, 10)}")
     if _has_boxes(columns):
         paths = list(dict.fromkeys(split_box(path)[0] for path in paths))
-    missing = missing_files(file.parent, paths)
-    if missing:
-        notes.append(missing_note(file.parent, missing))
-    return notes
+    return notes + missing_notes(file.parent, paths)
 
 
 READER = Reader(

@@ -292,6 +292,12 @@ def missing_note(root: Path, missing: Sequence[str]) -> str:
     return note if similar is None else f"{note}; there is {similar!r}: blanks and upper and lower case count"
 
 
+def missing_notes(root: Path, paths: Iterable[str]) -> list[str]:
+    """The note on those of the relative paths that do not exist below root; none if all do."""
+    missing = missing_files(root, paths)
+    return [missing_note(root, missing)] if missing else []
+
+
 def _similar(root: Path, path: str) -> str | None:
     """A file that is called like a path but for blanks, and upper and lower case."""
     found = ""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.datasets.base import Listing, Option, Reader
-from reidprep.datasets.images import FolderImages, missing_files, missing_note
+from reidprep.datasets.images import FolderImages, missing_notes
 from reidprep.datasets.mat import read_mat
 from reidprep.errors import ReidError
 from reidprep.files import read_file
@@ -58,9 +58,7 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
             records += _records(root, part)
         else:
             notes.append(f"there is no folder {part.folder}")
-    missing = missing_files(root, (record.path for record in records))
-    if missing:
-        notes.append(missing_note(root, missing))
+    notes += missing_notes(root, (record.path for record in records))
     return Listing(records, notes)
 
 

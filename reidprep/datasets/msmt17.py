@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import Listing, Option, Reader
-from reidprep.datasets.images import FolderImages, missing_files, missing_note
+from reidprep.datasets.images import FolderImages, missing_notes
 from reidprep.datasets.labels import NUMBER
 from reidprep.datasets.pattern import SUFFIX
 from reidprep.errors import ReidError
@@ -59,9 +59,7 @@ def _list(root: Path, options: Mapping[str, str]) -> Listing:
             records += _read_list(root / entry.file, train if entry.in_train_folder else test, entry.split)
         else:
             notes.append(f"there is no {entry.file}")
-    missing = missing_files(root, (record.path for record in records))
-    if missing:
-        notes.append(missing_note(root, missing))
+    notes += missing_notes(root, (record.path for record in records))
     return Listing(records, notes)
 
 

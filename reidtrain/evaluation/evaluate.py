@@ -226,21 +226,6 @@ def _people(features: Features) -> int:
     return int((features.pids >= 0).sum())
 
 
-def evaluation_folder(path: Path) -> Path:
-    """Where the evaluation of a run belongs.
-
-    Args:
-        path: its folder, or one of its checkpoints.
-
-    Raises:
-        ReidError: a checkpoint outside of a run folder.
-    """
-    run = path if path.is_dir() else path.parent.parent
-    if not path.is_dir() and not (path.parent.name == "checkpoints" and (run / "run.json").is_file()):
-        raise ReidError(f"{path}: is not in a run folder, where the scores would be kept; say where by --out")
-    return run / "evaluation"
-
-
 def _features(
     checkpoint: Checkpoint,
     images: RankedImages,

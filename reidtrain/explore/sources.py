@@ -17,6 +17,9 @@ from reidtrain.features.extract import extract_to_file
 from reidtrain.features.extractor import Computing
 from reidtrain.features.files import read_about
 
+FOLDER = "explore"
+"""Where in a run folder what is computed of it is kept."""
+
 Kind = Literal["test", "train"]
 """The queries and the gallery, or the images trained on."""
 
@@ -108,21 +111,6 @@ def differences(about: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         for name, value in wanted.items()
         if about.get(name) != value
     )
-
-
-def explore_folder(run: Path) -> Path:
-    """Where what is computed of a run is kept: in its folder.
-
-    Args:
-        run: the folder, or one of its checkpoints.
-
-    Raises:
-        ReidError: a checkpoint outside of a run folder.
-    """
-    folder = run if run.is_dir() else run.parent.parent
-    if not run.is_dir() and not (run.parent.name == "checkpoints" and (folder / "run.json").is_file()):
-        raise ReidError(f"{run}: is not in a run folder, where the rankings would be kept; say where by --out")
-    return folder / "explore"
 
 
 def features_by_run(paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> list[list[Path]]:

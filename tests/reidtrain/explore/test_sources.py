@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from reidprep.errors import ReidError
+from reidtrain.checkpoints import run_subfolder
 from reidtrain.evaluation.images import query_gallery_images
 from reidtrain.explore import contradictions, rankings
 from reidtrain.explore.contradictions import contradictions_of
 from reidtrain.explore.rankings import rankings_of
-from reidtrain.explore.sources import Explored, explore_folder, features_by_run
+from reidtrain.explore.sources import FOLDER, Explored, features_by_run
 
 from .conftest import OTHER
 
@@ -49,8 +50,8 @@ def test_features_go_to_the_run_that_they_are_of(explored: Explored, given: Path
 
 def test_a_checkpoint_outside_of_a_run_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ReidError, match="say where by --out"):
-        explore_folder(tmp_path / "some.ckpt")
-    assert explore_folder(tmp_path) == tmp_path / "explore"
+        run_subfolder(tmp_path / "some.ckpt", FOLDER)
+    assert run_subfolder(tmp_path, FOLDER) == tmp_path / "explore"
 
 
 @pytest.mark.parametrize("kept", [0, 100, -1])
