@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -17,7 +18,7 @@ from reidprep.shards.format import View
 from reidprep.shards.reader import ShardSet
 from reidprep.store.fields import Size
 from reidprep.text import counted
-from reidtrain.data.dataset import Item, ShardDataset
+from reidtrain.data.dataset import Batch, Item, ShardDataset
 from reidtrain.data.preprocessing import resize
 
 
@@ -130,6 +131,17 @@ class LabelledSamples(Dataset[Item]):
         }
         relabelled: Item = replace(item, label=int(self.labels[index]), index=index, **views)
         return relabelled
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch | list[Item]:
+        """What `DataLoader` asks for samples by: a batch where all are of one set and stored in the batch's sizes."""
+        chosen = np.asarray(indices, np.int64)
+        number = int(self.sets[chosen[0]])
+        dataset = self.datasets[number]
+        sizes = {view: dataset.shards.stored_sizes[view] for view in dataset.views}
+        if sizes != self._sizes or (self.sets[chosen] != number).any():
+            return [self[index] for index in indices]
+        batch: Batch = dataset.batch(self.rows[chosen].tolist())
+        return replace(batch, labels=torch.from_numpy(self.labels[chosen]), indices=torch.from_numpy(chosen))
 
 
 def _resized(images: Tensor, size: Size) -> Tensor:
