@@ -69,14 +69,14 @@ def test_a_corrupt_sample_in_an_epoch_is_named_and_the_checkpoint_kept(
 def test_a_worker_that_dies_is_explained(run, tiny, monkeypatch):
     from reidtrain.data.dataset import ShardDataset
 
-    get = ShardDataset.__getitem__
+    decode = ShardDataset.batch
 
-    def die(self, index):
+    def die(self, rows):
         if torch.utils.data.get_worker_info():
             os.kill(os.getpid(), signal.SIGKILL)
-        return get(self, index)
+        return decode(self, rows)
 
-    monkeypatch.setattr(ShardDataset, "__getitem__", die)
+    monkeypatch.setattr(ShardDataset, "batch", die)
     with pytest.raises(ReidError, match="process that decodes images died.*--workers"):
         run(tiny(), machine=Machine("cpu", workers=1))
 
