@@ -37,11 +37,15 @@ from reidtrain.models.self_attention import SelfAttentionNet
 from reidtrain.models.weights import load_matching, read_weights, trained_recipe
 from reidtrain.recipes.loading import load_recipe, stored_recipe
 from reidtrain.recipes.schema import Execution, Recipe
-from reidtrain.training.callbacks import EpochEnd, Records, Timing, WholeFiles, validation_is_missing
+from reidtrain.training.checkpoint_files import WholeFiles
+from reidtrain.training.epoch_end import EpochEnd
 from reidtrain.training.module import StageModule
 from reidtrain.training.pace import Pace, epochs_before, finished, next_stage
+from reidtrain.training.records import Records
 from reidtrain.training.run_folder import RunFolder
 from reidtrain.training.tasks import CAMERAS_IGNORED, Task, identities_task
+from reidtrain.training.timing import Timing
+from reidtrain.training.validation import validation_is_missing
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of single tests draw no curves, which takes longer than training; those of the session do."""
-    callbacks = pytest.importorskip("reidtrain.training.callbacks")
-    monkeypatch.setattr(callbacks, "draw_curves", lambda history, path: None)
+    records = pytest.importorskip("reidtrain.training.records")
+    monkeypatch.setattr(records, "draw_curves", lambda history, path: None)
 
 
 @pytest.fixture

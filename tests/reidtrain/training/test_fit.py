@@ -21,7 +21,7 @@ from reidtrain.checkpoints import load_checkpoint
 from reidtrain.models.factory import build_model
 from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_dict
-from reidtrain.training import callbacks, fit, pace, tasks
+from reidtrain.training import checkpoint_files, fit, pace, tasks
 from reidtrain.training.fit import Machine, load_first_weights
 from reidtrain.training.module import StageModule
 from reidtrain.training.tasks import identities_task
@@ -257,7 +257,7 @@ def test_a_killed_checkpoint_write_leaves_the_last_good_one(run, tiny, tmp_path,
         calls.append(1)
         (half if len(calls) > 1 else save)(checkpoint, buffer)
 
-    monkeypatch.setattr(callbacks.torch, "save", second_time)
+    monkeypatch.setattr(checkpoint_files.torch, "save", second_time)
     with pytest.raises((SystemExit, KeyboardInterrupt)):
         run(recipe)
     monkeypatch.undo()
@@ -288,8 +288,8 @@ def test_a_run_of_given_length_ends_in_time_and_goes_on_where_it_was(run, tiny, 
 
 def test_checkpoints_are_written_by_time_and_at_the_end(run, tiny, tmp_path, monkeypatch):
     written = []
-    save = callbacks.torch.save
-    monkeypatch.setattr(callbacks.torch, "save", lambda what, file: (written.append(1), save(what, file)))
+    save = checkpoint_files.torch.save
+    monkeypatch.setattr(checkpoint_files.torch, "save", lambda what, file: (written.append(1), save(what, file)))
     run(tiny(checkpoint={"minutes": 60.0}))
 
     assert len(written) == 2  # of the two stages, the first of two epochs
