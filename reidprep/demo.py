@@ -86,7 +86,7 @@ def run_demo(
         if data is None:
             with step("synth"):
                 if not is_drawn(source):
-                    generate(source, identities=DRAWN_IDENTITIES, images_per_camera=4)
+                    generate(source, identities=DRAWN_IDENTITIES, images_per_camera=4, workers=workers)
         with step("extract-poses") as report:
             poses = extract_poses(
                 open_dataset(source),

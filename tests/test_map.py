@@ -40,9 +40,9 @@ LAYERS = {
         estimators
         keypoints
         datasets
+        synth
         executors
         store
-        synth
         alignment device images text
         files jpeg pickles
         signals

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from ..common import print_json
-from ..options import json_option
+from ..options import json_option, workers_option
 
 
 @click.command(short_help="Draw a small dataset with known joints.")
@@ -23,9 +24,17 @@ from ..options import json_option
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="The same seed draws the same files.")
 @click.option("--overwrite", is_flag=True, help="Replace the drawn dataset that OUT holds.")
+@workers_option
 @json_option
 def synth(
-    out: Path, identities: int, cameras: int, images_per_camera: int, seed: int, overwrite: bool, as_json: bool
+    out: Path,
+    identities: int,
+    cameras: int,
+    images_per_camera: int,
+    seed: int,
+    overwrite: bool,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     """Draw a small dataset of pedestrians with known joints into the empty folder OUT.
 
@@ -45,6 +54,7 @@ def synth(
         images_per_camera=images_per_camera,
         seed=seed,
         overwrite=overwrite,
+        workers=workers or os.cpu_count() or 1,
     )
     if as_json:
         print_json(asdict(summary))

@@ -103,7 +103,7 @@ class Canvas:
         else:
             paint = np.broadcast_to(np.asarray(colour, dtype=np.float32), (*mask.shape, 3))
         shade = self._shade(mask, relief) + creases * self._creases[rows, columns]
-        self.image[rows, columns][inside] = (paint * shade[..., None])[inside]
+        cv2.copyTo(paint * shade[..., None], mask, self.image[rows, columns])
         self.layers[rows, columns][inside] = layer
 
     def line(self, start: ArrayLike, end: ArrayLike, width: float, colour: Colour) -> None:

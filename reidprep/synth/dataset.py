@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
+from reidprep.executors.local import LocalExecutor
 from reidprep.files import TOOL, FolderKind, whole_folder
 from reidprep.images import encode_jpeg
 from reidprep.skeleton import JOINTS
@@ -69,6 +71,10 @@ class _Image:
     drawing: Drawing
 
 
+# Path, JPEG, and what `truth.json` says of it.
+_File = tuple[str, bytes, dict[str, Any]]
+
+
 def generate(
     out: Path,
     *,
@@ -77,6 +83,7 @@ def generate(
     images_per_camera: int = 5,
     seed: int = 0,
     overwrite: bool = False,
+    workers: int = 1,
 ) -> SynthSummary:
     """Draw a dataset of pedestrians in the layout and with the file names of Market-1501.
 
@@ -84,8 +91,8 @@ def generate(
     `bounding_box_test`; the gallery also gets two distractors per camera (pid 0: a false detection and a
     stranger) and a badly cut image of each of its people (pid -1). `truth.json` says what each image shows.
 
-    The same arguments give the same bytes with the same versions of NumPy and OpenCV, and an image stays as
-    it is when more people, cameras or images are asked for.
+    The same arguments give the same bytes with the same versions of NumPy and OpenCV, whatever the workers, and an
+    image stays as it is when more people, cameras or images are asked for.
 
     Args:
         out: folder to write, which is there whole or not at all.
@@ -94,6 +101,7 @@ def generate(
         images_per_camera: images of each person by each camera, 2 to 99.
         seed: 0 or more.
         overwrite: replace a dataset that was drawn earlier.
+        workers: processes that draw, one person at a time.
 
     Raises:
         ReidError: a number is out of range, `out` holds something else or cannot be written to.
@@ -105,9 +113,12 @@ def generate(
     with whole_folder(out, DATASET, overwrite=overwrite) as drawn:
         for folder in folders:
             (drawn / folder).mkdir()
-        for image in _images(parameters):
-            (drawn / image.path).write_bytes(encode_jpeg(image.drawing.image, image.quality))
-            entries.append(_entry(image))
+        tasks = range(parameters.identities + 1)
+        with closing(LocalExecutor(workers).map(_Job(parameters, drawn), tasks)) as people:
+            for files in people:
+                for path, jpeg, entry in files:
+                    (drawn / path).write_bytes(jpeg)
+                    entries.append(entry)
         entries.sort(key=lambda entry: (folders.index(entry["path"].partition("/")[0]), entry["path"]))
         (drawn / FILE_NAME).write_text(_document(parameters, entries), encoding="utf-8", newline="\n")
 
@@ -128,24 +139,43 @@ def _check(parameters: Parameters) -> None:
         raise ReidError(f"--seed is {parameters.seed}; give 0 or more")
 
 
-def _images(parameters: Parameters) -> Iterator[_Image]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Draws all images of a pid, a `Job`; 0 stands for the distractors."""
+
+    parameters: Parameters
+    out: Path
+    in_threads: ClassVar[bool] = False
+
+    def prepare(self) -> Callable[[int], list[_File]]:
+        cameras = {
+            camid: sample_camera(BACKDROPS[camid % len(BACKDROPS)], _rng(self.parameters.seed, _CAMERA, camid))
+            for camid in range(1, self.parameters.cameras + 1)
+        }
+
+        def draw(pid: int) -> list[_File]:
+            images = _person(self.parameters, cameras, pid) if pid else _distractors(self.parameters.seed, cameras)
+            return [(image.path, encode_jpeg(image.drawing.image, image.quality), _entry(image)) for image in images]
+
+        return draw
+
+
+def _person(parameters: Parameters, cameras: Mapping[int, Camera], pid: int) -> Iterator[_Image]:
     seed = parameters.seed
-    cameras = {
-        camid: sample_camera(BACKDROPS[camid % len(BACKDROPS)], _rng(seed, _CAMERA, camid))
-        for camid in range(1, parameters.cameras + 1)
-    }
-    for pid in range(1, parameters.identities + 1):
-        identity = sample_identity(_rng(seed, _IDENTITY, pid))
-        order = _rng(seed, _VIEWS, pid).permutation(4)
-        for camid, camera in cameras.items():
-            for index in range(parameters.images_per_camera):
-                rng = _rng(seed, _IMAGE, pid, camid, index)
-                folder = TRAIN if pid % 2 == 0 else QUERY if index == 0 else GALLERY
-                drawing = draw_person(identity, camera, _yaw(order, camid, rng), "detected", rng)
-                path = f"{folder}/{_name(pid, camid, index)}"
-                yield _Image(path, pid, camid, camera.quality, drawing)
-            if pid % 2 == 1 and camid == 1 + pid // 2 % 2:
-                yield _junk(seed, pid, camid, identity, camera)
+    identity = sample_identity(_rng(seed, _IDENTITY, pid))
+    order = _rng(seed, _VIEWS, pid).permutation(4)
+    for camid, camera in cameras.items():
+        for index in range(parameters.images_per_camera):
+            rng = _rng(seed, _IMAGE, pid, camid, index)
+            folder = TRAIN if pid % 2 == 0 else QUERY if index == 0 else GALLERY
+            drawing = draw_person(identity, camera, _yaw(order, camid, rng), "detected", rng)
+            path = f"{folder}/{_name(pid, camid, index)}"
+            yield _Image(path, pid, camid, camera.quality, drawing)
+        if pid % 2 == 1 and camid == 1 + pid // 2 % 2:
+            yield _junk(seed, pid, camid, identity, camera)
+
+
+def _distractors(seed: int, cameras: Mapping[int, Camera]) -> Iterator[_Image]:
     for camid, camera in cameras.items():
         for index in range(DISTRACTORS_PER_CAMERA):
             path = f"{GALLERY}/{_name(0, camid, index)}"

@@ -29,8 +29,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_same_seed_same_bytes(small: Path, tmp_path: Path) -> None:
-    generate(tmp_path, **SMALL)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_same_seed_same_bytes(small: Path, tmp_path: Path, workers: int) -> None:
+    generate(tmp_path, **SMALL, workers=workers)
     assert contents(tmp_path) == contents(small)
 
 
