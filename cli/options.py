@@ -100,8 +100,10 @@ decoders_option = click.option(
     help="Workers that read and decode.  [default: number of CPU cores, at most 8]",
 )
 batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=64, help="Images computed at once.")
-which_option = click.option(
-    "--which", type=click.Choice(["last", "best"]), default="last", help="Which checkpoint of a run folder."
+WHICH = click.Choice(["last", "best"])
+which_option = click.option("--which", type=WHICH, default="last", help="Which checkpoint of a run folder.")
+first_which_option = click.option(
+    "--which", type=WHICH, default="last", help="Which checkpoint of a run folder that is given as --init."
 )
 set_option = click.option(
     "--set",
@@ -211,9 +213,20 @@ def per_sheet_option(default: int, what: str) -> Callable[[Command], Command]:
     return click.option("--per-sheet", type=click.IntRange(1, 50), default=default, help=f"{what} on one PNG sheet.")
 
 
+def known_recipe(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """Refuse a recipe that there is not, before PyTorch is loaded, which takes seconds."""
+    from reidtrain.recipes.names import check_recipe_name
+
+    if name is not None:
+        check_recipe_name(name)
+    return name
+
+
 def recipe_options(function: Command) -> Command:
     """Give a command --recipe and --set."""
-    name = click.option("--recipe", required=True, metavar="NAME|FILE", help="A shipped recipe, or a YAML file.")
+    name = click.option(
+        "--recipe", required=True, callback=known_recipe, metavar="NAME|FILE", help="A shipped recipe, or a YAML file."
+    )
     return name(set_option(function))
 
 
@@ -235,6 +248,7 @@ def training_options(function: Command) -> Command:
         json_option,
         click.option("--overwrite", is_flag=True, help="Discard the run that OUT holds and start anew."),
         machine_options,
+        first_which_option,
         click.option(
             "--init",
             type=click.Path(path_type=Path),

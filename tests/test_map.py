@@ -178,6 +178,8 @@ def test_imports_are_absolute_but_for_the_commands() -> None:
         "from reid_cli.reidprep.main import main; main(['--help'], standalone_mode=False)",
         "from reid_cli.reidprep.main import main; main(['extract-poses', '--help'], standalone_mode=False)",
         "from reid_cli.reidtrain.main import main; main(['--help'], standalone_mode=False)",
+        "from reid_cli.reidtrain.main import main; from click.testing import CliRunner\n"
+        "assert 'demo' in CliRunner().invoke(main, ['fit', 's', '--out', 'o', '--recipe', 'dmo']).output",
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_used(code: str) -> None:

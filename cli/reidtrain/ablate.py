@@ -12,10 +12,11 @@ from reidprep.text import counted
 from reidtrain.papers.tables import ABLATIONS, DATASETS, PAPER_BETA
 
 from ..common import print_json, progress, say
-from ..options import decoders_option, device_option, json_option
+from ..options import decoders_option, device_option, first_which_option, json_option, known_recipe
 
 if TYPE_CHECKING:
     from reidtrain.ablation.plan import Ablation, Plan
+    from reidtrain.checkpoints import Which
 
 DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -27,9 +28,15 @@ DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--source", type=click.Path(exists=True, path_type=Path), help="Where their images are now.")
 @click.option("--shards", type=DIRECTORY, multiple=True, help="Shards to use for the rows they serve; repeatable.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Column of the paper.  [default: that of the data]")
-@click.option("--recipe", metavar="NAME|FILE", help="What the rows change.  [default: the paper's, for the dataset]")
+@click.option(
+    "--recipe",
+    callback=known_recipe,
+    metavar="NAME|FILE",
+    help="What the rows change.  [default: the paper's, for the dataset]",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of it; repeatable.")
 @click.option("--init", type=click.Path(exists=True, path_type=Path), help="Weights that every run starts from.")
+@first_which_option
 @click.option(
     "--beta",
     type=click.IntRange(0, 48),
@@ -50,6 +57,7 @@ def ablate(
     recipe: str | None,
     overrides: tuple[str, ...],
     init: Path | None,
+    which: Which,
     beta: int,
     device: str,
     workers: int,
@@ -71,8 +79,11 @@ def ablate(
     from reidtrain.ablation.plan import Ablation, plan_runs
     from reidtrain.ablation.report import as_text, as_values
     from reidtrain.ablation.runs import run_table
+    from reidtrain.checkpoints import checkpoint_path
     from reidtrain.training.fit import Machine
 
+    if init is not None:
+        init = checkpoint_path(init, which)
     asked = Ablation(ABLATIONS[table], out, shards, poses, source, recipe, overrides, dataset, beta, init)
     plan = plan_runs(asked)
     if dry_run:

@@ -11,6 +11,7 @@ from ..common import print_json, progress_of, say
 from ..options import COMPUTING, GroupedCommand, training_options
 
 if TYPE_CHECKING:
+    from reidtrain.checkpoints import Which
     from reidtrain.training.fit import RunResult
 
 
@@ -43,6 +44,7 @@ def train_and_print(
     recipe: str,
     overrides: tuple[str, ...],
     init: Path | None,
+    which: Which,
     overwrite: bool,
     as_json: bool,
     **machine: Any,
@@ -51,6 +53,7 @@ def train_and_print(
     from reidtrain.recipes.loading import load_recipe
 
     chosen = load_recipe(recipe, overrides)  # before Lightning is loaded, which takes seconds
+    from reidtrain.checkpoints import checkpoint_path
     from reidtrain.training.classification import pretrain
     from reidtrain.training.fit import Machine, fit
 
@@ -60,7 +63,7 @@ def train_and_print(
             data,
             out,
             chosen,
-            init=init,
+            init=checkpoint_path(init, which) if init else None,
             machine=computer,
             overwrite=overwrite,
             progress=report,

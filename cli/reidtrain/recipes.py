@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from ..common import print_json
-from ..options import json_option
+from ..options import json_option, known_recipe
 
 
 @click.command(short_help="List the shipped recipes, or print one.")
-@click.argument("recipe", required=False, metavar="[NAME|FILE]")
+@click.argument("recipe", required=False, callback=known_recipe, metavar="[NAME|FILE]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value first, as `fit` does.")
 @json_option
 def recipes(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import resources
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -19,9 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from reidprep.errors import ReidError
 from reidprep.files import open_file
+from reidtrain.recipes.names import SHIPPED, check_recipe_name, recipe_names, shown, unknown
 from reidtrain.recipes.schema import NETWORKS, Recipe
-
-_SHIPPED = resources.files(__package__) / "shipped"
 
 _LONGEST = 100_000
 """Characters of a recipe."""
@@ -30,11 +26,6 @@ _DEEPEST = 20
 _MOST = 10_000
 """Values in a recipe, those that aliases repeat counted each time."""
 _KEY = re.compile(r"\w+(\.\w+)*", re.ASCII)
-
-
-def recipe_names() -> list[str]:
-    """Names of the shipped recipes."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
 
 
 def recipe_lines() -> dict[str, str]:
@@ -74,7 +65,7 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
     network = values.pop("network", None)
     try:
         if not (isinstance(network, str) and network in NETWORKS):
-            raise ReidError(f"network: {_unknown(network, NETWORKS)}")
+            raise ReidError(f"network: {unknown(network, NETWORKS)}")
         model = _validated(NETWORKS[network], values.get("model") or {}, ("model",))
         recipe: Recipe = _validated(Recipe, {**values, "model": model})
         return recipe
@@ -122,28 +113,27 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
 
 
 def _text(shipped: str) -> str:
-    return (_SHIPPED / f"{shipped}.yaml").read_text(encoding="utf-8")
+    return (SHIPPED / f"{shipped}.yaml").read_text(encoding="utf-8")
 
 
 def _read(source: str | Path) -> DictConfig:
     name = str(source)
+    check_recipe_name(name)
     if name in recipe_names():
         text = _text(name)
-    elif Path(source).suffix in (".yaml", ".yml") or Path(source).is_file():
+    else:
         try:
             with TextIOWrapper(open_file(Path(source)), encoding="utf-8") as file:
                 text = file.read(_LONGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise ReidError(f"{source}: the recipe cannot be read ({error})") from None
-    else:
-        raise ReidError(f"recipe {_unknown(name, recipe_names())}; or give a .yaml file")
     values = _parsed(text, name)
     if not isinstance(values, DictConfig):
         raise ReidError(f"{source}: a recipe is a mapping of keys to values; see docs/recipes.md")
     base = values.pop("base", None)
     # A file of that name in the recipe's own folder would be ambiguous, so bases are shipped recipes alone.
     if base is not None and base not in recipe_names():
-        raise ReidError(f"{source}: base {_unknown(base, recipe_names())}")
+        raise ReidError(f"{source}: base {unknown(base, recipe_names())}")
     return values if base is None else _merged(_read(base), values)
 
 
@@ -237,19 +227,19 @@ def _explained(error: Any, kind: Any, path: tuple[str, ...]) -> str:
         return f"{where} is missing"
     if error["type"] == "literal_error":
         choices = [choice.strip(" '") for choice in error["ctx"]["expected"].replace(" or ", ",").split(",")]
-        return f"{where}: {_unknown(value, choices)}"
+        return f"{where}: {unknown(value, choices)}"
     if error["type"] == "unexpected_keyword_argument":
         *parents, key = error["loc"]
         paths = [path for path in _paths(Recipe) if path.endswith(f".{key}")] if kind is Recipe and not parents else []
         if paths:
             return f"{where} is not known; did you mean {' or '.join(paths)}?"
-        return f"{where}: {_unknown(key, _keys(kind, parents))}"
+        return f"{where}: {unknown(key, _keys(kind, parents))}"
     if error["type"] == "dataclass_type":
-        return f"{where} is {_shown(value)}; it must be a mapping of keys to values"
+        return f"{where} is {shown(value)}; it must be a mapping of keys to values"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{where}: {message}" if where else message
-    return f"{where} is {_shown(value)}: {message[0].lower()}{message[1:]}"
+    return f"{where} is {shown(value)}: {message[0].lower()}{message[1:]}"
 
 
 def _keys(kind: Any, parents: Iterable[str | int]) -> list[str]:
@@ -271,18 +261,6 @@ def _paths(kind: Any, start: str = "") -> Iterator[str]:
         for each in (hint, *get_args(hint)):
             if dataclasses.is_dataclass(each):
                 yield from _paths(each, start + name + first)
-
-
-def _unknown(value: object, choices: Iterable[str]) -> str:
-    choices = list(choices)
-    near = difflib.get_close_matches(str(value), choices, n=1) if isinstance(value, str) else []
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{_shown(value)} is not known; {hint}There are {', '.join(choices)}"
-
-
-def _shown(value: object) -> str:
-    """A value, shortened; of numbers without end not even Python would print the digits."""
-    return "a very large number" if isinstance(value, int) and value.bit_length() > 64 else reprlib.repr(value)
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -36,3 +37,13 @@ def test_threads_that_wait_leave_their_core_to_others_unless_told(before: dict[s
     code = "import os, reid_cli; print(os.environ['OMP_WAIT_POLICY'])"
     result = subprocess.run([sys.executable, "-c", code], env=others | before, capture_output=True, text=True)
     assert result.stdout.strip() == within
+
+
+@pytest.mark.parametrize("command", [["fit", "shards", "--recipe", "demo"], ["ablate", "6"]])
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_weights_to_start_from_are_those_of_the_checkpoint_asked_for(
+    command: list[str], which: str, tmp_path: Path
+) -> None:
+    arguments = [*command, "--init", str(tmp_path), "--which", which, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1 and f"no checkpoints/{which}.ckpt here" in result.output

@@ -153,8 +153,10 @@ def test_grouped_and_separate_part_branches_agree(config, training, crops):
         torch.testing.assert_close(one, other, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_auto_separates_the_part_branches_on_a_cpu(crops):
-    outputs = [network(part_computation=choice).eval()(*crops).embedding for choice in ("auto", "separate")]
+@pytest.mark.parametrize(("pixels", "chosen"), [(0, "separate"), (10**9, "grouped")])
+def test_auto_separates_the_part_branches_of_large_inputs_on_a_cpu(pixels, chosen, crops, monkeypatch):
+    monkeypatch.setattr("reidtrain.models.attention_driven.FEW_PIXELS", pixels)
+    outputs = [network(part_computation=choice).eval()(*crops).embedding for choice in ("auto", chosen)]
 
     assert torch.equal(*outputs)
 

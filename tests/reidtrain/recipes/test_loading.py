@@ -10,10 +10,10 @@ from reidtrain.recipes.loading import (
     differences,
     load_recipe,
     recipe_from_dict,
-    recipe_names,
     recipe_to_dict,
     recipe_to_yaml,
 )
+from reidtrain.recipes.names import recipe_names
 
 RECIPE = "self-attention-market1501"
 

@@ -16,7 +16,8 @@ from reidtrain.features.extractor import compute
 from reidtrain.losses import forward_options
 from reidtrain.models.factory import build_model
 from reidtrain.models.weights import load_matching, read_weights
-from reidtrain.recipes.loading import load_recipe, recipe_names
+from reidtrain.recipes.loading import load_recipe
+from reidtrain.recipes.names import recipe_names
 from reidtrain.training.classification import class_ranks, classification_task, error_rates, pretrain
 from reidtrain.training.fit import Machine
 

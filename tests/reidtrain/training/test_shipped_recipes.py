@@ -24,7 +24,8 @@ from reidtrain.data.dataset import Batch, collate
 from reidtrain.data.samplers import IdentityBatchSampler, ShuffledBatchSampler
 from reidtrain.losses import forward_options, loss_terms
 from reidtrain.models.factory import Model, build_model, run
-from reidtrain.recipes.loading import load_recipe, recipe_names
+from reidtrain.recipes.loading import load_recipe
+from reidtrain.recipes.names import recipe_names
 from reidtrain.recipes.schema import BatchShape, Execution, Input, Recipe, Stage, Validation
 from reidtrain.training.module import StageModule, lr_factor
 from reidtrain.training.tasks import Task, identities_task
