@@ -25,7 +25,8 @@ def differences(
         elif before != after:
             values = f" {before} -> {after}" if len(f"{before}{after}") < 60 else ""
             found.append(f"{called(f'{prefix}{key}')}{values}")
-    return found
+    # Several may be called the same: each name once, with values where there are some.
+    return [name for name in dict.fromkeys(found) if not any(other.startswith(f"{name} ") for other in found)]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

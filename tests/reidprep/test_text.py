@@ -1,6 +1,6 @@
 import pytest
 
-from reidprep.text import counted
+from reidprep.text import counted, differences
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,14 @@ from reidprep.text import counted
 )
 def test_one_is_singular(words: tuple, text: str) -> None:
     assert counted(*words) == text
+
+
+def test_what_is_called_the_same_is_named_once() -> None:
+    old, new = (
+        {"a": {"n": 1, "sha": "0" * 64}, "sha": "1" * 64, "b": [1]},
+        {"a": {"n": 2, "sha": "2" * 64}, "sha": "3" * 64},
+    )
+    assert differences(old, new, called=lambda name: "--b" if name == "b" else "the poses") == [
+        "the poses 1 -> 2",
+        "--b [1] -> None",
+    ]

@@ -201,7 +201,32 @@ def test_shards_of_images_that_the_poses_do_not_have_are_refused(growing: Growin
         growing.build()
     with pytest.raises(ReidError, match=r"samples of 2 images that the dataset does not have .*--overwrite"):
         growing.build(grow=True)
-    with pytest.raises(ReidError, match=r"other parameters \(--beta"):
-        growing.build(grow=True, options=replace(OPTIONS, beta=0.1))
     assert contents(growing.shards) == before
     assert len(ShardSet.open(growing.shards)) == 22
+
+
+@pytest.mark.parametrize("scale", ["source", "full"])
+def test_whatever_else_is_asked_for_is_refused_by_its_name(growing: Growing, scale: str) -> None:
+    options = replace(OPTIONS, scale=scale)
+    growing.poses(MOST)
+    growing.build(options=options)
+    growing.poses(ALL)
+    before = contents(growing.shards)
+    changes: dict[str, object] = {
+        "beta": 0.1,
+        "confidence": 0.5,
+        "alignment": "strips",
+        "whole_size": (64, 32),
+        "part_size": (8, 16),
+        "image_size": None,
+        "scale": "full" if scale == "source" else "source",
+        "encoding": "raw",
+        "quality": 50,
+        "samples_per_shard": 6,
+        "exact": True,
+    }
+    for name, value in changes.items():
+        option = "--shard-size" if name == "samples_per_shard" else f"--{name}".replace("_", "-")
+        with pytest.raises(ReidError, match=rf"other parameters \(.*{option}"):
+            growing.build(grow=True, options=replace(options, **{name: value}))
+    assert contents(growing.shards) == before
