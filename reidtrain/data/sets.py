@@ -53,13 +53,15 @@ def open_sets(paths: Sequence[Path], split: str | None = None) -> list[NamedShar
     for (path, one), (another, other) in combinations(zip(paths, sets, strict=True), 2):
         if path.resolve() == another.resolve() or one.manifest.sha256 == other.manifest.sha256:
             raise ReidError(f"{another}: is given twice; give each shard directory once")
-    names = [shards.plan.poses.dataset.name for shards in sets]
-    numbered = [
-        name if names.count(name) == 1 else f"{name}-{names[:place].count(name) + 1}"
-        for place, name in enumerate(names)
+    # Those of one name by their content: whose person 0002 is `market1501-1:0002` must not hang on the order given.
+    ordered = sorted(
+        zip(paths, sets, strict=True), key=lambda each: (each[1].plan.poses.dataset.name, each[1].manifest.sha256)
+    )
+    names = [shards.plan.poses.dataset.name for _, shards in ordered]
+    return [
+        NamedShards(name if names.count(name) == 1 else f"{name}-{names[:place].count(name) + 1}", path, shards)
+        for place, (name, (path, shards)) in enumerate(zip(names, ordered, strict=True))
     ]
-    named = [NamedShards(*entry) for entry in zip(numbered, paths, sets, strict=True)]
-    return sorted(named, key=lambda entry: entry.name)
 
 
 def check_together(sets: Sequence[NamedShards]) -> None:

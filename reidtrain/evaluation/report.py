@@ -106,6 +106,7 @@ def as_table(evaluations: Mapping[str, Evaluation]) -> str:
         counts = f"{row.metrics.queries:>{_WIDTH}}{evaluation.gallery:>{_WIDTH}}"
         scores = "".join(_cell(score) for score in rounded_scores(row.metrics).values())
         lines.append(f"{name:<{label}}{counts}  {evaluation.scoring.protocol:<{protocol}}{scores}")
+    lines += ["", *(f"{name} is {evaluation.about['shards']}" for name, evaluation in evaluations.items())]
     for name, evaluation in evaluations.items():
         metrics = evaluation.rows[0].metrics
         if without := metrics.queries_without_match:

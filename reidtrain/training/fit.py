@@ -327,7 +327,8 @@ def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinis
     text += f"{counted(task.classes, 'class', 'classes')}, "
     text += f"{minutes:g} minutes" if minutes else counted(recipe.epochs, "epoch")
     if sets := task.source.get("sets"):
-        text += "; of " + ", ".join(f"{name} {counted(entry['images'], 'image')}" for name, entry in sets.items())
+        counts = (f"{name} ({each['path']}) {counted(each['images'], 'image')}" for name, each in sets.items())
+        text += f"; of {', '.join(counts)}"
     if str(task.source.get("validation")).endswith(CAMERAS_IGNORED):
         text += "; all images to validate on are of one camera: validated by the protocol no-cameras"
     if begun:

@@ -54,6 +54,14 @@ def test_equal_ids_of_two_datasets_are_different_people(two, tiny) -> None:
     assert seen == list(zip(task.labels.tolist(), range(len(task.labels)), strict=True))
 
 
+def test_names_do_not_hang_on_the_order(two, tiny) -> None:
+    one, other = ([(each.name, each.path) for each in open_sets(paths)] for paths in (two, two[::-1]))
+    assert one == other and [name for name, _ in one] == ["market1501-1", "market1501-2"]
+    held = tiny(validation={"every": 1, "identities": 1})
+    task, again = (identities_task(paths, held, VIEWS) for paths in (two, two[::-1]))
+    assert task.class_names == again.class_names and task.source == again.source
+
+
 def test_the_means_are_those_of_all_training_images(two) -> None:
     small, large = (ShardSet.open(path, "train") for path in two)
     mean = ChannelMeans.of(small, large)
@@ -117,16 +125,14 @@ def test_a_run_names_every_source_and_goes_on_with_the_same_alone(two, run, tiny
     recipe = tiny(stages=one, validation={"every": 1})
     lines: list[str] = []
     result = run(recipe, shards=two, log=lines.append)
-    assert "market1501-1 4 images, market1501-2 4 images" in lines[0]
-    assert result.last["val/mAP"] == result.last["val/mAP market1501-1"]  # the other has no images to test on
+    names = {each.path: each.name for each in open_sets(two)}
+    assert all(f"{name} ({path}) 4 images" in lines[0] for path, name in names.items())
+    assert result.last["val/mAP"] == result.last[f"val/mAP {names[two[0]]}"]  # the other has no images to test on
     about = json.loads((tmp_path / "run" / "run.json").read_text())["source"]
-    assert {name: entry["path"] for name, entry in about["sets"].items()} == {
-        "market1501-1": str(two[0]),
-        "market1501-2": str(two[1]),
-    }
+    assert {entry["path"]: name for name, entry in about["sets"].items()} == {str(p): name for p, name in names.items()}
     checkpoint = load_checkpoint(tmp_path / "run")
     assert checkpoint.source["sets"] == about["sets"] and checkpoint.class_names[3] == "market1501-2:0004"
-    moved = [Path(shutil.copytree(path, tmp_path / path.name)) for path in two]
+    moved = [Path(shutil.copytree(path, tmp_path / path.name)) for path in reversed(two)]
     assert run(recipe, shards=moved).last == result.last
     for others in (two[:1], [two[0], drawn_shards]):
         with pytest.raises(ReidError, match="data: |holds too"):
