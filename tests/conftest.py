@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -252,6 +253,21 @@ def killed(tmp_path: Path) -> Killed:
     if not hasattr(os, "fork"):
         pytest.skip("needs fork")
     return Killed(tmp_path / "changes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def undrawn() -> Iterator[None]:
+    """Puts an empty file in place of each figure of a run or of its scores: to draw them takes longer than the rest.
+
+    Tests of the figures have the functions themselves, imported before.
+    """
+    if find_spec("matplotlib") is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_curves", "draw_cmc"):
+            patch.setattr(f"reidtrain.plots.curves.{name}", lambda values, path: path.write_bytes(b""))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from reidtrain.plots.curves import FIGURE_SUFFIXES, draw_curves
+from reidtrain.plots import curves
 from reidtrain.recipes.schema import Recipe
 from reidtrain.training.pace import POSITION, finished
 from reidtrain.training.run_folder import RunFolder
@@ -39,8 +39,8 @@ class Records:
         self.folder.write_metrics(history)
         ended = finished(self.recipe, history)
         if any(name.startswith("val/") for name in row) or ended:
-            for suffix in FIGURE_SUFFIXES if ended else FIGURE_SUFFIXES[:1]:
-                draw_curves(history, self.folder.path / f"curves{suffix}")
+            for suffix in curves.FIGURE_SUFFIXES if ended else curves.FIGURE_SUFFIXES[:1]:
+                curves.draw_curves(history, self.folder.path / f"curves{suffix}")
         if self.log:
             self.log(describe(row, self.recipe))
 

@@ -20,6 +20,7 @@ from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.reranking import Reranking
 from reidtrain.metrics.scores import RankingMetrics
 from reidtrain.papers.rows import BENCHMARKS, Benchmark
+from reidtrain.plots.curves import draw_cmc
 
 FEATURES = ["whole", "head", "upper_body", "upper_leg", "lower_leg", "fused", "embedding"]
 METRICS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
@@ -85,9 +86,11 @@ def test_each_feature_is_scored(arguments, options, make_run, drawn_shards) -> N
     }
 
 
-def test_what_is_kept_with_the_run(make_run, drawn_shards, tmp_path) -> None:
+def test_what_is_kept_with_the_run(make_run, drawn_shards, monkeypatch) -> None:
     run = make_run("run")
-    result = succeed(run, drawn_shards)
+    with monkeypatch.context() as patch:
+        patch.setattr("reidtrain.plots.curves.draw_cmc", draw_cmc)
+        result = succeed(run, drawn_shards)
     folder = run / "evaluation"
     assert result.pop("out") == str(folder)
     kept = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -100,8 +103,7 @@ def test_what_is_kept_with_the_run(make_run, drawn_shards, tmp_path) -> None:
     assert json.loads((folder / "metrics.json").read_text())["ap"] == "trapezoid"
 
 
-def test_several_datasets_are_scored_each_by_itself(make_run, drawn_shards, drawn_poses, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("reidtrain.plots.curves.draw_cmc", lambda curves, path: path.write_bytes(b"drawn"))
+def test_several_datasets_are_scored_each_by_itself(make_run, drawn_shards, drawn_poses, tmp_path) -> None:
     run, other = make_run("run"), tmp_path / "other"
     build_shards(drawn_poses, other, BuildOptions(whole_size=(96, 48), part_size=(24, 48), beta=0.1))
     alone = succeed(run, other, "--out", tmp_path / "alone")

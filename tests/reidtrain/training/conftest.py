@@ -12,13 +12,6 @@ import pytest
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of single tests draw no curves, which takes longer than training; those of the session do."""
-    records = pytest.importorskip("reidtrain.training.records")
-    monkeypatch.setattr(records, "draw_curves", lambda history, path: None)
-
-
 @pytest.fixture
 def run(drawn_shards: Path, tmp_path: Path):
     """Train on the drawn people, decoding in this process."""
