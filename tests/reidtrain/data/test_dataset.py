@@ -35,10 +35,10 @@ def assert_is_sample(batch, row, sample, label):
     assert (batch.labels[row], batch.pids[row], batch.camids[row]) == (label, sample.pid, sample.camid)
 
 
-@pytest.mark.parametrize("start", [None, "fork", "spawn"])
-def test_batches_hold_the_samples(shards, start):
-    if start not in (None, *multiprocessing.get_all_start_methods()):
-        pytest.skip(f"no {start} on this system")
+@pytest.mark.parametrize("workers", [None, "fork", "forkserver"])
+def test_batches_hold_the_samples(shards, workers, request):
+    if workers not in (None, *multiprocessing.get_all_start_methods()):
+        pytest.skip(f"no {workers} on this system")
     dataset = ShardDataset(shards, ALL)
     # Opened here before the workers exist: they must not use the parent's file handles.
     assert dataset[0].pid == shards[0].pid
@@ -46,8 +46,8 @@ def test_batches_hold_the_samples(shards, start):
     loader = BatchLoader(
         dataset,
         batch_sampler=sampler,
-        num_workers=2 if start else 0,
-        multiprocessing_context=start,
+        num_workers=2 if workers else 0,
+        multiprocessing_context=request.getfixturevalue(workers) if workers == "forkserver" else workers,
     )
     seen = []
     for batch, indices in zip(loader, sampler, strict=True):
@@ -82,10 +82,9 @@ print(len(list(BatchLoader(ShardDataset(ShardSet.open(sys.argv[1], "train")), ba
 
 
 @pytest.mark.parametrize(("hard", "said"), [(1000, "2"), (100, "100 files may be open in a process ('ulimit -n')")])
-def test_the_limit_of_open_files_is_raised_or_named(drawn_shards, hard, said):
-    command = [sys.executable, "-c", OPEN_FILES, str(drawn_shards), str(hard)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert said in (result.stdout or result.stderr)
+def test_the_limit_of_open_files_is_raised_or_named(drawn_shards, hard, said, start):
+    _, printed, errors = start("open-files", OPEN_FILES, drawn_shards, hard).end()
+    assert said in (printed or errors)
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -1,8 +1,5 @@
 import json
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
@@ -12,23 +9,27 @@ from reidtrain.checkpoints import load_checkpoint
 from reidtrain.recipes.loading import recipe_to_yaml
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-SCRIPT = "from reid_cli.reidtrain.main import main\nmain()\n"
+COMMAND = """
+from lightning.pytorch.utilities import rank_zero_only
+
+# As a process has it that is started with these variables.
+rank_zero_only.rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0)))
+from reid_cli.reidtrain.main import main
+
+main()
+"""
 
 
-def two_processes(out, drawn_shards, recipe, ranks):
+def two_processes(out, drawn_shards, recipe, ranks, start):
     """Train by the command, started once for each environment of `ranks`; what it printed."""
     (out.parent / "recipe.yaml").write_text(recipe_to_yaml(recipe))
-    (out.parent / "train.py").write_text(SCRIPT)
-    command = [sys.executable, str(out.parent / "train.py"), "fit", str(drawn_shards), "--out", str(out), "--json"]
-    command += ["--recipe", str(out.parent / "recipe.yaml"), "--device", "cpu", "--devices", "2", "--workers", "0"]
-    common = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=common | rank)
-        for rank in ranks
-    ]
-    outputs = [process.communicate(timeout=300) for process in started]
-    assert not any(process.returncode for process in started), outputs
-    return "".join(printed for printed, _ in outputs)
+    command = ("fit", drawn_shards, "--out", out, "--json", "--recipe", out.parent / "recipe.yaml")
+    command += ("--device", "cpu", "--devices", 2, "--workers", 0)
+    common = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    started = [start(f"{i}", COMMAND, *command, environment=common | rank) for i, rank in enumerate(ranks)]
+    ended = [program.end() for program in started]
+    assert not any(code for code, _, _ in ended), ended
+    return "".join(printed for _, printed, _ in ended)
 
 
 def as_torchrun_starts_them():
@@ -41,7 +42,7 @@ def as_torchrun_starts_them():
 
 
 @pytest.mark.parametrize("ranks", [[{}], as_torchrun_starts_them()], ids=["started by the command", "by torchrun"])
-def test_two_processes_agree_with_one(ranks, tiny, trained, drawn_shards, tmp_path):
+def test_two_processes_agree_with_one(ranks, tiny, trained, drawn_shards, start, tmp_path):
     """One process that averages the gradients of two batches takes the step of two processes with one batch each."""
     values = {
         "model": {"branches": ["whole", "head"], "attention": "none", "dropout": 0.0},
@@ -49,7 +50,7 @@ def test_two_processes_agree_with_one(ranks, tiny, trained, drawn_shards, tmp_pa
         "validation": {"every": 2},
     }
     one = load_checkpoint(trained("accumulated", tiny(**values, execution={"accumulate": 2})))
-    printed = two_processes(tmp_path / "two", drawn_shards, tiny(**values), ranks)
+    printed = two_processes(tmp_path / "two", drawn_shards, tiny(**values), ranks, start)
     two = load_checkpoint(tmp_path / "two")
     # The statistics of batch norms are those of one process's batches.
     learnt = [name for name in one.state if name.startswith("model.") and not name.endswith(BUFFERS)]

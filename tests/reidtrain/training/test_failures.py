@@ -1,8 +1,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import h5py
@@ -140,24 +138,22 @@ def test_one_identity_is_refused(run, tiny, drawn, estimator, tmp_path):
         run(tiny(), shards=tmp_path / "one")
 
 
-def test_sigkill_at_any_moment_and_again_ends_with_the_same_weights(trained, tiny, drawn_shards, tmp_path):
+def test_sigkill_at_any_moment_and_again_ends_with_the_same_weights(trained, tiny, drawn_shards, start, tmp_path):
     """The real thing: a process that is killed, once in the first epoch and once after a checkpoint."""
     recipe = tiny(stages=[{"epochs": 3, "batch": {"size": 4}, "optimizer": {"lr": 0.001}}])
     expected = load_checkpoint(trained("undisturbed", recipe)).state
     (tmp_path / "recipe.yaml").write_text(recipe_to_yaml(recipe))
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", COMMAND, "fit", str(drawn_shards), "--out", str(out), "--workers", "0"]
-    command += ["--recipe", str(tmp_path / "recipe.yaml"), "--device", "cpu"]
-    for waited_for, delay in ((out / "run.json", 0.0), (out / "checkpoints" / "last.ckpt", 0.1)):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = ("fit", drawn_shards, "--out", out, "--workers", 0, "--recipe", tmp_path / "recipe.yaml")
+    for waited_for in (out / "run.json", out / "checkpoints" / "last.ckpt"):
+        fit = start("fit", COMMAND, *command, "--device", "cpu")
         deadline = time.monotonic() + 120
         while not waited_for.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(delay)
-        process.kill()
-        process.wait()
+            time.sleep(0.01)
+        fit.process.kill()
+        fit.process.join()
     assert load_checkpoint(out).epoch < 3, "killed too late"
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    code, _, errors = start("again", COMMAND, *command, "--device", "cpu").end()
+    assert code == 0, errors
     state = load_checkpoint(out).state
     assert all(torch.equal(state[name], expected[name]) for name in expected)

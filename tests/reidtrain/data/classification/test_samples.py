@@ -50,15 +50,15 @@ def test_cifar_stays_as_it_is_at_its_own_size(save_cifar):
     assert item.label == 5
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_batches_go_the_way_of_shards(save_images, start):
-    if start not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"no {start} on this system")
+@pytest.mark.parametrize("workers", ["fork", "forkserver"])
+def test_batches_go_the_way_of_shards(save_images, workers, request):
+    if workers not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {workers} on this system")
     data = open_classification(save_images(*PATHS))
     dataset = classification_dataset(data, "val", ALL, SIZES)
     sampler = ShuffledBatchSampler(len(dataset), 4, seed=0)
-    workers = {"fork": 2, "spawn": 1}[start]  # one that is spawned imports PyTorch anew
-    loader = BatchLoader(dataset, batch_sampler=sampler, num_workers=workers, multiprocessing_context=start)
+    context = request.getfixturevalue(workers) if workers == "forkserver" else workers
+    loader = BatchLoader(dataset, batch_sampler=sampler, num_workers=2, multiprocessing_context=context)
     preprocess = Preprocessor(channel_means(data, np.random.default_rng(0)))
     seen = []
     for batch, indices in zip(loader, sampler, strict=True):
