@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,13 +69,13 @@ def small_shards(drawn_poses: Path, made_once: Callable[[str, Callable[[Path], o
     return made_once("small-shards", lambda folder: build_shards(drawn_poses, folder / "shards", SMALL)) / "shards"
 
 
-_images = dataset._images
+prepare = dataset._Job.prepare
 
 
 @cache
-def drawn_once(parameters: object) -> list[object]:
-    """What is drawn of the given numbers of people and images."""
-    return [*_images(parameters)]
+def drawn_once(parameters: dataset.Parameters, pid: int) -> list[tuple[object, ...]]:
+    """The files of a person."""
+    return prepare(dataset._Job(parameters, Path()))(pid)
 
 
 @pytest.fixture(params=WRITERS)
@@ -87,7 +87,7 @@ def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> W
         monkeypatch.setattr("time.strftime", lambda *_: "1970-01-01T00:00:00Z")
         return training_writers(request.getfixturevalue("tiny"))[request.param]
     # Drawing takes most of the time, and the same numbers give the same images.
-    monkeypatch.setattr("reidprep.synth.dataset._images", drawn_once)
+    monkeypatch.setattr(dataset._Job, "prepare", lambda job: partial(drawn_once, job.parameters))
     return dataset_writers(*(request.getfixturevalue(name) for name in ("drawn", "drawn_poses", "small_shards")))[
         request.param
     ]
