@@ -85,7 +85,8 @@ class Checkpoint:
         """The network with these weights, in evaluation mode, on the CPU."""
         with without_weights():
             model = build_model(self.recipe.model, len(self.class_names))
-        model.to_empty(device="cpu")
+        # What `to_empty` does, but that loads SymPy first, which takes most of a second.
+        model._apply(lambda tensor: tensor.new_empty(tensor.shape, device="cpu"))
         self._load(model, "model.")
         return model.eval()
 

