@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from weakref import finalize
 
 import cv2
 import numpy as np
@@ -188,7 +189,7 @@ class ShardDataset(Dataset[Item]):
             self.shards.pixels(index, self.views, {view: room[number].numpy() for view, room in views.items()})
         rows = np.asarray(indices, np.int64) % len(self)
         pids = self._pids[rows]
-        return Batch(
+        return (Batch if get_worker_info() is None else _Lent)(
             **{view: views[view].movedim(-1, -3) if view in views else None for view in VIEWS},
             labels=torch.tensor([self._label(pid) for pid in pids]),
             pids=torch.from_numpy(pids),
@@ -200,12 +201,51 @@ class ShardDataset(Dataset[Item]):
     """What `DataLoader` asks for samples by."""
 
 
+_ROOMS = 4
+"""A worker keeps so many for views of a size: batches that wait, that are pinned or used, and the next one."""
+_kept: dict[int, list[Tensor]] = {}
+
+
 def _room(shape: tuple[int, ...]) -> Tensor:
-    """Memory for the pixels of a batch; in a worker shared with the trainer, as that of `default_collate`."""
+    """Memory for the pixels of a batch; in a worker shared with the trainer, as that of `default_collate`.
+
+    Fresh shared memory costs as much as decoding, so a worker takes a room again that the trainer has let go of: the
+    byte after the pixels tells.
+    """
     if get_worker_info() is None:
         return torch.empty(shape, dtype=torch.uint8)
-    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+    size = math.prod(shape)
+    rooms = _kept.setdefault(size, [])
+    room = next((room for room in rooms if not room[size]), None)
+    if room is None:
+        storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(size + 1)  # type: ignore[no-untyped-call]
+        room = torch.empty(0, dtype=torch.uint8).set_(storage)
+        rooms.append(room)
+        del rooms[:-_ROOMS]
+    room[size] = 1
+    return room[:size].view(shape)
+
+
+class _Lent(Batch):
+    """A batch in rooms of a worker; for the trainer that receives it, a `Batch`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (vars(self),)
+
+
+def _received(values: dict[str, Any]) -> Batch:
+    return Batch(**{name: _borrowed(value) if name in VIEWS else value for name, value in values.items()})
+
+
+def _borrowed(pixels: Tensor | None) -> Tensor | None:
+    """The pixels as a tensor that gives its room back once nothing shares its memory any more: no view, no array."""
+    if pixels is None:
+        return None
+    room = torch.empty(0, dtype=torch.uint8).set_(pixels.untyped_storage()).numpy()
+    # PyTorch does not tell when a storage ends, but one made of an array refers to that to its end.
+    array = pixels.numpy()
+    finalize(array, room[-1:].fill, 0).atexit = False
+    return torch.from_numpy(array)
 
 
 def collate(items: Sequence[Item] | Batch) -> Batch:
@@ -267,8 +307,9 @@ class BatchLoader(DataLoader[Any]):
     def _check_room(self) -> None:
         item = self.dataset[0]
         images = [image for image in (item.whole, item.parts, item.image) if image is not None]
-        # Those that wait, and the one that is computed; each tensor is a file in shared memory.
-        batches = min(len(self), self.num_workers * (self.prefetch_factor or 0) + 1)
+        # Those that wait, and the one that is computed, or those whose rooms are kept; each tensor is a file in shared
+        # memory.
+        batches = min(len(self), self.num_workers * max((self.prefetch_factor or 0) + 1, _ROOMS))
         # A list of batches is a sampler as well.
         samples = getattr(self.batch_sampler, "batch_size", None) or max(map(len, self.batch_sampler), default=0)  # type: ignore[arg-type]
         size = min(batches * samples, len(self.dataset)) * sum(image.nbytes for image in images)  # type: ignore[arg-type]

@@ -168,6 +168,36 @@ def test_a_list_of_batches_is_a_sampler(shards):
     assert [batch.indices.tolist() for batch in loader] == batches
 
 
+class Told(ShardDataset):
+    """Labels say where the worker has the pixels."""
+
+    def __getitems__(self, indices):
+        batch = self.batch(indices)
+        return dataclasses.replace(batch, labels=torch.tensor([batch.whole.data_ptr()]))
+
+
+def one_by_one(shards):
+    rows = [[row % len(shards)] for row in range(24)]
+    return iter(BatchLoader(Told(shards), batch_sampler=rows, num_workers=1))
+
+
+def test_workers_take_memory_again_that_no_batch_needs(shards):
+    assert len({int(batch.labels) for batch in one_by_one(shards)}) <= 4
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [lambda batch: batch.whole, lambda batch: batch.whole[:, 1:, :, 3:], lambda batch: batch.whole.numpy()[..., 5]],
+    ids=["a batch", "a view", "an array"],
+)
+def test_what_is_kept_of_a_batch_is_not_overwritten(kept, shards):
+    batches = one_by_one(shards)
+    first = [kept(next(batches)) for _ in range(3)]
+    assert len({int(batch.labels) for batch in batches}) < 8  # the others' memory was taken again
+    for row, pixels in enumerate(first):
+        assert np.array_equal(pixels, kept(ShardDataset(shards).batch([row])))
+
+
 def test_damaged_sample_is_named_from_a_worker(drawn_shards, tmp_path):
     copy = tmp_path / "shards"
     shutil.copytree(drawn_shards, copy)
