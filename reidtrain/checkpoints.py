@@ -86,7 +86,7 @@ class Checkpoint:
         with without_weights():
             model = build_model(self.recipe.model, len(self.class_names))
         # What `to_empty` does, but that loads SymPy first, which takes most of a second.
-        model._apply(lambda tensor: tensor.new_empty(tensor.shape, device="cpu"))
+        model._apply(lambda tensor: tensor.new_empty(tensor.shape, device="cpu"))  # type: ignore[no-untyped-call]
         self._load(model, "model.")
         return model.eval()
 

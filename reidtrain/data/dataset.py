@@ -234,7 +234,7 @@ class _Lent(Batch):
 
 
 def _received(values: dict[str, Any]) -> Batch:
-    return Batch(**{name: _borrowed(value) if name in VIEWS else value for name, value in values.items()})
+    return Batch(**(values | {view: _borrowed(values[view]) for view in VIEWS}))
 
 
 def _borrowed(pixels: Tensor | None) -> Tensor | None:
