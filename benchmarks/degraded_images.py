@@ -8,11 +8,15 @@ their own.
     python benchmarks/degraded_images.py MARKET [--images 600] [--copies 4] [--flip-test]
     python benchmarks/degraded_images.py MARKET --mmpose-config CONFIG.py --mmpose-checkpoint WEIGHTS.pth
     python benchmarks/degraded_images.py DRAWN --drawn
+
+With `--keep FOLDER` what the estimators say is kept there, and trying another fill costs the fill only.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +35,11 @@ from reidprep.alignment.boxes import body_boxes
 from reidprep.alignment.canonical import default_poses
 from reidprep.alignment.filling import fill
 from reidprep.alignment.noise import calibration_of, shipped_noise
+from reidprep.datasets.base import Dataset
 from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.base import PoseEstimator
 from reidprep.estimators.registry import create_estimator
+from reidprep.records import Record
 from reidprep.skeleton import LIMBS, MIRROR, PARTS, indices
 from reidprep.synth.truth import load_truth
 
@@ -190,6 +196,7 @@ def main() -> None:
     parser.add_argument("--mmpose-checkpoint")
     parser.add_argument("--flip-test", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder for what the estimators say, not asked again")
     arguments = parser.parse_args()
 
     chosen: dict[str, object] = {"flip_test": arguments.flip_test or None, "device": "cpu"}
@@ -197,21 +204,34 @@ def main() -> None:
         chosen |= {"mmpose_config": arguments.mmpose_config, "mmpose_checkpoint": arguments.mmpose_checkpoint}
     estimator = create_estimator("mmpose" if arguments.mmpose_config else "movenet", **chosen)  # type: ignore[arg-type]
     rng = np.random.default_rng(arguments.seed)
-    make = drawn if arguments.drawn else degraded
-    report(make(arguments.dataset, arguments.split, arguments.images, arguments.copies, estimator, rng), estimator)
+    if arguments.drawn:
+        data = drawn(arguments.dataset, arguments.images, estimator, arguments.keep)
+    else:
+        dataset = open_dataset(arguments.dataset)
+        records = of_identities(dataset, arguments.split, arguments.images, calibration=False)
+        data = degraded(dataset, records, arguments.copies, estimator, rng, arguments.keep)
+    report(data, estimator)
+
+
+def of_identities(dataset: Dataset, split: str, count: int, *, calibration: bool) -> list[Record]:
+    """Images of the identities that the shipped figures were calibrated on, every second one, or of the others."""
+    records = [r for r in dataset.records if r.split == split and r.pid > 0 and (r.pid // 2) % 2 != calibration]
+    return records[:: max(1, len(records) // count)][:count]
 
 
 def degraded(
-    root: Path, split: str, count: int, copies: int, estimator: PoseEstimator, rng: np.random.Generator
+    dataset: Dataset,
+    records: Sequence[Record],
+    copies: int,
+    estimator: PoseEstimator,
+    rng: np.random.Generator,
+    keep: Path | None,
 ) -> Measured:
-    """Sure images of people whom the shipped figures were not calibrated on, made hard."""
-    dataset = open_dataset(root)
-    # The calibration used the query identities whose half is even.
-    records = [r for r in dataset.records if r.split == split and r.pid > 0 and (r.pid // 2) % 2]
-    records = records[:: max(1, len(records) // count)][:count]
+    """Those of the images that are sure, made hard."""
     images = [dataset.images.read(record.path) for record in records]
     reference = create_estimator("movenet", device="cpu")
-    joints, mirrored = measure(reference, images), measure(reference, [image[:, ::-1] for image in images])[:, MIRROR]
+    joints = measure(reference, images, keep)
+    mirrored = measure(reference, [image[:, ::-1] for image in images], keep)[:, MIRROR]
     widths = np.array([image.shape[1] for image in images])
     mirrored[..., 0] = widths[:, None] - mirrored[..., 0]
     truth = (joints[..., :2].astype(np.float64) + mirrored[..., :2]) / 2
@@ -229,7 +249,7 @@ def degraded(
             made.append(person)
             rows.append(row)
             kinds.append(kind)
-    estimated = measure(estimator, [person.image for person in made])
+    estimated = measure(estimator, [person.image for person in made], keep)
     places = np.stack([person.joints for person in made])
     sizes = np.array([person.image.shape[1::-1] for person in made], np.int32)
     known = sure[rows] & ((places >= 0) & (places <= sizes[:, None])).all(axis=2)
@@ -241,16 +261,14 @@ def degraded(
     return Measured(*(values[same] for values in every))
 
 
-def drawn(
-    root: Path, split: str, count: int, copies: int, estimator: PoseEstimator, rng: np.random.Generator
-) -> Measured:
+def drawn(root: Path, count: int, estimator: PoseEstimator, keep: Path | None) -> Measured:
     """Drawn people as they are."""
     dataset = open_dataset(root)
     records = [record for record in dataset.records if record.pid > 0][:count]
     images = [dataset.images.read(record.path) for record in records]
     truth = load_truth(root).select(record.path for record in records)
     return Measured(
-        joints=measure(estimator, images),
+        joints=measure(estimator, images, keep),
         sizes=np.array([image.shape[1::-1] for image in images], np.int32),
         truth=truth.joints.astype(np.float64),
         known=np.isfinite(truth.joints).all(axis=2),
@@ -260,11 +278,22 @@ def drawn(
     )
 
 
-def measure(estimator: PoseEstimator, images: Sequence[Image]) -> NDArray[np.float32]:
-    """Joints of images, on all cores."""
+def measure(estimator: PoseEstimator, images: Sequence[Image], keep: Path | None) -> NDArray[np.float32]:
+    """Joints of images, on all cores, or as the folder `keep` has them."""
+    asked = hashlib.sha256(json.dumps([estimator.name, estimator.weights_sha256, dict(estimator.options)]).encode())
+    for image in images:
+        asked.update(np.ascontiguousarray(image))
+    kept = keep / f"{asked.hexdigest()[:16]}.npy" if keep else None
+    if kept and kept.exists():
+        known: NDArray[np.float32] = np.load(kept)
+        return known
     pieces = [images[start : start + 16] for start in range(0, len(images), 16)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return np.concatenate(list(threads.map(estimator, pieces)))
+        joints = np.concatenate(list(threads.map(estimator, pieces)))
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, joints)
+    return joints
 
 
 def report(data: Measured, estimator: PoseEstimator) -> None:
@@ -275,14 +304,15 @@ def report(data: Measured, estimator: PoseEstimator) -> None:
         "measured": data.joints[..., :2].astype(np.float64),
         "before": previous_fill(data.joints, data.sizes, poses, confidence),
         "now": fill(data.joints, data.sizes, poses, confidence, noise).joints.astype(np.float64),
+        "exact": fill(data.joints, data.sizes, poses, confidence, noise, exact=True).joints.astype(np.float64),
     }
     score, truth, heights = data.joints[..., 2], data.truth, data.heights[:, None]
     right = {name: np.linalg.norm(way - truth, axis=2) <= RIGHT * heights for name, way in ways.items()}
     limbs = data.known & LIMB_JOINTS
-    console = Console(width=140)
+    console = Console(width=220)
 
     table = Table(title=f"{estimator.name}: limb joints that are right, by score; {len(heights)} images")
-    for column in ("score", "joints", *ways):
+    for column in ("score", "joints", *ways, "now - measured", "standard error"):
         table.add_column(column, justify="right")
     step = confidence / BANDS
     hard = (score.mean(axis=1) < 1.2 * confidence)[:, None]
@@ -294,15 +324,16 @@ def report(data: Measured, estimator: PoseEstimator) -> None:
         "face and neck": data.known & ~LIMB_JOINTS,
     }  # fmt: skip
     for name, mask in lines.items():
-        table.add_row(
-            name, str(mask.sum()), *(f"{of[mask].mean():.3f}" if mask.any() else "-" for of in right.values())
-        )
+        if mask.any():
+            gain, error = mean_by_image(right["now"].astype(float) - right["measured"], mask)
+            shares = (f"{of[mask].mean():.3f}" for of in right.values())
+            table.add_row(name, str(mask.sum()), *shares, f"{gain:+.3f}", f"{error:.3f}")
     console.print(table)
 
     expected, _ = body_boxes(truth[data.whole].astype(np.float32), data.sizes[data.whole])
-    names = ("whole", *PARTS)
+    names, shown = ("whole", *PARTS), ("before", "now", "exact")
     table = Table(title="IoU of boxes with those of the truth")
-    for column in ("images", "number", *(f"{name} {way}" for name in names for way in ("before", "now"))):
+    for column in ("images", "number", *(f"{name} {way}" for name in names for way in shown)):
         table.add_column(column, justify="right")
     kinds = data.kinds[data.whole]
     overlaps = {
@@ -311,10 +342,16 @@ def report(data: Measured, estimator: PoseEstimator) -> None:
     }
     for kind in ("all", *dict.fromkeys(kinds.tolist())):
         rows = (kinds == kind) | (kind == "all")
-        cells = [f"{overlaps[way][rows, box].mean():.3f}" for box in range(len(names)) for way in ("before", "now")]
+        cells = [f"{overlaps[way][rows, box].mean():.3f}" for box in range(len(names)) for way in shown]
         table.add_row(kind, str(rows.sum()), *cells)
     console.print(table)
     console.print("worst region:", {way: names[int(of.mean(axis=0).argmin())] for way, of in overlaps.items()})
+
+
+def mean_by_image(values: Joints, mask: Mask) -> tuple[float, float]:
+    """Mean of the values (n, 18) in the mask and its standard error, the joints of an image going together."""
+    mean, count = float(values[mask].mean()), int(mask.sum())
+    return mean, float(np.sqrt(np.square(((values - mean) * mask).sum(axis=1)).sum())) / count
 
 
 def overlap(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> Joints:
