@@ -329,22 +329,15 @@ def test_a_lone_joint_that_contradicts_the_upright_pose_is_not_believed() -> Non
     assert np.ptp(head[:, 1]) < 0.2 * 128
 
 
-def cut_off(below: float) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """People who are cut at that share of the body height, what is beyond pressed to the frame, and the whole ones."""
-    joints = people(50)
-    joints[..., :2] = (joints[..., :2] - SIZE / 2) / below + SIZE / 2
-    joints[..., 1] -= joints[..., 1].min(axis=1, keepdims=True) - 8
-    whole = joints[..., :2].astype(np.float64)
-    outside = joints[..., 1] > SIZE[1]
-    joints[..., 1] = np.minimum(joints[..., 1], SIZE[1] - 3)
-    joints[outside, 2] = 0.1
-    return joints, whole
-
-
 def test_the_body_of_people_whom_the_frame_cuts_goes_on_beyond_it() -> None:
-    joints, whole = cut_off(below=0.7)
-    result = fill_default(joints)
+    joints = people(50)
+    joints[..., :2] = (joints[..., :2] - SIZE / 2) / 0.7 + SIZE / 2
+    joints[..., 1] -= joints[..., 1].min(axis=1, keepdims=True) - 8
     ankles = indices("r_ankle", "l_ankle")
-    error = np.abs(result.joints[:, ankles, 1] - whole[:, ankles, 1])
-    assert np.median(error) < 0.12 * np.ptp(whole[..., 1], axis=1).mean()
-    assert np.median(result.joints[:, ankles, 1]) > SIZE[1] + 20
+    expected = joints[:, ankles, 1].copy()
+    # What is beyond the lower edge is measured there, weakly.
+    joints[joints[..., 1] > SIZE[1], 2] = 0.2
+    joints[..., 1] = np.minimum(joints[..., 1], SIZE[1] - 3)
+    result = fill_default(joints).joints[:, ankles, 1]
+    assert np.median(expected) > SIZE[1] + 25
+    assert abs(np.median(result - expected)) < 6
