@@ -272,7 +272,7 @@ def _estimate(given: _Measured, prior: _Prior, noise: Noise, result: Filled, row
     usual[..., -1] = 1 - usual[..., :-1].sum(axis=2)
     placed = _place(given, usual, usual, variances, prior)
     # Where a found joint turns out to be wrong, the body is placed again without it.
-    wrong = (given.found & (placed.belief[..., -1] > _WRONG)).any(axis=1)
+    wrong: NDArray[np.bool_] = np.any(given.found & (placed.belief[..., -1] > _WRONG), axis=1)
     if wrong.any():
         again = _place(given.take(wrong), usual[wrong], placed.belief[wrong], variances, prior)
         for name, values in vars(again).items():
@@ -326,7 +326,8 @@ def _posterior(inverse: Floats, n: Floats) -> Floats:
     """Covariance (n, 2, 18, 18) of joints: `inverse`, which is overwritten, is its inverse before the measurements."""
     joints = np.arange(n.shape[2])
     inverse[..., joints, joints] += n
-    return np.linalg.inv(inverse)
+    result: Floats = np.linalg.inv(inverse).astype(np.float64, copy=False)
+    return result
 
 
 def _times(p: Floats, values: Floats) -> Floats:
