@@ -9,10 +9,10 @@ import signal
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from hashlib import sha256
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 # Small tensors are computed faster by one thread, above all where other work has the cores. Before torch is imported.
@@ -67,24 +67,62 @@ UNTRAINED_STAGE = {"epochs": 1, "batch": {"size": 4}}
 
 TOGETHER = {"reidprep/executors": "ray", "reidprep/inspect/browser": "browser"}
 """Folders whose tests one process runs, one after the other: there is one Ray cluster, or browser, at a time."""
+LONG = (
+    *("ray", "browser", "test_movenet", "test_fit", "test_outputs", "test_export", "test_mmpose", "test_evaluate"),
+    *("test_extract_features", "test_mmpose_to_onnx", "test_openmmlab", "test_attention_driven", "test_interruption"),
+    *("test_in_browser", "test_damage", "test_checkpoints", "test_runs", "test_complexity", "test_failures"),
+    *("test_distributed", "test_examples", "test_network", "test_demo", "test_classification", "test_self_attention"),
+)
+"""The groups of tests that take longest, by the clock: several processes begin with them, and end with short ones."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Take Ctrl-C as on a terminal: a shell has it ignored by what it starts in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.option.loadscopereorder = False  # pytest-xdist would begin with the groups of the most tests
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the tests of a file run in one process: what a file's tests share is made once.
+def group_of(nodeid: str) -> str:
+    """Tests of the same group are run by one process: what the tests of a file share is made once."""
+    file = PurePosixPath(nodeid.partition("::")[0])
+    return TOGETHER.get(file.parent.as_posix().removeprefix("tests/"), file.stem)
 
-    Those of Ray come last: its threads outlive its connection, and processes forked beside them may die or hang.
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the groups of tests.
+
+    In a process for all tests those of Ray come last: its threads outlive its connection, and processes forked beside
+    them may die or hang. Several processes leave one of them to Ray, from the start.
     """
-    here = Path(__file__).parent
-    groups = {item: TOGETHER.get(item.path.parent.relative_to(here).as_posix(), item.path.stem) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: groups[item] == "ray" and item.path.stem != "test_local")
+    items.sort(key=lambda item: group_of(item.nodeid) == "ray" and item.path.stem != "test_local")
+    if hasattr(config, "workerinput"):
+        order = {group: number for number, group in enumerate(LONG)}
+        items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """One process for each core, and one for Ray, whose tests wait most of the time."""
+    return (yield) + bool(find_spec("ray"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Hand out groups in their order; a process that has run the tests of Ray runs no others."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+        def _reschedule(self, node: object) -> None:
+            if "ray" not in self.assigned_work[node]:
+                super()._reschedule(node)
+            elif not node.shutting_down:
+                node.shutdown()
+
+    return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 # What a skip's reason names -> how to have what was skipped.
