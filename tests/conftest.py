@@ -36,7 +36,9 @@ from reidprep.store.fields import plain
 from reidprep.synth.dataset import generate
 
 # How long an example takes is the machine's affair.
-hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], max_examples=50
+)
 hypothesis.settings.load_profile("untimed")
 
 if TYPE_CHECKING:

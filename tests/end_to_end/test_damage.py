@@ -387,7 +387,7 @@ def test_whole_directories_are_right(whole: Whole, tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_directory_gives_no_traceback(damage: str, whole: Whole, tmp_path: Path) -> None:
     ends = Counter()
-    for what, name, end in campaign(damage, whole, 40, tmp_path, most=2):
+    for what, name, end in campaign(damage, whole, 20, tmp_path, most=2):
         assert "Traceback" not in end, f"{what}\n{name}\n{end}"
         ends[end] += 1
     assert ends["right"] and ends["plain error"]

@@ -33,7 +33,8 @@ def state(name, value):
 
 @pytest.fixture
 def content(make_checkpoint):
-    return torch.load(make_checkpoint("attention-driven", {"branches": ["whole"]}).path, weights_only=True)
+    small = make_checkpoint("attention-driven", {"branches": ["whole"], "attention": "none"})
+    return torch.load(small.path, weights_only=True)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,6 @@ def test_a_checkpoint_from_before_the_switch_keeps_the_dilation_it_was_trained_w
     del content["reidtrain"]["recipe"]["model"]["stage6_dilation"]
     torch.save(content, tmp_path / "old.ckpt")
     old = load_checkpoint(tmp_path / "old.ckpt")
-    images = torch.randn(1, 3, 64, 32)
 
     assert old.recipe.model.stage6_dilation == dilation
-    assert torch.equal(old.model()(images).feature, now.model()(images).feature)
+    assert old.model().layer5[0].conv2.dilation == (dilation, dilation)

@@ -16,6 +16,7 @@ from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.features.extractor import Extractor, extract
+from reidtrain.features.files import Features
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.reranking import Reranking
 from reidtrain.metrics.scores import RankingMetrics
@@ -45,13 +46,24 @@ def fail(*arguments: object) -> str:
     return result.output
 
 
-def scored(run: Path, shards: Path, **options: object) -> dict[str, RankingMetrics]:
-    """Scores of each feature, split by split."""
+EXTRACTED: dict[tuple[int, Path], list[Features]] = {}
+"""Features of query and gallery by the file of the network, to which runs are links, and the shards."""
+
+
+def extracted(run: Path, shards: Path) -> list[Features]:
+    """Features of query and gallery."""
+    key = (run / "checkpoints" / "last.ckpt").stat().st_ino, shards
+    if key in EXTRACTED:
+        return EXTRACTED[key]
     checkpoint = load_checkpoint(run)
-    query, gallery = (
-        extract(checkpoint.model(), checkpoint.preprocessor(), ShardSet.open(shards, split), workers=0)
-        for split in ("query", "gallery")
-    )
+    model, preprocess = checkpoint.model(), checkpoint.preprocessor()
+    splits = (ShardSet.open(shards, split) for split in ("query", "gallery"))
+    return EXTRACTED.setdefault(key, [extract(model, preprocess, split, workers=0) for split in splits])
+
+
+def scored(run: Path, shards: Path, **options: object) -> dict[str, RankingMetrics]:
+    """Scores of each feature."""
+    query, gallery = extracted(run, shards)
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     return {name: evaluate_features(query.arrays[name], gallery.arrays[name], *labels, **options) for name in FEATURES}
 
@@ -77,6 +89,10 @@ def test_each_feature_is_scored(arguments, options, make_run, drawn_shards) -> N
     run = make_run("run")
     result = succeed(run, drawn_shards, *arguments)
     check(result["rows"][: len(FEATURES)], scored(run, drawn_shards, **options))
+    reranked = "--rerank" in arguments
+    assert [row["reranked"] for row in result["rows"]] == [False] * 7 + [True] * 7 * reranked
+    if reranked:
+        check(result["rows"][7:], scored(run, drawn_shards, **options, rerank=Reranking()))
     assert len({row["mAP"] for row in result["rows"]}) > 1, "features that all score the same prove nothing"
     assert (result["queries"], result["queries_without_match"], result["gallery"]) == (4, 0, 8)
     assert {result[name] for name in ("protocol", "metric", "ap")} == {
@@ -133,14 +149,6 @@ def test_a_checkpoint_outside_of_a_run(make_run, drawn_shards, tmp_path) -> None
     assert "say where by --out" in fail(tmp_path / "mine.ckpt", drawn_shards)
     succeed(tmp_path / "mine.ckpt", drawn_shards, "--out", tmp_path / "new" / "scores")
     assert (tmp_path / "new" / "scores" / "metrics.json").is_file()
-
-
-def test_with_reranking(make_run, drawn_shards) -> None:
-    run = make_run("run")
-    rows = succeed(run, drawn_shards, "--rerank")["rows"]
-    assert [row["reranked"] for row in rows] == [False] * 7 + [True] * 7
-    check(rows[:7], scored(run, drawn_shards))
-    check(rows[7:], scored(run, drawn_shards, rerank=Reranking()))
 
 
 def test_no_reranking_of_drawn_galleries(make_run, drawn_shards, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from reidprep.inspect.charts import counted, histogram, round_step
 finite = st.floats(-1e4, 1e4, width=32)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=200)
 @given(
     arrays(np.float32, st.integers(0, 200), elements=st.one_of(finite, st.just(np.nan), st.sampled_from([0, 0.3, 1])))
 )
@@ -30,7 +30,7 @@ def test_every_value_is_in_the_one_bar_whose_address_holds_it(values: np.ndarray
     assert len(drawn.bars) < 60 and all(0 <= bar.share <= 1 for bar in drawn.bars)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=200)
 @given(arrays(np.float32, st.integers(1, 200), elements=st.integers(0, 5000)))
 def test_whole_numbers_have_whole_bounds(values: np.ndarray) -> None:
     bounds = []

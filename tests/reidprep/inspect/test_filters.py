@@ -88,7 +88,7 @@ filters = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(filter=filters, seed=st.integers(0, 3))
 def test_filters_leave_what_a_loop_leaves(made, filter: Filter, seed: int) -> None:
     shards = ShardSet.open(made)
@@ -131,7 +131,7 @@ def doubt_of(row: dict) -> float:
     return float(doubt(*(np.array([row[name]]) for name in ("flags", "filled", "residuals")))[0])
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     filter=filters,
     page=st.integers(1, 50),

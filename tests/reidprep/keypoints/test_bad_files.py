@@ -205,7 +205,7 @@ def with_one_value_changed(document: Any, data: st.DataObject) -> Any:
 
 
 @pytest.mark.parametrize("format", list(DOCUMENTS))
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_changed_file_is_read_or_refused(tmp_path: Path, format: str, data: st.DataObject) -> None:
     file = tmp_path / "any.json"

@@ -83,6 +83,16 @@ def test_outputs_for_crops_of_any_size(
         assert compare(reference, lambda crops: end_to_end(**crops), batches).relative < 1e-4
 
 
+def test_embeddings_of_unit_length(make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = make_checkpoint("attention-driven", {"branches": ["whole", "lower_leg"], "attention": "none"})
+    model, preprocess = checkpoint.model(), checkpoint.preprocessor()
+    (crops, *_) = random_crops(model.views, checkpoint.recipe.input.sizes)
+    with torch.no_grad():
+        plain, unit = (EndToEnd(model, preprocess, Outputs(unit_length=unit))(**crops)["embedding"] for unit in (0, 1))
+    assert not torch.allclose(plain.norm(dim=1), torch.ones(len(plain)))
+    torch.testing.assert_close(unit, plain / plain.norm(dim=1, keepdim=True))
+
+
 def test_identity_classifiers_stay_behind(make_checkpoint: MakeCheckpoint) -> None:
     for network in ("attention-driven", "self-attention"):
         checkpoint = make_checkpoint(network)

@@ -235,7 +235,7 @@ def test_what_a_file_says_about_itself_is_checked(form, about, arrays, save):
         read_about(path)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.data())
 def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("mutated") / "features.npz"

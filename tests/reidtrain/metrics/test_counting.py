@@ -23,7 +23,7 @@ def questions(draw):
     return rows, which, np.where(rng.random(len(which)) < 0.8, taken, rng.integers(0, 120, len(which)).astype(dtype))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(questions())
 def test_equals_counting_one_by_one(question):
     rows, which, limits = question

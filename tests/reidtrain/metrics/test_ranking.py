@@ -65,7 +65,7 @@ def test_without_cameras_all_images_of_people_count(ranking):
 
 @pytest.mark.parametrize("any_camera", [False, True])
 @pytest.mark.parametrize("ap", ["step", "trapezoid"])
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(ranking=rankings(most=12))
 def test_classic_equals_the_mean_over_all_galleries(ap, any_camera, ranking):
     protocol = "cuhk03-classic-any-camera" if any_camera else CLASSIC
@@ -92,7 +92,7 @@ def test_classic_equals_ten_thousand_random_galleries():
 
 
 @pytest.mark.parametrize("protocol", [MULTI, CLASSIC])
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(ranking=rankings(), seed=st.integers(0, 1000))
 def test_order_of_images_does_not_matter(protocol, ranking, seed):
     matrix, query_pids, gallery_pids, query_camids, gallery_camids = ranking

@@ -28,9 +28,9 @@ FULL = AttentionDrivenConfig()
 
 @pytest.fixture(scope="module")
 def crops() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two samples at a quarter of the resolution."""
+    """Two samples at an eighth of the resolution."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(2, 3, 96, 48, generator=generator), torch.randn(2, 4, 3, 24, 48, generator=generator)
+    return torch.randn(2, 3, 48, 24, generator=generator), torch.randn(2, 4, 3, 12, 24, generator=generator)
 
 
 def network(config: AttentionDrivenConfig = FULL, seed: int = 0, **options: str) -> AttentionDrivenNet:
