@@ -348,17 +348,23 @@ def _placed(pull: Floats, prior: _Prior, hold: NDArray[np.intp]) -> Floats:
 def _cut_off(offset: Floats, n: Floats, p: Floats, hold: NDArray[np.intp], prior: _Prior) -> NDArray[np.bool_]:
     """Where the measured joints are likelier of a body that the frame cuts: (n,).
 
-    The inverse covariance of the measured joints is W = N - N P N. With U the directions in which the body is let go,
-    by one standard deviation, the likelihood grows by half of u' (1 + G)^-1 u - log |1 + G|, where u = U' W offset and
-    G = U' W U.
+    The inverse covariance of the measured joints is W = N - N P N. With U the two directions of an axis in which the
+    body is let go, its place and its height, by one standard deviation, the log likelihood grows by half of
+    u' (1 + G)^-1 u - log |1 + G|, where u = U' W offset and G = U' W U.
     """
     more = np.sqrt(np.maximum(prior.variances[_HOLDS.index(_CUT)] - prior.variances[hold], 0))
-    free = more[:, None, None] * prior.directions.reshape(-1, *prior.mean.shape).transpose(1, 2, 0)
-    seen = n[..., None] * free
-    g = np.eye(len(prior.directions)) + np.matmul(free.transpose(0, 1, 3, 2), seen - n[..., None] * np.matmul(p, seen))
-    u = np.matmul(seen.transpose(0, 1, 3, 2), (offset - _times(p, n * offset))[..., None])
-    gain = np.matmul(u.transpose(0, 1, 3, 2), np.linalg.solve(g, u))[..., 0, 0] - np.linalg.slogdet(g)[1]
-    result: NDArray[np.bool_] = gain.sum(axis=1) / 2 > _LET_GO
+    pull = n * (offset - _times(p, n * offset))
+    of_axis = prior.directions.reshape(-1, *prior.mean.shape)
+    gain = np.zeros(len(offset))
+    for axis in range(2):
+        free = more[:, [axis, 2], None] * of_axis[[axis, 2], axis]
+        seen = free * n[:, 0, None]
+        g = np.matmul(seen, free.transpose(0, 2, 1)) - np.matmul(np.matmul(seen, p[:, axis]), seen.transpose(0, 2, 1))
+        u, v = (free * pull[:, axis, None]).sum(axis=2).T
+        a, b, c = g[:, 0, 0] + 1, g[:, 0, 1], g[:, 1, 1] + 1
+        determinant = a * c - b * b
+        gain += (u * u * c - 2 * u * v * b + v * v * a) / determinant - np.log(determinant)
+    result: NDArray[np.bool_] = gain / 2 > _LET_GO
     return result
 
 
@@ -382,12 +388,13 @@ def _judged(
     variance = variance / left + between
     wide = variance[..., None] + variances
     likelihood = np.log(usual) - 0.5 * (np.square(offset)[..., None] / wide + np.log(wide)).sum(axis=1)
-    edge = (given.sizes / (2 * placed.height[:, None]))[..., None]
-    expected, deviation = y - offset, np.sqrt(variance)
-    inside = (_normal((edge - expected) / deviation) - _normal((-edge - expected) / deviation)).prod(axis=1)
-    uncut = (placed.hold != _HOLDS.index(_CUT))[:, None]
-    beyond = np.where(given.found | uncut, 0, 2 * np.pi * _BEYOND * (1 - inside))
-    likelihood[..., -1] = np.logaddexp(likelihood[..., -1], np.log(np.maximum(beyond, np.finfo(np.float64).tiny)))
+    cut = placed.hold == _HOLDS.index(_CUT)
+    if cut.any():
+        edge = (given.sizes[cut] / (2 * placed.height[cut, None]))[..., None]
+        expected, deviation = (y - offset)[cut], np.sqrt(variance[cut])
+        inside = (_normal((edge - expected) / deviation) - _normal((-edge - expected) / deviation)).prod(axis=1)
+        beyond = np.where(given.found[cut], 0, 2 * np.pi * _BEYOND * (1 - inside))
+        likelihood[cut, :, -1] = np.logaddexp(likelihood[cut, :, -1], np.log(np.maximum(beyond, 1e-300)))
     belief = np.exp(likelihood - likelihood.max(axis=2, keepdims=True))
     result: Floats = belief / belief.sum(axis=2, keepdims=True)
     return result
