@@ -395,6 +395,7 @@ def untrained(drawn_shards: Path, made_once: MadeOnce) -> Callable[[Recipe, Sequ
     from reidprep.shards.reader import ShardSet
     from reidtrain.checkpoints import checkpoint_content, make_preprocessor
     from reidtrain.data.preprocessing import ChannelMeans
+    from reidtrain.models.attention_driven import AttentionDrivenNet
     from reidtrain.models.factory import build_model
     from reidtrain.models.layers import Bottleneck
     from reidtrain.recipes.loading import recipe_to_yaml
@@ -409,6 +410,9 @@ def untrained(drawn_shards: Path, made_once: MadeOnce) -> Callable[[Recipe, Sequ
                 torch.nn.init.ones_(module.bn3.weight)
         generator = torch.Generator().manual_seed(1)
         shapes = {view: (8, *([4] if view == "parts" else []), 3, *recipe.input.sizes[view]) for view in net.views}
+        if isinstance(net, AttentionDrivenNet):
+            # Its parts keep most of the statistics they began with then, without which they amplify rounding.
+            net.part_computation = "separate"
         with torch.no_grad():
             net(**{view: torch.randn(shape, generator=generator) for view, shape in shapes.items()})
         return net
