@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 TINY = {
-    "model": {"branches": ["whole", "head"], "attention": "none"},
+    "model": {"branches": ["head", "lower_leg"], "attention": "none"},
     "input": {"whole_size": [48, 24], "part_size": [16, 24], "image_size": [48, 24]},
     "validation": {"every": 0},
     "checkpoint": {"minutes": 0},
@@ -375,7 +375,7 @@ def drawn_shards(drawn_poses: Path, made_once: MadeOnce) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A recipe that trains in seconds: two stages of two branches without attention, but for the values given."""
+    """A recipe that trains in a second: two stages of two part branches without attention, but for the values given."""
     pytest.importorskip("torch")
     from reidtrain.recipes.loading import recipe_from_dict
 
