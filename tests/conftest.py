@@ -67,8 +67,12 @@ UNTRAINED_INPUT = {"whole_size": [48, 24], "part_size": [16, 24], "image_size": 
 UNTRAINED_STAGE = {"epochs": 1, "batch": {"size": 4}}
 
 
-TOGETHER = {"reidprep/executors": "ray", "reidprep/inspect/browser": "browser"}
-"""Folders whose tests one process runs, one after the other: there is one Ray cluster, or browser, at a time."""
+TOGETHER = {
+    "tests/reidprep/executors/test_commands.py": "ray",
+    "tests/reidprep/executors/test_ray": "ray",
+    "tests/reidprep/inspect/browser/": "browser",
+}
+"""How the paths of tests begin that one process runs, one after the other: there is one Ray cluster, or browser."""
 LONG = (
     *("ray", "browser", "test_movenet", "test_fit", "test_outputs", "test_export", "test_mmpose", "test_evaluate"),
     *("test_extract_features", "test_mmpose_to_onnx", "test_openmmlab", "test_attention_driven", "test_interruption"),
@@ -87,8 +91,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def group_of(nodeid: str) -> str:
     """Tests of the same group are run by one process: what the tests of a file share is made once."""
-    file = PurePosixPath(nodeid.partition("::")[0])
-    return TOGETHER.get(file.parent.as_posix().removeprefix("tests/"), file.stem)
+    file = nodeid.partition("::")[0]
+    return next((group for start, group in TOGETHER.items() if file.startswith(start)), PurePosixPath(file).stem)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -97,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     In a process for all tests those of Ray come last: its threads outlive its connection, and processes forked beside
     them may die or hang. Several processes leave one of them to Ray, from the start.
     """
-    items.sort(key=lambda item: group_of(item.nodeid) == "ray" and item.path.stem != "test_local")
+    items.sort(key=lambda item: group_of(item.nodeid) == "ray")
     if hasattr(config, "workerinput"):
         order = {group: number for number, group in enumerate(LONG)}
         items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
@@ -119,7 +123,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return group_of(nodeid)
 
         def _reschedule(self, node: object) -> None:
-            if "ray" not in self.assigned_work[node]:
+            if "ray" not in self.assigned_work[node] or len(self.nodes) == 1 or not find_spec("ray"):
                 super()._reschedule(node)
             elif not node.shutting_down:
                 node.shutdown()

@@ -18,8 +18,9 @@ def test_tests_of_a_file_and_all_that_use_ray_are_a_group_each(suite: ModuleType
     assert suite.group_of("tests/reidtrain/test_losses.py::test_any[a/b.py::c]") == "test_losses"
     assert suite.group_of("tests/reidprep/executors/test_ray.py::test_any") == "ray"
     assert suite.group_of("tests/reidprep/executors/test_commands.py::test_any") == "ray"
+    assert suite.group_of("tests/reidprep/executors/test_local.py::test_any") == "test_local"
 
 
 def test_what_is_named_is_there(suite: ModuleType) -> None:
-    assert all((HERE / folder).is_dir() for folder in suite.TOGETHER)
+    assert all([*HERE.parent.glob(f"{start}*")] for start in suite.TOGETHER)
     assert {*suite.LONG} <= {file.stem for file in HERE.rglob("test_*.py")} | {*suite.TOGETHER.values()}
