@@ -56,7 +56,7 @@ def test_features_of_a_folder_are_those_of_its_shards(network, flip, make_checkp
     assert len(features.paths) == len(rows) == 22 and set(features.pids) == {-1}
     assert features.dimensions == over_shards.dimensions
     for name, theirs in over_shards.arrays.items():
-        np.testing.assert_allclose(features.arrays[name][rows], theirs, atol=2e-6 * np.abs(theirs).max())
+        np.testing.assert_allclose(features.arrays[name][rows], theirs, atol=4e-6 * np.abs(theirs).max())
     if network == "attention-driven":
         assert features.flags is not None
         assert features.flags[rows].tolist() == ShardSet.open(drawn_shards).column("flags").tolist()
