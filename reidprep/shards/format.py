@@ -261,7 +261,7 @@ SHARDS = Format(
         "noise": "the noise of scores",
         "samples_per_shard": "--shard-size",
         "excluded": "--exclude",
-        "stored_sizes": "the sizes that crops are stored at",
+        "stored_sizes.": "stored size of the ",
     },
 )
 ShardFile = StoreFile[ShardStatistics]

@@ -274,7 +274,7 @@ def test_changed_parameters_are_refused(drawn_poses: Path, tmp_path: Path) -> No
     build_shards(drawn_poses, tmp_path / "s")
     with pytest.raises(ReidError, match=r"beta 0\.0625 -> 0\.1"):
         build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1))
-    with pytest.raises(ReidError, match=r"scale source -> full, the sizes that crops are stored at"):
+    with pytest.raises(ReidError, match=r"scale source -> full, stored size of the parts"):
         build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale="full"))
     build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1), overwrite=True)
     assert ShardSet.open(tmp_path / "s").plan.beta == 0.1
