@@ -331,6 +331,7 @@ def _posterior(inverse: Floats, n: Floats) -> Floats:
 
 
 def _times(p: Floats, values: Floats) -> Floats:
+    """Each covariance (n, 2, 18, 18) times its vector (n, 2, 18)."""
     result: Floats = np.matmul(p, values[..., None])[..., 0]
     return result
 
@@ -449,7 +450,7 @@ def _shares(y: Floats, n: Floats, p: Floats, few: NDArray[np.bool_], prior: _Pri
     w = np.matmul(prior.basis.transpose(0, 2, 1), seen) - np.matmul(seen.transpose(0, 1, 3, 2), np.matmul(p, seen))
     w = w[:, 0] + w[:, 1]
     pull = n * (y - prior.mean)
-    pull -= n * np.matmul(p, pull[..., None])[..., 0]
+    pull -= n * _times(p, pull)
     toward = _product(pull.reshape(len(pull), -1), prior.basis.reshape(-1, prior.basis.shape[2]))
     # c^T W c - 2 c . toward, for the coefficients c of each pose.
     distance = _product(np.concatenate([w.reshape(len(w), -1), toward], axis=1), prior.squares)
