@@ -40,9 +40,11 @@ class Signals:
         self.listen()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if kind is KeyboardInterrupt and self.caught is not None and self._at_once is not None:
+            raise Interrupted(self.caught, self._at_once) from None
 
     def listen(self) -> None:
         """Listen (again, where a library has put handlers of its own in front)."""
@@ -69,8 +71,8 @@ class Signals:
             raise Interrupted(self.caught, kept)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.caught is not None:
-            raise KeyboardInterrupt
+        second = self.caught is not None
         self.caught = signal.Signals(number)
-        if self._at_once is not None:
-            self.stop(self._at_once)
+        # Libraries that wait for others let this exception through a signal's handler, but none of ours.
+        if self._at_once is not None or (second and number == signal.SIGINT):
+            raise KeyboardInterrupt

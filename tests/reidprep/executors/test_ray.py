@@ -1,6 +1,7 @@
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 
 from reidprep.datasets.base import Dataset
 from reidprep.datasets.registry import open_dataset
-from reidprep.errors import ReidError
+from reidprep.errors import Interrupted, ReidError
 from reidprep.estimators.base import PoseEstimator
 from reidprep.estimators.registry import create_estimator
 from reidprep.executors import ray as ray_pool
 from reidprep.executors.ray import RayExecutor
 from reidprep.poses.extract import ExtractOptions, extract_poses
 from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.signals import Signals
 
 pytestmark = pytest.mark.usefixtures("cluster")
 SMALL = ExtractOptions(rows_per_part=3)
@@ -243,3 +245,17 @@ def test_more_workers_than_the_cluster_has_room_for(
     """Those that find no place must not hold on to parts."""
     extract_poses(dataset, tmp_path / "p", estimator, SMALL, executor=RayExecutor(5), worker_estimator=CREATE)
     assert contents(tmp_path / "p") == contents(undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_waiting_for_workers(number: signal.Signals) -> None:
+    import ray
+
+    never = ray.remote(num_cpus=99)(ray_pool.Worker).remote()
+    answer = never.ready.remote()
+    for _ in range(4):  # Ray looks for signals in several places
+        with pytest.raises(Interrupted, match="kept") as stopped, Signals("kept"):
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+            ray.wait([answer], timeout=20)
+        assert stopped.value.signal == number
+    ray.kill(never)
