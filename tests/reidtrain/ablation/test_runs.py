@@ -1,5 +1,4 @@
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ import pytest
 
 pytest.importorskip("lightning")
 
-from reidprep.files import lock_directory
+from reidprep.files import lock_directory, unlock_directory
 from reidtrain.ablation.plan import Ablation, plan_runs
 from reidtrain.ablation.runs import Result, run_folder, run_table, state
 from reidtrain.papers.tables import ABLATIONS
@@ -142,7 +141,7 @@ def test_a_run_that_another_process_is_busy_with_is_left_to_it(drawn_shards, tmp
     try:
         result, _ = run(ablation)
     finally:
-        os.close(lock)
+        unlock_directory(lock)
     (failure,) = result.failures.values()
     assert "another run is writing here" in failure
     assert [measured.scores is None for measured in result.rows] == [True, False]
