@@ -185,8 +185,9 @@ class ShardDataset(Dataset[Item]):
             ReidError: a file is missing or a sample damaged; names file and row.
         """
         views = {view: _room((len(indices), *self.shards.view_shapes[view])) for view in self.views}
+        arrays = {view: room.numpy() for view, room in views.items()}
         for number, index in enumerate(indices):
-            self.shards.pixels(index, self.views, {view: room[number].numpy() for view, room in views.items()})
+            self.shards.pixels(index, self.views, {view: array[number] for view, array in arrays.items()})
         rows = np.asarray(indices, np.int64) % len(self)
         pids = self._pids[rows]
         return (Batch if get_worker_info() is None else _Lent)(
