@@ -6,6 +6,8 @@ EXTRAS ?= dev,train,inspect
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMMA := ,
+# Some machines have it set: each process would then compile anew what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint setup-mmpose clean
 
@@ -43,7 +45,8 @@ setup-mmpose: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # as pip would, but on all cores; some files are for other Pythons
 	touch $(STAMP)
 
 clean:
