@@ -378,6 +378,19 @@ def drawn_shards(drawn_poses: Path, made_once: MadeOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
+def plain_shards(drawn_poses: Path, made_once: MadeOnce) -> Path:
+    """Its shards, without the plain image. Read only."""
+    return made_once("plain", lambda folder: build_shards(drawn_poses, folder / "shards")) / "shards"
+
+
+@pytest.fixture(scope="session")
+def strips_shards(drawn_poses: Path, made_once: MadeOnce) -> Path:
+    """Its shards in strips of the image, which no network here was trained on. Read only."""
+    options = BuildOptions(alignment="strips")
+    return made_once("strips", lambda folder: build_shards(drawn_poses, folder / "shards", options)) / "shards"
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """A recipe that trains in a second: two stages of two part branches without attention, but for the values given."""
     pytest.importorskip("torch")

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from reidprep.skeleton import PARTS
@@ -72,12 +75,22 @@ CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {"alexnet": alexnet, "vgg16": 
 IMAGENET_SIZE = 224
 
 
+class _WithoutNorms(TorchFunctionMode):
+    """Leaves batch norms out: they cost no multiply-adds, and on the meta device more time than all the rest."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run a function of PyTorch, or hand back what was to be normed."""
+        return args[0] if func is F.batch_norm else func(*args, **kwargs or {})
+
+
 def module_costs(model: nn.Module, *inputs: Tensor) -> dict[str, Cost]:
     """Cost of each module by its path, that of the whole model under the empty path.
 
     A module that is not run costs no multiply-adds. Counts what the model does, so a batch counts in full.
     """
-    with FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, _WithoutNorms():
         model(*inputs)
     counts = counter.get_flop_counts()
     root = type(model).__name__
@@ -95,7 +108,7 @@ def attention_driven(variant: str, classes: int) -> Complexity:
     with without_weights():
         # Running the parts together is what the counter can follow; separately they cost the same.
         model = AttentionDrivenNet(ATTENTION_DRIVEN[variant], classes, part_computation="grouped").eval()
-        costs = module_costs(model, torch.empty(1, *WHOLE_SHAPE), torch.empty(1, *PARTS_SHAPE))
+    costs = module_costs(model, _image(*WHOLE_SHAPE), _image(*PARTS_SHAPE))
     parts = model.config.parts
     shares = {"conv1 (shared)": costs["conv1"]}
     if "whole" in costs:
@@ -116,7 +129,7 @@ def self_attention(variant: str, classes: int) -> Complexity:
     """Cost of a variant of the dilated ResNet-50 at 256x128."""
     with without_weights():
         model = SelfAttentionNet(SELF_ATTENTION[variant], classes).eval()
-        costs = module_costs(model, torch.empty(1, *UNALIGNED_SHAPE))
+    costs = module_costs(model, _image(*UNALIGNED_SHAPE))
     shares = {"stage 1": _sum([costs["conv1"], costs["bn1"]])}
     shares |= {f"stage {index + 1}": costs[f"layer{index}"] for index in range(1, 6) if f"layer{index}" in costs}
     shares |= {"reduce": costs["reduce"], "classifiers": costs["classifier"]}
@@ -126,7 +139,8 @@ def self_attention(variant: str, classes: int) -> Complexity:
 def resnet50(height: int, width: int) -> Complexity:
     """Cost of ResNet-50 with ImageNet's 1000 classes."""
     with without_weights():
-        costs = module_costs(ResNet50().eval(), torch.empty(1, 3, height, width))
+        model = ResNet50().eval()
+    costs = module_costs(model, _image(3, height, width))
     name = f"resnet50 at {height}x{width}"
     return Complexity(name, (height, width), costs[""], costs["fc"], paper=TABLE_12.get(name))
 
@@ -134,7 +148,8 @@ def resnet50(height: int, width: int) -> Complexity:
 def scaled_classifier(name: str) -> Complexity:
     """Cost of a classifier as Table 12 has it: multiply-adds at 224x224 times 1.469, the ratio of the images' areas."""
     with without_weights():
-        costs = module_costs(CLASSIFIERS[name]().eval(), torch.empty(1, 3, IMAGENET_SIZE, IMAGENET_SIZE))
+        model = CLASSIFIERS[name]().eval()
+    costs = module_costs(model, _image(3, IMAGENET_SIZE, IMAGENET_SIZE))
     _, height, width = WHOLE_SHAPE
 
     def scaled(cost: Cost) -> Cost:
@@ -153,6 +168,10 @@ def complexities(classes: int = MARKET_CLASSES) -> Iterator[Complexity]:
     yield resnet50(384, 192)
     yield resnet50(224, 224)
     yield from map(scaled_classifier, CLASSIFIERS)
+
+
+def _image(*shape: int) -> Tensor:
+    return torch.empty(1, *shape, device="meta")
 
 
 def _divided(cost: Cost, count: int) -> Cost:

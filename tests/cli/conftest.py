@@ -15,6 +15,7 @@ from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.synth.dataset import generate
 
 SMALL = ("input.whole_size=[48,24]", "input.part_size=[24,24]", "input.image_size=[48,24]")
+PLAIN = ("model.branches=[whole,head,lower_leg]", "model.attention=none")
 MakeRun = Callable[..., Path]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
@@ -23,7 +24,7 @@ MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 def make_run(untrained: Callable[..., Path], tmp_path: Path) -> MakeRun:
     """Writes a run folder with an untrained network.
 
-    Attention costs three quarters of the time: tests that need it ask for it by an override.
+    Attention and the other two parts cost most of the time: tests that need them ask for them by overrides.
     """
     from reidtrain.recipes.loading import load_recipe
 
@@ -36,7 +37,7 @@ def make_run(untrained: Callable[..., Path], tmp_path: Path) -> MakeRun:
     ) -> Path:
         checkpoints = tmp_path / name / "checkpoints"
         checkpoints.mkdir(parents=True, exist_ok=True)
-        plain = ("model.attention=none",) if recipe_name.startswith("attention-driven") else ()
+        plain = PLAIN if recipe_name.startswith("attention-driven") else ()
         # A link: tests read checkpoints, or put another file in their place.
         os.link(
             untrained(load_recipe(recipe_name, (*SMALL, *plain, *overrides)), class_names),

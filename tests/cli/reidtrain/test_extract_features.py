@@ -13,7 +13,6 @@ from reid_cli.reidtrain.main import main
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
 
-from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.data.dataset import ShardDataset, collate
@@ -21,7 +20,7 @@ from reidtrain.features import extract as extract_features
 from reidtrain.features import extractor as extraction
 from reidtrain.features.extractor import named_features
 
-FEATURES = ("features", "whole", "head", "upper_body", "upper_leg", "lower_leg", "fused")
+FEATURES = ("features", "whole", "head", "lower_leg", "fused")
 LABELS = ("pids", "camids", "paths")
 HERE = ("--workers", 0, "--device", "cpu", "--batch-size", 3)
 
@@ -42,21 +41,29 @@ def fail(*arguments: object) -> str:
     return result.output
 
 
+ALONE: dict[tuple[int, Path, bool], dict[str, dict[str, np.ndarray]]] = {}
+"""Features of images by their paths, by the file of the network, to which runs are links, shards and mirroring."""
+
+
 def expected(run: Path, shards: ShardSet, mirrored: bool = False) -> dict[str, np.ndarray]:
     """Features one image at a time."""
-    checkpoint = load_checkpoint(run)
-    model, preprocess = checkpoint.model(), checkpoint.preprocessor()
-    dataset = ShardDataset(shards, model.views)
-    rows: dict[str, list[np.ndarray]] = {}
-    for index in range(len(shards)):
-        batch = preprocess(collate([dataset[index]]))
-        views = {view: getattr(batch, view) for view in model.views}
-        if mirrored:
-            views = {view: torch.flip(images, [-1]) for view, images in views.items()}
-        with torch.no_grad():
-            for name, value in named_features(model(**views)).items():
-                rows.setdefault("features" if name == "embedding" else name, []).append(value[0].numpy())
-    return {name: np.stack(values) for name, values in rows.items()}
+    known = ALONE.setdefault(((run / "checkpoints" / "last.ckpt").stat().st_ino, shards.path, mirrored), {})
+    paths = shards.column("paths").tolist()
+    if not known.keys() >= set(paths):
+        checkpoint = load_checkpoint(run)
+        model, preprocess = checkpoint.model(), checkpoint.preprocessor()
+        dataset = ShardDataset(shards, model.views)
+        for index, path in enumerate(paths):
+            batch = preprocess(collate([dataset[index]]))
+            views = {view: getattr(batch, view) for view in model.views}
+            if mirrored:
+                views = {view: torch.flip(images, [-1]) for view, images in views.items()}
+            with torch.no_grad():
+                known[path] = {
+                    "features" if name == "embedding" else name: value[0].numpy()
+                    for name, value in named_features(model(**views)).items()
+                }
+    return {name: np.stack([known[path][name] for path in paths]) for name in known[paths[0]]}
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -113,9 +120,10 @@ def test_others_read_the_file(make_run, drawn_shards, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("split", "network", "features"),
     [
-        ("train", "attention-driven", FEATURES),
         ("all", "attention-driven", FEATURES),
-        ("gallery", "self-attention", FEATURES[:1]),
+        ("train", "attention-driven", FEATURES),
+        ("gallery", "attention-driven", FEATURES),
+        ("query", "self-attention", FEATURES[:1]),
     ],
 )
 def test_one_split(split, network, features, make_run, drawn_shards, tmp_path) -> None:
@@ -179,9 +187,10 @@ def test_flip_averages_with_the_mirror_image(make_run, drawn_shards, tmp_path) -
 def test_precision_of_the_recipe_unless_asked_otherwise(make_run, drawn_shards, tmp_path) -> None:
     run = make_run("run", "attention-driven-market1501", "execution.precision=bf16")
     outs = {name: tmp_path / f"{name}.npz" for name in ("recipe", "float32")}
-    assert succeed(run, drawn_shards, outs["recipe"])["precision"] == "bf16"
-    assert succeed(run, drawn_shards, outs["float32"], "--precision", "float32")["precision"] == "float32"
-    low, high = (read(out)["query_features"] for out in outs.values())
+    query = (run, drawn_shards, "--split", "query")
+    assert succeed(*query, outs["recipe"])["precision"] == "bf16"
+    assert succeed(*query, outs["float32"], "--precision", "float32")["precision"] == "float32"
+    low, high = (read(out)["features"] for out in outs.values())
     assert 0 < np.abs(low - high).max() < 0.05 * np.abs(high).max()
 
 
@@ -230,7 +239,7 @@ def test_a_full_disk_leaves_nothing(make_run, drawn_shards, tmp_path) -> None:
     for name in ("features.npz", "folder"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
         try:
-            message = fail(run, drawn_shards, tmp_path / name)
+            message = fail(run, drawn_shards, tmp_path / name, "--split", "query")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert "cannot be written" in message and "make room" in message
@@ -256,12 +265,10 @@ def test_something_else_in_the_way(out, message, make_run, drawn_shards, tmp_pat
     assert (tmp_path / "thesis" / "thesis.tex").exists() and (tmp_path / "file").read_text() == "x"
 
 
-def test_shards_that_do_not_serve_the_network(make_run, drawn_poses, drawn_shards, tmp_path) -> None:
-    build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
-    assert "alignment strips" in fail(make_run("run"), tmp_path / "strips", tmp_path / "out.npz")
-    build_shards(drawn_poses, tmp_path / "plain", BuildOptions())
+def test_shards_that_do_not_serve_the_network(make_run, strips_shards, plain_shards, drawn_shards, tmp_path) -> None:
+    assert "alignment strips" in fail(make_run("run"), strips_shards, tmp_path / "out.npz")
     run = make_run("other", "self-attention-market1501")
-    assert "--with-image" in fail(run, tmp_path / "plain", tmp_path / "out.npz")
+    assert "--with-image" in fail(run, plain_shards, tmp_path / "out.npz")
     without_query(drawn_shards, tmp_path / "trained")
     assert "no sample in the query split" in fail(run, tmp_path / "trained", tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()

@@ -98,7 +98,7 @@ def test_images_that_cannot_be_read_are_left_out_and_told(run, drawn, tmp_path) 
     assert result.exit_code == 3 and "1 image was skipped:\n  a.jpg: not an image" in result.stderr
 
 
-def test_what_cannot_be_compared_is_refused(run, make_run, person, drawn, drawn_poses, drawn_shards, tmp_path) -> None:
+def test_what_cannot_be_compared_is_refused(run, make_run, person, drawn, drawn_poses, strips_shards, tmp_path) -> None:
     other = make_run("other", "attention-driven-market1501", "model.branches=[whole]", "seed=7")
     embed_to_file(Embedder(run, COMPUTING), drawn / "query", tmp_path / "features.npz")
     embed_to_file(Embedder(other, COMPUTING), drawn / "query", tmp_path / "other.npz")
@@ -107,14 +107,13 @@ def test_what_cannot_be_compared_is_refused(run, make_run, person, drawn, drawn_
     assert "by another network than those of" in CliRunner().invoke(main, ["search", *files]).output
     embed_to_file(Embedder(run, Computing("cpu", 0, flip=True)), drawn / "query", tmp_path / "flipped.npz")
     build_shards(drawn_poses, tmp_path / "beta", BuildOptions(beta=0.1))
-    build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
     np.savez(tmp_path / "anybodys.npz", gallery_features=np.ones((3, 4)))
     for checkpoint, gallery, message in [
         (other, "features.npz", "features.npz: its features were computed by another network"),
         (run, "flipped.npz", "were computed otherwise (flip True, here False)"),
         (run, "anybodys.npz", "anybodys.npz lacks about"),
         (run, "beta", "beta: its crops were cut otherwise than those of the queries (beta 0.1 -> 0.0625)"),
-        (run, "strips", "alignment strips"),
+        (run, strips_shards, "alignment strips"),
         (run, "nothing", "nothing: no such file or folder"),
     ]:
         result = invoke(checkpoint, person, tmp_path / gallery)

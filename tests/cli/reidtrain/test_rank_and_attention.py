@@ -11,7 +11,6 @@ from reid_cli.reidtrain.main import main
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
 
-from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 
 MakeRun = Callable[..., Path]
@@ -72,17 +71,15 @@ def test_names_are_printed_and_listed(features: Path, drawn_shards: Path, tmp_pa
 
 
 def test_crops_of_another_kind_for_the_other_model(
-    features: Path, drawn_shards: Path, drawn_poses: Path, tmp_path: Path
+    features: Path, drawn_shards: Path, strips_shards: Path, tmp_path: Path
 ) -> None:
-    strips = tmp_path / "strips"
-    build_shards(drawn_poses, strips, BuildOptions(alignment="strips"))
     result = invoke(
         *("rank", features, drawn_shards, tmp_path / "out", "--limit", 1),
-        *("--against", features, "--against-shards", strips),
+        *("--against", features, "--against-shards", strips_shards),
     )
     assert result.exit_code == 0, result.output
     text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
-    assert f"<b>{features} on {drawn_shards}</b>" in text and f"<b>{features} on {strips}</b>" in text
+    assert f"<b>{features} on {drawn_shards}</b>" in text and f"<b>{features} on {strips_shards}</b>" in text
 
 
 @pytest.mark.parametrize(
@@ -125,18 +122,9 @@ def test_features_of_other_images(features: Path, drawn_shards: Path, tmp_path: 
     assert result.exit_code == 1 and f"{change} are not those of the" in result.output
 
 
-def test_shards_of_other_images(features: Path, drawn: Path, drawn_shards: Path, tmp_path: Path) -> None:
-    from reidprep.datasets.registry import open_dataset
-    from reidprep.estimators.registry import create_estimator
-    from reidprep.poses.extract import extract_poses
-    from reidprep.synth.dataset import generate
-
-    generate(tmp_path / "other", identities=2, cameras=2, images_per_camera=2, seed=9)
-    extract_poses(open_dataset(tmp_path / "other"), tmp_path / "poses", create_estimator(device="cpu"))
-    build_shards(tmp_path / "poses", tmp_path / "shards", BuildOptions())
+def test_shards_of_other_images(features: Path, drawn_shards: Path, crowd_shards: Path, tmp_path: Path) -> None:
     result = invoke(
-        *("rank", features, drawn_shards, tmp_path / "out"),
-        *("--against", features, "--against-shards", tmp_path / "shards"),
+        *("rank", features, drawn_shards, tmp_path / "out", "--against", features, "--against-shards", crowd_shards),
     )
     assert result.exit_code == 1 and "give shards of one dataset" in result.output
 
@@ -164,9 +152,8 @@ def test_attention_of_two_models(make_run: MakeRun, drawn_shards: Path, tmp_path
     assert all(text.count(f"<b>block {number}</b>") == 4 for number in (2, 3, 4)) and str(other) in text
 
 
-def test_attention_on_crops_of_another_kind(make_run: MakeRun, drawn_poses: Path, tmp_path: Path) -> None:
-    build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
-    result = invoke("attention", make_run("run"), tmp_path / "strips", tmp_path / "out")
+def test_attention_on_crops_of_another_kind(make_run: MakeRun, strips_shards: Path, tmp_path: Path) -> None:
+    result = invoke("attention", make_run("run"), strips_shards, tmp_path / "out")
     assert result.exit_code == 1 and "alignment strips" in result.output and not (tmp_path / "out").exists()
 
 

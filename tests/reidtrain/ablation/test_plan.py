@@ -12,14 +12,6 @@ from reidtrain.ablation.plan import Ablation, plan_runs
 from reidtrain.papers.tables import ABLATIONS, MARKET
 
 
-@pytest.fixture(scope="module")
-def strips(drawn_poses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of the baseline. Read only."""
-    path = tmp_path_factory.mktemp("strips") / "strips"
-    build_shards(drawn_poses, path, BuildOptions(alignment="strips"))
-    return path
-
-
 def planned(table: str, tmp_path: Path, **options):
     return plan_runs(Ablation(ABLATIONS[table], tmp_path, **options))
 
@@ -47,15 +39,15 @@ def test_each_network_and_shard_directory_once(drawn_poses, tmp_path, table, run
     assert plan.dataset == MARKET  # whose layout the drawn pedestrians have
 
 
-def test_shards_that_serve_are_used(drawn_poses, drawn_shards, strips, tmp_path) -> None:
-    plan = planned("6", tmp_path, poses=drawn_poses, shards=(drawn_shards, strips))
+def test_shards_that_serve_are_used(drawn_poses, drawn_shards, strips_shards, tmp_path) -> None:
+    plan = planned("6", tmp_path, poses=drawn_poses, shards=(drawn_shards, strips_shards))
     found = {row.label: run.source.path for run in plan.runs for row in run.rows}
-    assert found["Baseline"] == strips
+    assert found["Baseline"] == strips_shards
     assert found["*Intra+inter"] == drawn_shards  # of beta 3/48
     assert found["Aligned"] == tmp_path / "shards" / "pose-beta-5"
-    with_beta = planned("6", tmp_path, shards=(strips, drawn_shards), beta=3)
-    assert {run.source.path for run in with_beta.runs} == {strips, drawn_shards}
-    images = planned("self-attention-1", tmp_path, shards=(strips, drawn_shards))
+    with_beta = planned("6", tmp_path, shards=(strips_shards, drawn_shards), beta=3)
+    assert {run.source.path for run in with_beta.runs} == {strips_shards, drawn_shards}
+    images = planned("self-attention-1", tmp_path, shards=(strips_shards, drawn_shards))
     assert {run.source.path for run in images.runs} == {drawn_shards}, "strips have no plain image"
 
 
@@ -84,21 +76,21 @@ def test_rows_without_shards_say_what_is_missing(drawn_shards, tmp_path) -> None
         planned("6", tmp_path)
 
 
-def test_two_datasets(drawn_poses, strips, tmp_path) -> None:
-    manifest = json.loads((strips / "manifest.json").read_text())
+def test_two_datasets(drawn_poses, strips_shards, tmp_path) -> None:
+    manifest = json.loads((strips_shards / "manifest.json").read_text())
     manifest.pop("sha256", None)
     manifest["plan"]["poses"]["dataset"]["records_sha256"] = "0"
     (tmp_path / "others").mkdir()
     (tmp_path / "others" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ReidError, match="show different datasets"):
-        planned("6", tmp_path, poses=drawn_poses, shards=(strips, tmp_path / "others"))
+        planned("6", tmp_path, poses=drawn_poses, shards=(strips_shards, tmp_path / "others"))
 
 
-def test_shards_without_some_images_do_not_go_with_others(drawn_poses, strips, tmp_path) -> None:
+def test_shards_without_some_images_do_not_go_with_others(drawn_poses, strips_shards, tmp_path) -> None:
     excluded = str(PoseSet(drawn_poses).column("paths")[0])
     build_shards(drawn_poses, tmp_path / "fewer", exclude=[excluded])
     with pytest.raises(ReidError, match="different images of one"):
-        planned("6", tmp_path, shards=(strips, tmp_path / "fewer"))
+        planned("6", tmp_path, shards=(strips_shards, tmp_path / "fewer"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 from lightning.pytorch.utilities import rank_zero_only
 
 from reidprep.errors import Interrupted, ReidError
-from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.models.factory import build_model
@@ -353,10 +352,9 @@ def test_a_validation_without_any_match_is_refused_before_the_first_step(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_of_other_shards_is_refused(copied, run, full, drawn_poses, tmp_path):
-    build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
+def test_a_folder_of_other_shards_is_refused(copied, run, full, strips_shards):
     with pytest.raises(ReidError, match="data: "):
-        run(full(), shards=tmp_path / "strips")
+        run(full(), shards=strips_shards)
 
 
 def test_a_folder_that_is_no_run_is_refused_and_kept(run, tiny, tmp_path):
@@ -428,10 +426,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(r
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
-def test_shards_without_the_crops_a_network_needs(run, tiny, drawn_poses, tmp_path):
-    build_shards(drawn_poses, tmp_path / "plain", BuildOptions())
+def test_shards_without_the_crops_a_network_needs(run, tiny, plain_shards):
     with pytest.raises(ReidError, match="--with-image"):
-        run(tiny(**SELF_ATTENTION), shards=tmp_path / "plain")
+        run(tiny(**SELF_ATTENTION), shards=plain_shards)
 
 
 def test_batches_that_cannot_be_made_are_refused(run, tiny):
