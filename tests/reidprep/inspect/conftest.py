@@ -1,7 +1,8 @@
 """Applications over drawn people, and over shards made by hand: any path, any flag, several files."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ TOKEN = "the token"
 Open = Callable[..., TestClient]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def browse() -> Open:
     """Opens a directory, and gives a client whose requests are those of a browser on this machine."""
 
@@ -35,6 +36,19 @@ def browse() -> Open:
         return TestClient(app, base_url=BASE, follow_redirects=False, **client)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def unmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the marks that `reader` would make: tests that change something have a client of their own."""
+    return tmp_path_factory.mktemp("marks") / "exclude.csv"
+
+
+@pytest.fixture(scope="session")
+def reader(browse: Open, drawn_shards: Path, unmarked: Path) -> Iterator[TestClient]:
+    """A client that looks at the drawn people, one for all tests that change nothing."""
+    with browse(drawn_shards, exclude=unmarked) as client:  # else each request starts a thread and an event loop
+        yield client
 
 
 def random_columns(paths: list[str], pids: list[int] | None, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -58,9 +72,8 @@ def random_columns(paths: list[str], pids: list[int] | None, rng: np.random.Gene
     }
 
 
-@pytest.fixture
-def by_hand(
-    tmp_path: Path,
+@pytest.fixture(scope="session")
+def write_by_hand(
     shard_plan: Callable[..., ShardPlan],
     shard_summary: Callable[..., ShardSummary],
     shard_file: Callable[..., ShardFile],
@@ -68,10 +81,14 @@ def by_hand(
     """Writes a shard directory: split -> paths, a file for each; there are no source images."""
 
     def make(
-        content: dict[str, list[str]], *, pids: list[int] | None = None, encoding: str = "jpeg", without: str = ""
+        path: Path,
+        content: dict[str, list[str]],
+        *,
+        pids: list[int] | None = None,
+        encoding: str = "jpeg",
+        without: str = "",
     ) -> Path:
         rng = np.random.default_rng(0)
-        path = tmp_path / "by hand"
         settings = shard_plan(whole_size=(32, 16), part_size=(8, 16), encoding=encoding)
         with StoreWriter(path, SHARDS, "gone", settings) as directory:
             for split, paths in content.items():
@@ -86,6 +103,12 @@ def by_hand(
         return path
 
     return make
+
+
+@pytest.fixture
+def by_hand(write_by_hand: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Writes such a directory for a test of its own."""
+    return partial(write_by_hand, tmp_path / "by hand")
 
 
 def indices(page: str) -> list[int]:

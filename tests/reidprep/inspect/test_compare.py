@@ -1,5 +1,6 @@
 """Two shard directories side by side."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,17 +44,20 @@ def strips(drawn_poses: Path, drawn_shards: Path, tmp_path_factory: pytest.TempP
     return out
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def comparison(drawn_shards: Path, strips: Path) -> Comparison:
     return Comparison(open_samples(drawn_shards), strips)
 
 
-@pytest.fixture
-def client(drawn_shards: Path, comparison: Comparison, tmp_path: Path) -> TestClient:
+@pytest.fixture(scope="module")
+def client(
+    drawn_shards: Path, comparison: Comparison, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
     samples = open_samples(drawn_shards)
-    exclusions = Exclusions(tmp_path / "exclude.csv", samples.index.paths)
+    exclusions = Exclusions(tmp_path_factory.mktemp("marks") / "exclude.csv", samples.index.paths)
     app = create_app(samples, exclusions, TOKEN, Hosts("127.0.0.1"), sections=[compare_section(comparison)])
-    return TestClient(app, base_url=BASE)
+    with TestClient(app, base_url=BASE) as client:
+        yield client
 
 
 def test_the_least_overlap_comes_first(client: TestClient, comparison: Comparison, drawn_shards: Path) -> None:

@@ -1,15 +1,17 @@
 """Filters and orders against a loop over single samples."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reidprep.alignment.align import Flag
 from reidprep.inspect.app import open_samples
-from reidprep.inspect.index import share_outside
+from reidprep.inspect.index import Index, share_outside
 from reidprep.inspect.query import FLAGS, RANGES, SORTS, Filter, View, parse
 from reidprep.inspect.selection import Excluded, Selector
 from reidprep.records import SPLITS
@@ -17,20 +19,35 @@ from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import JOINTS
 
 
-@pytest.fixture
-def made(by_hand):
+@dataclass(frozen=True)
+class Made:
+    """Samples made by hand: as they are opened to look at, and one by one."""
+
+    index: Index
+    rows: list[dict[str, Any]]
+    splits: list[str]
+    measures: list[dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def made(write_by_hand, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """120 samples of a few people in three files."""
     names = [f"Cam{n % 3}/IMG_{n:03d}{'ß' if n % 5 else ''}.jpg" for n in range(120)]
-    return by_hand({"train": names[:60], "query": names[60:90], "gallery": names[90:]})
+    content = {"train": names[:60], "query": names[60:90], "gallery": names[90:]}
+    path = write_by_hand(tmp_path_factory.mktemp("filters") / "by hand", content)
+    shards = ShardSet.open(path)
+    rows = [shards.row(index) for index in range(len(shards))]
+    splits = [part.statistics.split for part in shards.files for _ in range(part.rows)]
+    pids = shards.pids.tolist()
+    return Made(open_samples(path).index, rows, splits, [measures(row, pids) for row in rows])
 
 
-def measures(shards: ShardSet, index: int) -> dict[str, float]:
+def measures(row: dict[str, Any], pids: list[int]) -> dict[str, float]:
     """The measures of a sample, one by one."""
-    row = shards.row(index)
     x0, y0, x1, y1 = (float(value) for value in row["boxes"][0])
     width, height = (int(value) for value in row["image_sizes"])
     inside = max(0, min(x1, width) - max(x0, 0)) * max(0, min(y1, height) - max(y0, 0))
-    same = sum(int(pid) == int(row["pids"]) for pid in shards.pids)
+    same = sum(pid == int(row["pids"]) for pid in pids)
     return {
         "filled": float(row["filled"].sum()),
         "score": float(np.float32(sum(float(score) for score in row["joints"][:, 2]) / 18)),
@@ -41,14 +58,12 @@ def measures(shards: ShardSet, index: int) -> dict[str, float]:
     }
 
 
-def fits(shards: ShardSet, index: int, chosen: Filter, excluded: bool) -> bool:
+def fits(made: Made, index: int, chosen: Filter, excluded: bool) -> bool:
     """Whether a filter leaves a sample in."""
-    row = shards.row(index)
-    split = next(part.statistics.split for part in shards.files if index_in(shards, part.name, index))
+    row, split, found = made.rows[index], made.splits[index], made.measures[index]
     flags = int(row["flags"])
     known = {flag.name.lower(): bool(flags & flag) for flag in Flag}
     known |= {"any": flags != 0, "none": flags == 0, "excluded": excluded, "damaged": False}
-    found = measures(shards, index)
     return (
         (chosen.split is None or split == chosen.split)
         and (not chosen.pids or int(row["pids"]) in chosen.pids)
@@ -61,15 +76,6 @@ def fits(shards: ShardSet, index: int, chosen: Filter, excluded: bool) -> bool:
             for name, low, high in chosen.ranges
         )
     )
-
-
-def index_in(shards: ShardSet, name: str, index: int) -> bool:
-    start = 0
-    for part in shards.files:
-        if part.name == name:
-            return start <= index < start + part.rows
-        start += part.rows
-    return False
 
 
 # Not at the values themselves, where rounding decides.
@@ -88,23 +94,21 @@ filters = st.builds(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(filter=filters, seed=st.integers(0, 3))
-def test_filters_leave_what_a_loop_leaves(made, filter: Filter, seed: int) -> None:
-    shards = ShardSet.open(made)
-    mask = np.random.default_rng(seed).random(len(shards)) < 0.3
-    found = Selector(open_samples(made).index).rows(filter, Excluded(mask, 1))
-    assert found.tolist() == [i for i in range(len(shards)) if fits(shards, i, filter, bool(mask[i]))]
+def test_filters_leave_what_a_loop_leaves(made: Made, filter: Filter, seed: int) -> None:
+    mask = np.random.default_rng(seed).random(len(made.rows)) < 0.3
+    found = Selector(made.index).rows(filter, Excluded(mask, 1))
+    assert found.tolist() == [i for i in range(len(made.rows)) if fits(made, i, filter, bool(mask[i]))]
 
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("sort", [sort for sort in SORTS if not sort.startswith("score-")] + ["score-nose"])
-def test_orders(made, sort: str, descending: bool) -> None:
-    shards = ShardSet.open(made)
-    none = Excluded(np.zeros(len(shards), dtype=np.bool_), 1)
-    selector = Selector(open_samples(made).index)
+def test_orders(made: Made, sort: str, descending: bool) -> None:
+    rows = made.rows
+    none = Excluded(np.zeros(len(rows), dtype=np.bool_), 1)
+    selector = Selector(made.index)
     found = selector.rows(Filter(sort=sort, descending=descending), none).tolist()
-    rows = [shards.row(index) for index in range(len(shards))]
     if sort == "doubt":
         keys = [doubt_of(row) for row in rows]
     elif sort in ("index", "pid", "camera", "path"):
@@ -115,7 +119,7 @@ def test_orders(made, sort: str, descending: bool) -> None:
     else:
         # Rounded as the index has it, so that equal values are equal.
         keys = selector.measures[sort].tolist()
-        assert keys == pytest.approx([measures(shards, i)[sort] for i in range(len(rows))], abs=1e-5, nan_ok=True)
+        assert keys == pytest.approx([measured[sort] for measured in made.measures], abs=1e-5, nan_ok=True)
     known = [i for i in range(len(rows)) if keys[i] == keys[i]]
     unknown = [i for i in range(len(rows)) if keys[i] != keys[i]]
     # Equal samples stay in their order, and those without a value come last.
@@ -154,8 +158,8 @@ def test_an_address_says_all_of_a_view(filter, page, per_page, show, sort, desce
     assert parse(dict(pairs), [value for name, value in pairs if name == "flag"]) == view
 
 
-def test_answers_are_kept_but_not_beyond_the_list_they_depend_on(made) -> None:
-    selector = Selector(open_samples(made).index)
+def test_answers_are_kept_but_not_beyond_the_list_they_depend_on(made: Made) -> None:
+    selector = Selector(made.index)
     first, second = (Excluded(np.arange(len(selector.index)) == n, n) for n in (1, 2))
     excluded = Filter(flags=("excluded",))
     assert selector.rows(excluded, first).tolist() == [1]

@@ -11,22 +11,17 @@ from PIL import Image
 from reidprep.shards.reader import ShardSet
 
 
-@pytest.fixture
-def client(browse, drawn_shards: Path, tmp_path: Path):
-    return browse(drawn_shards, exclude=tmp_path / "exclude.csv")
-
-
-def test_pictures_are_the_stored_bytes(client, drawn_shards: Path) -> None:
+def test_pictures_are_the_stored_bytes(reader, drawn_shards: Path) -> None:
     encoded = ShardSet.open(drawn_shards).encoded(2)
     for name, data in zip(("whole", "head", "upper_body", "upper_leg", "lower_leg", "plain"), encoded, strict=True):
-        answer = client.get(f"/image/2/{name}")
+        answer = reader.get(f"/image/2/{name}")
         assert answer.status_code == 200 and answer.headers["content-type"] == "image/jpeg"
         assert answer.content == data.tobytes()
 
 
-def test_the_source_image_is_sent_as_pixels(client, drawn: Path, drawn_shards: Path) -> None:
+def test_the_source_image_is_sent_as_pixels(reader, drawn: Path, drawn_shards: Path) -> None:
     path = ShardSet.open(drawn_shards)[2].path
-    answer = client.get("/image/2/source")
+    answer = reader.get("/image/2/source")
     sent = np.asarray(Image.open(BytesIO(answer.content)), dtype=float)
     there = np.asarray(Image.open(drawn / path).convert("RGB"), dtype=float)
     assert sent.shape == there.shape and np.abs(sent - there).mean() < 4
@@ -40,8 +35,8 @@ def test_raw_shards_are_encoded_without_loss(browse, by_hand) -> None:
 
 
 @pytest.mark.parametrize("path", ["/image/0/tail", "/image/99999/whole", "/image/-1/whole", "/image/x/whole"])
-def test_pictures_that_are_not_there(client, path: str) -> None:
-    assert client.get(path).status_code == 404
+def test_pictures_that_are_not_there(reader, path: str) -> None:
+    assert reader.get(path).status_code == 404
 
 
 def test_without_source_images_the_crop_stands_at_its_place(browse, by_hand) -> None:

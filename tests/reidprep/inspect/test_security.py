@@ -31,8 +31,8 @@ def client(browse, drawn_shards: Path, file: Path) -> TestClient:
     "path",
     ["/", "/sample/0", "/overview", "/image/0/whole", "/image/0/source", "/static/app.js", "/nothing", "/?page=x"],
 )
-def test_every_answer_keeps_to_itself(client: TestClient, path: str) -> None:
-    headers = client.get(path).headers
+def test_every_answer_keeps_to_itself(reader: TestClient, path: str) -> None:
+    headers = reader.get(path).headers
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; ") and "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy and "*" not in policy and "data:" not in policy
@@ -43,24 +43,24 @@ def test_every_answer_keeps_to_itself(client: TestClient, path: str) -> None:
     assert "access-control-allow-origin" not in headers and "server" not in headers and "set-cookie" not in headers
 
 
-def test_pages_are_not_kept_and_pictures_are(client: TestClient) -> None:
+def test_pages_are_not_kept_and_pictures_are(reader: TestClient) -> None:
     import re
 
-    page = client.get("/")
+    page = reader.get("/")
     assert page.headers["cache-control"] == "no-store"
     found = re.search(r"/image/0/whole\?v=\w+", page.text)
     assert found
-    kept = client.get(found[0])
+    kept = reader.get(found[0])
     assert "immutable" in kept.headers["cache-control"] and "private" in kept.headers["cache-control"]
-    again = client.get(found[0], headers={"If-None-Match": kept.headers["etag"]})
+    again = reader.get(found[0], headers={"If-None-Match": kept.headers["etag"]})
     assert again.status_code == 304 and not again.content
-    assert "immutable" not in client.get("/image/0/whole?v=other").headers["cache-control"]
-    assert "immutable" not in client.get("/image/0/source").headers["cache-control"]
+    assert "immutable" not in reader.get("/image/0/whole?v=other").headers["cache-control"]
+    assert "immutable" not in reader.get("/image/0/source").headers["cache-control"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "LOCALHOST", "[::1]:8765", "localhost:9999"])
-def test_our_own_names(client: TestClient, host: str) -> None:
-    assert client.get("/", headers={"Host": host}).status_code == 200
+def test_our_own_names(reader: TestClient, host: str) -> None:
+    assert reader.get("/", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_our_own_names(client: TestClient, host: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/image/0/whole", "/static/app.js"])
-def test_foreign_names(client: TestClient, host: str, path: str) -> None:
-    answer = client.get(path, headers={"Host": host})
+def test_foreign_names(reader: TestClient, host: str, path: str) -> None:
+    answer = reader.get(path, headers={"Host": host})
     assert answer.status_code == 421 and "token" not in answer.text
     assert "content-security-policy" in answer.headers
 
 
-def test_two_host_headers(client: TestClient) -> None:
-    answer = client.get("/", headers=[("Host", "127.0.0.1:8765"), ("Host", "evil.example")])
+def test_two_host_headers(reader: TestClient) -> None:
+    answer = reader.get("/", headers=[("Host", "127.0.0.1:8765"), ("Host", "evil.example")])
     assert answer.status_code == 421
 
 
@@ -114,8 +114,8 @@ def test_names_of_other_addresses(host: str, also: tuple, authority: str, answer
         "/run/0/..%2f..%2fetc%2fpasswd", "/static/templates/base.html",
     ],
 )  # fmt: skip
-def test_nothing_but_the_pages(client: TestClient, path: str) -> None:
-    answer = client.get(BASE + path)
+def test_nothing_but_the_pages(reader: TestClient, path: str) -> None:
+    answer = reader.get(BASE + path)
     assert answer.status_code in (404, 405), answer.text
     assert "root:" not in answer.text and "reidprep.shards" not in answer.text and "import " not in answer.text
 
@@ -143,14 +143,14 @@ def test_a_file_that_is_no_image_is_not_sent(browse, by_hand, tmp_path: Path) ->
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/", "/sample/0", "/image/0/whole", "/excluded"])
-def test_nothing_else_takes_anything(client: TestClient, method: str, path: str) -> None:
-    assert client.request(method, path, headers=GOOD).status_code == 405
+def test_nothing_else_takes_anything(reader: TestClient, method: str, path: str) -> None:
+    assert reader.request(method, path, headers=GOOD).status_code == 405
 
 
-def test_head_is_answered_and_exclude_is_not_got(client: TestClient) -> None:
-    head = client.head("/")
+def test_head_is_answered_and_exclude_is_not_got(reader: TestClient) -> None:
+    head = reader.head("/")
     assert head.status_code == 200 and not head.content
-    assert client.get("/exclude").status_code == 405
+    assert reader.get("/exclude").status_code == 405
 
 
 def test_mark_and_take_back(client: TestClient, file: Path, drawn_shards: Path) -> None:
@@ -231,10 +231,10 @@ def test_a_list_that_somebody_else_changes(client: TestClient, file: Path, drawn
         ({**GOOD, "Content-Type": ""}, 415),
     ],
 )
-def test_strangers_change_nothing(client: TestClient, file: Path, headers: dict, status: int) -> None:
+def test_strangers_change_nothing(reader: TestClient, unmarked: Path, headers: dict, status: int) -> None:
     body = json.dumps({"index": 0, "excluded": True})
-    answer = client.post("/exclude", content=body, headers={"Content-Type": "application/json", **headers})
-    assert answer.status_code == status and not file.exists()
+    answer = reader.post("/exclude", content=body, headers={"Content-Type": "application/json", **headers})
+    assert answer.status_code == status and not unmarked.exists()
 
 
 @pytest.mark.parametrize(
@@ -267,9 +267,9 @@ def test_strangers_change_nothing(client: TestClient, file: Path, headers: dict,
         (b" " * 20000, 413),
     ],
 )
-def test_marks_that_make_no_sense(client: TestClient, file: Path, body: bytes, status: int) -> None:
-    answer = client.post("/exclude", content=body, headers={**GOOD, "Content-Type": "application/json"})
-    assert answer.status_code == status and answer.json()["error"] and not file.exists()
+def test_marks_that_make_no_sense(reader: TestClient, unmarked: Path, body: bytes, status: int) -> None:
+    answer = reader.post("/exclude", content=body, headers={**GOOD, "Content-Type": "application/json"})
+    assert answer.status_code == status and answer.json()["error"] and not unmarked.exists()
 
 
 def test_a_list_that_cannot_be_written(browse, drawn_shards: Path, tmp_path: Path) -> None:
