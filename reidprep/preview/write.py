@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reidprep.alignment.doubt import doubt
 from reidprep.datasets.base import ImageSource
@@ -67,10 +68,11 @@ def write_preview(
     shards = ShardSet.open(shards_path)
     rows = [file.rows for file in shards.files]
     splits = np.repeat(np.array([file.statistics.split for file in shards.files], dtype=np.str_), rows)
-    candidates = matching(shards.pids, splits, selection.split, selection.ids)
+    pids = shards.pids
+    candidates = matching(pids, splits, selection.split, selection.ids)
     doubts = doubt(*(shards.column(name) for name in ("flags", "filled", "residuals")))
     seed = 0 if selection.random is None else selection.random
-    chosen = choose(candidates, shards.pids, doubts, selection, np.random.default_rng(seed))
+    chosen = choose(candidates, pids, doubts, selection, np.random.default_rng(seed))
     images, problem = _images(shards, source)
 
     what = describe(selection, len(chosen), len(candidates), len(shards))
@@ -89,20 +91,22 @@ def write_preview(
         make,
         title=heading(shards, "aligned crops"),
         what=what,
-        about=_about(shards),
+        about=_about(shards, splits),
         per_sheet=per_sheet,
         progress=progress,
     )
     return PreviewSummary(album.page, album.sheets, album.shown, len(candidates), len(shards), missing)
 
 
-def _about(shards: ShardSet) -> dict[str, Any]:
+def _about(shards: ShardSet, splits: NDArray[np.str_]) -> dict[str, Any]:
     """What the head of the page says of all samples."""
-    sets = {split: ShardSet.open(shards.path, split) for split in SPLITS}
+    pids, camids = shards.pids, shards.camids
     parameters = flatten(shards.manifest.parameters)
     return {
         "total": len(shards),
-        "counts": [SplitCounts.of(split, rows.pids.tolist(), rows.camids.tolist()) for split, rows in sets.items()],
+        "counts": [
+            SplitCounts.of(split, pids[splits == split].tolist(), camids[splits == split].tolist()) for split in SPLITS
+        ],
         "flags": [(name.lower().replace("_", " "), count) for name, count in shards.summary.flags.items()],
         "joints": list(zip(JOINTS, shards.summary.joints_filled, strict=True)),
         "parameters": [(name, value[:12] if name.endswith("sha256") else value) for name, value in parameters],

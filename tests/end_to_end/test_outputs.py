@@ -15,6 +15,7 @@ import pytest
 
 from reidprep.datasets.registry import open_dataset
 from reidprep.errors import ReidError
+from reidprep.estimators.base import PoseEstimator
 from reidprep.export.coco import export_coco
 from reidprep.export.openpose import export_openpose
 from reidprep.export.webdataset import export_webdataset
@@ -59,14 +60,23 @@ class Writer:
 WRITERS = ("poses", "shards", "webdataset", "openpose", "coco", "synth", "preview", "run", "npz", "features", "index")
 
 
-SMALL = BuildOptions(whole_size=(48, 24), part_size=(16, 24), samples_per_shard=8)
+FEW = ExtractOptions(splits=("train", "query"), limit=2)
+SMALL = BuildOptions(whole_size=(48, 24), part_size=(16, 24), samples_per_shard=2)
 """Writing is what counts here, not what is written."""
 
 
 @pytest.fixture(scope="session")
-def small_shards(drawn_poses: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """Shards of the drawn people with small crops. Read only."""
-    return made_once("small-shards", lambda folder: build_shards(drawn_poses, folder / "shards", SMALL)) / "shards"
+def few_poses(
+    drawn: Path, estimator: PoseEstimator, made_once: Callable[[str, Callable[[Path], object]], Path]
+) -> Path:
+    """Poses of two images of each of two splits. Read only."""
+    return made_once("few", lambda folder: extract_poses(open_dataset(drawn), folder / "p", estimator, FEW)) / "p"
+
+
+@pytest.fixture(scope="session")
+def small_shards(few_poses: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Shards of them with small crops. Read only."""
+    return made_once("small-shards", lambda folder: build_shards(few_poses, folder / "shards", SMALL)) / "shards"
 
 
 prepare = dataset._Job.prepare
@@ -88,7 +98,7 @@ def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> W
         return training_writers(request.getfixturevalue("tiny"))[request.param]
     # Drawing takes most of the time, and the same numbers give the same images.
     monkeypatch.setattr(dataset._Job, "prepare", lambda job: partial(drawn_once, job.parameters))
-    return dataset_writers(*(request.getfixturevalue(name) for name in ("drawn", "drawn_poses", "small_shards")))[
+    return dataset_writers(*(request.getfixturevalue(name) for name in ("drawn", "few_poses", "small_shards")))[
         request.param
     ]
 
@@ -125,30 +135,30 @@ def training_writers(tiny: Callable[..., Recipe]) -> dict[str, Writer]:
     }
 
 
-def dataset_writers(drawn: Path, drawn_poses: Path, small_shards: Path) -> dict[str, Writer]:
-    split = ("query", "gallery")
+def dataset_writers(drawn: Path, few_poses: Path, small_shards: Path) -> dict[str, Writer]:
+    split = ("query", "train")
     return {
         "poses": Writer(
             lambda out, n, overwrite: extract_poses(
-                open_dataset(drawn), out, Ones(), ExtractOptions(rows_per_part=8 + n), overwrite=overwrite
+                open_dataset(drawn), out, Ones(), replace(FEW, rows_per_part=2 + n), overwrite=overwrite
             ),
             resumes=True,
         ),
         "shards": Writer(
             lambda out, n, overwrite: build_shards(
-                drawn_poses, out, replace(SMALL, samples_per_shard=8 + n), overwrite=overwrite
+                few_poses, out, replace(SMALL, samples_per_shard=2 + n), overwrite=overwrite
             ),
             resumes=True,
         ),
         "webdataset": Writer(
-            lambda out, n, overwrite: export_webdataset(small_shards, out, samples_per_tar=8 + n, overwrite=overwrite),
+            lambda out, n, overwrite: export_webdataset(small_shards, out, samples_per_tar=2 + n, overwrite=overwrite),
             resumes=True,
         ),
         "openpose": Writer(
-            lambda out, n, overwrite: export_openpose(drawn_poses, out, splits=split[n : n + 1], overwrite=overwrite)
+            lambda out, n, overwrite: export_openpose(few_poses, out, splits=split[n : n + 1], overwrite=overwrite)
         ),
         "coco": Writer(
-            lambda out, n, overwrite: export_coco(drawn_poses, out, splits=split[n : n + 1], overwrite=overwrite),
+            lambda out, n, overwrite: export_coco(few_poses, out, splits=split[n : n + 1], overwrite=overwrite),
             is_file=True,
         ),
         "synth": Writer(
