@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
@@ -248,9 +249,6 @@ class AttentionDrivenNet(nn.Module):
         if count:
             self.parts = Branch(16, 128, PART_POOL_STRIDE, config.attention, groups=count)
             self.part_classifiers = GroupedLinear(128, classes, groups=count)
-            with without_weights():
-                # In a tuple, so that it is no submodule: it lends its forward() and owns no weights.
-                self._one_part = (Branch(16, 128, PART_POOL_STRIDE, config.attention),)
         fused = 128 * count
         if config.fusion == "global-fc":
             fused += 256
@@ -316,6 +314,12 @@ class AttentionDrivenNet(nn.Module):
         maps_asked_for = attention if attention_maps else {}
         return AttentionDrivenOutput(logits, fused_logits, features, fused, maps_asked_for, self.fuses_whole)
 
+    @cached_property
+    def _one_part(self) -> Branch:
+        """Lends its forward() to each part; it owns no weights, and being made here is no submodule."""
+        with without_weights():
+            return Branch(16, 128, PART_POOL_STRIDE, self.config.attention)
+
     def _part_features(self, branch: Branch, parts: Tensor, attention_maps: bool) -> tuple[Tensor, list[Tensor]]:
         """Features (n, parts, 128) and maps (n, parts, h, w) of the configured part branches."""
         if self.config.parts != PARTS:
@@ -331,8 +335,7 @@ class AttentionDrivenNet(nn.Module):
             features, maps = branch(x, attention_maps)
             return features, maps
 
-        (one_part,) = self._one_part
-        one_part.train(self.training)
+        self._one_part.train(self.training)
         state = {**dict(branch.named_parameters()), **dict(branch.named_buffers())}
         results = []
         for index, one in enumerate(x.chunk(count, dim=1)):
@@ -341,6 +344,6 @@ class AttentionDrivenNet(nn.Module):
                 name: value.chunk(count)[index] if value.ndim else value if index == 0 else value.clone()
                 for name, value in state.items()
             }
-            results.append(functional_call(one_part, own, (one, attention_maps)))
+            results.append(functional_call(self._one_part, own, (one, attention_maps)))
         all_maps = zip(*(maps for _, maps in results), strict=True)
         return torch.cat([feature for feature, _ in results], 1), [torch.cat(maps, 1) for maps in all_maps]
