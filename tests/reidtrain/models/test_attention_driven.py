@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import replace
+from functools import lru_cache
 
 import pytest
 
@@ -38,6 +40,12 @@ def network(config: AttentionDrivenConfig = FULL, seed: int = 0, **options: str)
     return AttentionDrivenNet(config, CLASSES, **options)
 
 
+@lru_cache(4)
+def shared(config: AttentionDrivenConfig = FULL) -> AttentionDrivenNet:
+    """In evaluation mode, made once. Read only."""
+    return network(config).eval()
+
+
 def loss(output: AttentionDrivenOutput) -> torch.Tensor:
     logits = [*output.branch_logits.values(), output.fused_logits]
     target = torch.tensor([0, 1])
@@ -47,7 +55,7 @@ def loss(output: AttentionDrivenOutput) -> torch.Tensor:
 @pytest.mark.parametrize("name", ATTENTION_DRIVEN)
 def test_every_variant_has_the_outputs_of_its_branches(name, crops):
     config = ATTENTION_DRIVEN[name]
-    output = network(config).eval()(*crops, attention_maps=True)
+    output = shared(config)(*crops, attention_maps=True)
 
     assert tuple(output.features) == tuple(output.branch_logits) == tuple(output.attention) == config.branches
     for branch in config.branches:
@@ -63,7 +71,7 @@ def test_every_variant_has_the_outputs_of_its_branches(name, crops):
 
 
 def test_attention_maps_have_the_resolution_of_their_blocks():
-    output = network().eval()(torch.randn(1, 3, 384, 192), torch.randn(1, 4, 3, 96, 192), attention_maps=True)
+    output = shared()(torch.randn(1, 3, 384, 192), torch.randn(1, 4, 3, 96, 192), attention_maps=True)
 
     assert [tuple(each.shape) for each in output.attention["whole"]] == [(1, 48, 24), (1, 24, 12), (1, 24, 12)]
     for part in PARTS:
@@ -86,7 +94,7 @@ def test_under_autocast_every_block_computes_in_half_precision(attention):
 
 
 def test_attention_maps_are_returned_only_when_asked_for(crops):
-    model = network().eval()
+    model = shared()
     with_maps, without = model(*crops, attention_maps=True), model(*crops)
 
     assert without.attention == {}
@@ -96,8 +104,8 @@ def test_attention_maps_are_returned_only_when_asked_for(crops):
 def test_crops_that_no_branch_needs_may_be_left_out(crops):
     whole, parts = crops
 
-    assert set(network(ATTENTION_DRIVEN["whole"])(whole=whole).features) == {"whole"}
-    assert set(network(ATTENTION_DRIVEN["parts"])(parts=parts).features) == set(PARTS)
+    assert set(shared(ATTENTION_DRIVEN["whole"])(whole=whole).features) == {"whole"}
+    assert set(shared(ATTENTION_DRIVEN["parts"])(parts=parts).features) == set(PARTS)
 
 
 @pytest.mark.parametrize("given", ["whole", "parts", "three parts"])
@@ -110,12 +118,12 @@ def test_missing_crops_are_refused(given, crops):
     }
 
     with pytest.raises(ReidError, match="branch(es)? needs? "):
-        network()(**inputs[given])
+        shared()(**inputs[given])
 
 
 def test_a_part_branch_sees_its_own_crop_only(crops):
     whole, parts = crops
-    model = network().eval()
+    model = shared()
     changed = parts.clone()
     changed[:, PARTS.index("upper_leg")] += 1
     before, after = model(whole, parts), model(whole, changed)
@@ -134,12 +142,19 @@ def test_a_subset_of_parts_reads_the_crops_of_its_names(crops):
     assert not torch.equal(pair(parts=parts).features["lower_leg"], pair(parts=changed).features["lower_leg"])
 
 
-@pytest.mark.parametrize("config", [FULL, ATTENTION_DRIVEN["intra+inter-plain"], AttentionDrivenConfig(PARTS[1:3])])
+@pytest.mark.parametrize(
+    "config",
+    [
+        AttentionDrivenConfig(PARTS),
+        AttentionDrivenConfig(PARTS[:2], attention="plain"),
+        AttentionDrivenConfig(PARTS[1:3]),
+    ],
+)
 @pytest.mark.parametrize("training", [True, False])
 def test_grouped_and_separate_part_branches_agree(config, training, crops):
     grouped = network(config, part_computation="grouped").double().train(training)
-    separate = network(config, seed=1, part_computation="separate").double().train(training)
-    separate.load_state_dict(grouped.state_dict())
+    separate = deepcopy(grouped)
+    separate.part_computation = "separate"
     outputs = []
     for model in (grouped, separate):
         torch.manual_seed(2)  # dropout
@@ -156,7 +171,10 @@ def test_grouped_and_separate_part_branches_agree(config, training, crops):
 @pytest.mark.parametrize(("pixels", "chosen"), [(0, "separate"), (10**9, "grouped")])
 def test_auto_separates_the_part_branches_of_large_inputs_on_a_cpu(pixels, chosen, crops, monkeypatch):
     monkeypatch.setattr("reidtrain.models.attention_driven.FEW_PIXELS", pixels)
-    outputs = [network(part_computation=choice).eval()(*crops).embedding for choice in ("auto", chosen)]
+    model, outputs = shared(AttentionDrivenConfig(PARTS)), []
+    for choice in ("auto", chosen):
+        monkeypatch.setattr(model, "part_computation", choice)
+        outputs.append(model(parts=crops[1]).embedding)
 
     assert torch.equal(*outputs)
 
@@ -164,7 +182,7 @@ def test_auto_separates_the_part_branches_of_large_inputs_on_a_cpu(pixels, chose
 def test_stacked_part_branches_equal_one_branch_each(crops):
     """Against networks with one part branch, whose weights are slices of the stacked ones."""
     _, parts = crops
-    everything = network(ATTENTION_DRIVEN["parts"]).eval()
+    everything = shared(ATTENTION_DRIVEN["parts"])
     expected = everything(parts=parts).features
     for index, name in enumerate(PARTS):
         alone = network(AttentionDrivenConfig(branches=(name,)), seed=1).eval()
@@ -208,14 +226,14 @@ def test_evaluation_is_deterministic_and_training_drops_out(crops):
 
 
 def test_whole_and_fused_part_weigh_the_same_in_the_embedding(crops):
-    output = network().eval()(*crops)
+    output = shared()(*crops)
 
     torch.testing.assert_close(output.embedding[:, :256].norm(dim=1), torch.ones(2))
     torch.testing.assert_close(output.embedding[:, 256:], F.normalize(output.fused, dim=1))
 
 
 def test_concatenated_parts_weigh_the_same(crops):
-    output = network(ATTENTION_DRIVEN["aligned"]).eval()(*crops)
+    output = shared(ATTENTION_DRIVEN["aligned"])(*crops)
     parts = [F.normalize(output.features[name], dim=1) for name in PARTS]
 
     torch.testing.assert_close(output.fused, torch.cat(parts, 1))
@@ -224,7 +242,7 @@ def test_concatenated_parts_weigh_the_same(crops):
 
 def test_global_fc_fuses_the_whole_body_with_the_parts(crops):
     """ "Fusion of global and local features", in training and testing (section 4.4)."""
-    model = network(ATTENTION_DRIVEN["global-fc"]).eval()
+    model = shared(ATTENTION_DRIVEN["global-fc"])
     output = model(*crops)
     joined = torch.cat([output.features[name] for name in BRANCHES], 1)
     fused = joined @ model.fusion.fc.weight.T + model.fusion.fc.bias
@@ -235,7 +253,7 @@ def test_global_fc_fuses_the_whole_body_with_the_parts(crops):
 
 def test_inter_attention_weighs_each_part_by_its_importance(crops):
     """Equations 8 and 9, part by part."""
-    model = network().eval()
+    model = shared()
     output = model(*crops)
     layer = model.fusion.importance
     expected = [
@@ -308,7 +326,7 @@ def test_masks_do_not_start_saturated(name, crops):
 
 
 def test_stacked_weights_start_like_those_of_single_branches():
-    model = network()
+    model = shared()
     for part, whole in ((model.parts.conv2x, model.whole.conv2x), (model.parts.conv5x, model.whole.conv5x)):
         ours, theirs = part.units[1].conv2.weight, whole.units[1].conv2.weight
         # He's deviation goes with one over the root of the width, which is half in parts.

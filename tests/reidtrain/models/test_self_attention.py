@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,8 @@ torch = pytest.importorskip("torch", reason="the models need PyTorch: pip instal
 from torch.nn import functional as F
 
 from reidprep.errors import ReidError
-from reidtrain.models.layers import Bottleneck
-from reidtrain.models.self_attention import ResNet50, SelfAttentionConfig, SelfAttentionNet, attention_map
+from reidtrain.models.layers import Bottleneck, without_weights
+from reidtrain.models.self_attention import ResNet50, SelfAttentionConfig, SelfAttentionNet, attention_map, stage
 from reidtrain.models.weights import load_matching
 from reidtrain.papers.networks import SELF_ATTENTION
 
@@ -60,13 +61,25 @@ def started(model: SelfAttentionNet) -> SelfAttentionNet:
     return model
 
 
+@pytest.fixture(scope="module", params=SELF_ATTENTION)
+def variant(request) -> SelfAttentionNet:
+    """Each variant, as it starts. Read only."""
+    return network(SELF_ATTENTION[request.param])
+
+
+@pytest.fixture(scope="module")
+def full() -> SelfAttentionNet:
+    """The network with everything on, in evaluation mode. Read only."""
+    return network(SelfAttentionConfig()).eval()
+
+
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
     return torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
 
 
 def test_resnet50_has_torchvisions_names_shapes_and_order():
-    with torch.device("meta"):
+    with without_weights():
         model = ResNet50()
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
@@ -76,13 +89,13 @@ def test_resnet50_has_torchvisions_names_shapes_and_order():
 
 
 def test_resnet50_has_its_published_size():
-    with torch.device("meta"):
+    with without_weights():
         assert sum(value.numel() for value in ResNet50().parameters()) == 25_557_032
 
 
 def test_resnet101_has_its_published_size():
     config = SelfAttentionConfig(dilation=False, stage6=False, multi_level=False, depth=101)
-    with torch.device("meta"):
+    with without_weights():
         model = SelfAttentionNet(config, 1)
     own = sum(value.numel() for name in ("reduce", "classifier") for value in getattr(model, name).parameters())
 
@@ -120,7 +133,7 @@ def test_dilation_computes_the_strided_network_at_every_position():
 @pytest.mark.parametrize("name", SELF_ATTENTION)
 def test_every_variant_has_its_stages(name):
     config = SELF_ATTENTION[name]
-    with torch.device("meta"):
+    with without_weights():
         output = SelfAttentionNet(config, 751).eval()(torch.empty(2, 3, 256, 128), attention_maps=True)
     sizes = [(2, 32, 16)] * 3 if config.dilation else [(2, 16, 8), (2, 8, 4), (2, 8, 4)]
 
@@ -130,7 +143,7 @@ def test_every_variant_has_its_stages(name):
 
 
 def test_stage_6_is_a_stage_5_with_half_the_channels():
-    with torch.device("meta"):
+    with without_weights():
         model = SelfAttentionNet(SelfAttentionConfig(), 751)
     stage5, stage6 = (
         [(m.out_channels, m.kernel_size) for m in stage.modules() if isinstance(m, torch.nn.Conv2d)]
@@ -148,8 +161,8 @@ def test_attention_map_is_equation_1():
         torch.testing.assert_close(result, expected / (expected**2).sum().sqrt())
 
 
-def test_attention_maps_are_of_length_one_and_not_negative(images):
-    output = network(SelfAttentionConfig())(images, attention_maps=True)
+def test_attention_maps_are_of_length_one_and_not_negative(full, images):
+    output = full(images, attention_maps=True)
 
     assert len(output.attention) == 3
     for each in output.attention:
@@ -164,66 +177,59 @@ def test_attention_map_of_zeros_has_a_finite_gradient():
     assert features.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("name", SELF_ATTENTION)
-def test_the_gradient_reaches_every_parameter(name, images):
-    model = started(network(SELF_ATTENTION[name]))
+def test_the_gradient_reaches_every_parameter(variant, images):
+    model = started(deepcopy(variant)).train()
     F.cross_entropy(model(images).logits, torch.tensor([0, 1])).backward()
 
     assert [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
 
 
-@pytest.mark.parametrize("name", SELF_ATTENTION)
-def test_residual_units_start_as_their_shortcuts(name, images):
+def test_residual_units_start_as_their_shortcuts(variant):
     """The first unit of a stage as its projection, the others, their input being rectified, as the identity."""
-    model = network(SELF_ATTENTION[name]).eval()
-    for stage in (model.layer1, model.layer2, model.layer3, model.layer4, model.layer5):
-        if stage is not None:
-            x = torch.randn(1, stage[0].conv1.in_channels, 6, 4)
-            torch.testing.assert_close(stage(x), F.relu(stage[0].downsample(x)))
+    model = variant.eval()
+    for units in (model.layer1, model.layer2, model.layer3, model.layer4, model.layer5):
+        if units is not None:
+            x = torch.randn(1, units[0].conv1.in_channels, 6, 4)
+            torch.testing.assert_close(units(x), F.relu(units[0].downsample(x)))
 
 
 @pytest.mark.parametrize(("dilation", "phases"), [(1, 16), (2, 4), (4, 1)])
 def test_stage_6_mixes_the_lattices_of_stage_5_unless_dilated_like_it(dilation, phases):
     """What reaches one output position lies on `phases` of the 4x4 lattices that a dilation of 4 leaves apart."""
-    stage6 = started(network(SelfAttentionConfig(stage6_dilation=dilation))).layer5.eval()
-    x = torch.rand(1, 2048, 33, 33, requires_grad=True)
-    stage6(x)[0, :, 16, 16].sum().backward()
+    stage6 = stage(2048, 256, 3, stride=1, dilations=(dilation, dilation)).eval()
+    with without_weights():
+        assert repr(SelfAttentionNet(SelfAttentionConfig(stage6_dilation=dilation), CLASSES).layer5) == repr(stage6)
+    x = torch.rand(1, 2048, 17, 17, requires_grad=True)
+    stage6(x)[0, :, 8, 8].sum().backward()
     rows, columns = x.grad[0].abs().sum(0).nonzero(as_tuple=True)
 
     assert len({(row % 4, column % 4) for row, column in zip(rows.tolist(), columns.tolist(), strict=True)}) == phases
 
 
-def test_evaluation_is_deterministic(images):
-    model = network(SelfAttentionConfig()).eval()
-
-    torch.testing.assert_close(model(images), model(images), rtol=0, atol=0)
+def test_evaluation_is_deterministic(full, images):
+    torch.testing.assert_close(full(images), full(images), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("name", "sizes"), [("resnet", (8, 4)), ("dil", (16, 16, 16))])
 def test_small_images_are_not_reduced_before_the_second_stage(name, sizes):
     config = replace(SELF_ATTENTION[name], small_images=True)
-    with torch.device("meta"):
-        model = SelfAttentionNet(config, 100).eval()
+    with without_weights():
+        model, other = (SelfAttentionNet(each, 100).eval() for each in (config, SELF_ATTENTION[name]))
         attention = model(torch.empty(2, 3, 32, 32), attention_maps=True).attention
 
     assert [tuple(each.shape) for each in attention] == [(2, size, size) for size in sizes]
-    shapes, usual = (
-        {key: tuple(value.shape) for key, value in each.state_dict().items()}
-        for each in (model, network(SELF_ATTENTION[name]))
-    )
-    usual["classifier.weight"], usual["classifier.bias"] = (100, 1024), (100,)
+    shapes, usual = ({key: tuple(value.shape) for key, value in each.state_dict().items()} for each in (model, other))
     assert {**usual, "conv1.weight": (64, 3, 3, 3)} == shapes
 
 
-def test_small_images_pass_the_later_stages_as_usual():
+def test_small_images_pass_the_later_stages_as_usual(full):
     """Behind the first stage nothing differs: a usual network given its output computes the same."""
-    usual = network(SelfAttentionConfig()).eval()
     small = network(SelfAttentionConfig(small_images=True), seed=1).eval()
-    load_matching(small, usual.state_dict())
+    load_matching(small, full.state_dict())
     image = torch.randn(1, 3, 8, 8)
     with torch.no_grad():
         stage1 = F.relu(small.bn1(F.conv2d(image, small.conv1.weight, padding=1)))
-        expected = usual.layer4(usual.layer3(usual.layer2(usual.layer1(stage1))))
+        expected = full.layer4(full.layer3(full.layer2(full.layer1(stage1))))
 
         torch.testing.assert_close(small.stages_4_and_5(image)[1], expected)
 
@@ -241,8 +247,8 @@ def test_wrong_switches_are_refused(wrong, message):
         SelfAttentionConfig(**wrong)
 
 
-def test_at_the_start_no_class_is_preferred_and_units_are_their_shortcuts() -> None:
-    model = SelfAttentionNet(SelfAttentionConfig(), CLASSES)
+def test_at_the_start_no_class_is_preferred_and_units_are_their_shortcuts(full) -> None:
+    model = deepcopy(full).train()
     with torch.no_grad():
         output = model(torch.randn(4, 3, 32, 16))
     assert output.logits.abs().max() < 0.01 * output.feature.norm(dim=1).max()
