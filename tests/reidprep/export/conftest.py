@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
-import subprocess
-import sys
+import signal
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reidprep.errors import ReidError
 from reidprep.files import write_file
 from reidprep.poses.format import POSES, PoseFile, Poses, poses_bytes, take
 from reidprep.poses.reader import PoseSet
@@ -61,34 +63,35 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
-EXPORT = """
-import os, sys
-from pathlib import Path
-from reidprep.errors import ReidError
-from reidprep.export.coco import export_coco
-from reidprep.export.openpose import export_openpose
-from reidprep.export.webdataset import export_webdataset
-
-def step(done, total):
-    if 0 < {killed_at} <= done:
-        os.kill(os.getpid(), 9)
-
-try:
-    export_{format}(Path(sys.argv[1]), Path(sys.argv[2]), progress=step, **{options})
-except ReidError as error:
-    sys.exit(str(error))
-"""
-
-
 def run_export(
-    format: str, source: Path, out: Path, *, killed_at: int = 0, limit: int | None = None, **options: object
-) -> subprocess.CompletedProcess[str]:
-    """Export in another process, which may be killed after some images, or write no file larger than `limit` bytes."""
-    code = EXPORT.format(format=format, killed_at=killed_at, options=options)
-    return subprocess.run(
-        [sys.executable, "-c", code, str(source), str(out)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)) if limit else None,
-    )
+    export: Callable[..., object], source: Path, out: Path, *, killed_at: int = 0, limit: int = 0, **options: object
+) -> tuple[int, str]:
+    """Export in a child process, which may be killed after some images, or write no file larger than `limit` bytes.
+
+    Returns:
+        Its exit status, negative if it was killed, and what went wrong.
+    """
+
+    def step(done: int, total: int) -> None:
+        if 0 < killed_at <= done:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            if limit:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            export(source, out, progress=step, **options)
+            status = 0
+        except ReidError as error:
+            os.write(writing, str(error).encode())
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode())
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as errors:
+        text = errors.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text

@@ -93,16 +93,16 @@ def test_a_folder_with_other_files_is_refused(drawn_poses: Path, tmp_path: Path,
 def test_a_killed_run_leaves_nothing_under_the_name_and_a_rerun_clears_up(drawn_poses: Path, tmp_path: Path) -> None:
     export_openpose(drawn_poses, tmp_path / "undisturbed")
     out = tmp_path / "out"
-    assert run_export("openpose", drawn_poses, out, killed_at=7, splits=("gallery",)).returncode == -9
+    assert run_export(export_openpose, drawn_poses, out, killed_at=7, splits=("gallery",))[0] == -9
     assert [entry.name for entry in out.iterdir()] == [".export.unfinished"]
-    assert run_export("openpose", drawn_poses, out).returncode == 0
+    export_openpose(drawn_poses, out)
     assert contents(out) == contents(tmp_path / "undisturbed")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "undisturbed"]
 
 
 def test_a_full_disk(drawn_poses: Path, tmp_path: Path) -> None:
-    run = run_export("openpose", drawn_poses, tmp_path / "out", limit=100)
-    assert run.returncode == 1 and "cannot be written" in run.stderr and "Traceback" not in run.stderr
+    status, errors = run_export(export_openpose, drawn_poses, tmp_path / "out", limit=100)
+    assert status == 1 and "cannot be written" in errors and "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 
 
