@@ -3,18 +3,21 @@
 import hashlib
 import os
 import pickle
-import subprocess
 import sys
 import threading
+import traceback
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from reidprep.errors import ReidError
-from reidprep.estimators.openmmlab import load_checkpoint, placeholders
+from reidprep.estimators.openmmlab import NOT_NEEDED, import_openmmlab, load_checkpoint, placeholders
+from reidprep.estimators.registry import create_estimator
 
 torch = pytest.importorskip("torch")
 
@@ -171,47 +174,49 @@ def test_placeholders_stand_only_for_what_is_missing_and_say_so_when_used() -> N
         __import__("absent_package")
 
 
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+def forget(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Have packages imported anew, for the time of a test."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        monkeypatch.delitem(sys.modules, name)
 
 
-def test_without_mmpose_the_message_says_how_to_get_it() -> None:
-    code = """
-import sys
-sys.modules["mmpose"] = None
-from reidprep.errors import ReidError
-from reidprep.estimators.registry import create_estimator
-try:
-    create_estimator("mmpose", mmpose_config="rtmpose-m")
-except ReidError as error:
-    print(error)
-"""
-    assert "'make setup-mmpose' installs it" in run(code)
+def test_without_mmpose_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch, "mmpose")
+    monkeypatch.setitem(sys.modules, "mmpose", None)
+    with pytest.raises(ReidError, match="'make setup-mmpose' installs it"):
+        create_estimator("mmpose", mmpose_config="rtmpose-m")
 
 
-def test_a_complete_installation_needs_no_placeholder() -> None:
-    pytest.importorskip("mmpose", reason="needs MMPose: make setup-mmpose")
-    code = """
-import sys
-from types import ModuleType
-from reidprep.estimators.openmmlab import NOT_NEEDED, import_openmmlab
-complete = {}
-for name, attributes in NOT_NEEDED["mmpose"].items():
-    for depth in range(1, name.count(".") + 2):
-        part = ".".join(name.split(".")[:depth])
-        if part == "mmcv":
-            continue
-        complete.setdefault(part, ModuleType(part)).__path__ = []
-    for attribute in attributes:
-        setattr(complete[name], attribute, type(attribute, (), {}))
-sys.modules.update(complete)
-for name, module in complete.items():
-    parent, _, child = name.rpartition(".")
-    if parent in complete:
-        setattr(complete[parent], child, module)
-assert import_openmmlab("mmpose", "apis", "datasets", "models") == ()
-assert all(sys.modules[name] is module for name, module in complete.items())
-import mmpose.datasets.datasets.base.base_coco_style_dataset as user
-assert user.COCO is complete["xtcocotools.coco"].COCO
-"""
-    run(code)
+def test_a_complete_installation_needs_no_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("mmpose") is None:
+        pytest.skip("needs MMPose: make setup-mmpose")
+    complete: dict[str, ModuleType] = {}
+    for name, attributes in NOT_NEEDED["mmpose"].items():
+        for depth in range(1, name.count(".") + 2):
+            part = ".".join(name.split(".")[:depth])
+            if part != "mmcv":
+                complete.setdefault(part, ModuleType(part)).__path__ = []
+        for attribute in attributes:
+            setattr(complete[name], attribute, type(attribute, (), {}))
+    for name, module in complete.items():
+        parent, _, child = name.rpartition(".")
+        if parent in complete:
+            setattr(complete[parent], child, module)
+
+    child = os.fork()  # what is imported with them is not for other tests
+    if child == 0:
+        status = 1
+        try:
+            forget(monkeypatch, "mmpose", "mmengine", "mmcv", *complete)
+            sys.modules.update(complete)
+            assert import_openmmlab("mmpose", "apis", "datasets", "models") == ()
+            assert all(sys.modules[name] is module for name, module in complete.items())
+            import mmpose.datasets.datasets.base.base_coco_style_dataset as user
+
+            assert user.COCO is complete["xtcocotools.coco"].COCO
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
