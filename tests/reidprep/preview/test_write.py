@@ -68,7 +68,7 @@ def test_the_files_and_the_summary(drawn_shards: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_input_gives_the_same_files(drawn_shards: Path, previewed: Path, tmp_path: Path) -> None:
-    write_preview(drawn_shards, tmp_path, Selection(random=3))
+    write_preview(drawn_shards, tmp_path, Selection(random=3, limit=7), per_sheet=2)  # one sheet more
     write_preview(drawn_shards, tmp_path, Selection(limit=5), per_sheet=2)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in previewed.iterdir()}
     for path in previewed.iterdir():

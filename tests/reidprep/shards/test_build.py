@@ -30,6 +30,14 @@ from reidprep.verify import verify
 RAW = BuildOptions(encoding="raw", image_size=(256, 128), samples_per_shard=10)
 
 
+@pytest.fixture(scope="module")
+def raw(drawn_poses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of the drawn people with all their pixels. Read only."""
+    path = tmp_path_factory.mktemp("raw") / "shards"
+    build_shards(drawn_poses, path, RAW)
+    return path
+
+
 def contents(path: Path) -> dict[str, bytes]:
     return {entry.name: entry.read_bytes() for entry in sorted(path.iterdir())}
 
@@ -68,28 +76,25 @@ def test_a_sample_is_what_the_pure_functions_give(scale: str, drawn: Path, drawn
         np.testing.assert_array_equal(sample.image, crop_box(image, (0, 0, width, height), sizes["image"], border))
 
 
-def test_jpeg_is_close_to_raw(drawn_poses: Path, tmp_path: Path) -> None:
-    build_shards(drawn_poses, tmp_path / "raw", RAW)
+def test_jpeg_is_close_to_raw(raw: Path, drawn_poses: Path, tmp_path: Path) -> None:
     build_shards(drawn_poses, tmp_path / "jpeg", BuildOptions(quality=95))
-    raw, jpeg = ShardSet.open(tmp_path / "raw"), ShardSet.open(tmp_path / "jpeg")
-    difference = np.abs(raw[0].whole.astype(int) - jpeg[0].whole)
+    jpeg = ShardSet.open(tmp_path / "jpeg")
+    difference = np.abs(ShardSet.open(raw)[0].whole.astype(int) - jpeg[0].whole)
     assert difference.mean() < 3 and difference.max() > 0
     assert jpeg[0].image is None
 
 
-def test_border_is_the_mean_of_the_training_images(drawn: Path, drawn_poses: Path, tmp_path: Path) -> None:
-    manifest = build_shards(drawn_poses, tmp_path / "s", RAW)
+def test_border_is_the_mean_of_the_training_images(drawn: Path, raw: Path) -> None:
     dataset = open_dataset(drawn)
     train = [record.path for record in dataset.records if record.split == "train"]
     expected = np.mean([dataset.images.read(path).reshape(-1, 3).mean(axis=0) for path in train], axis=0)
-    np.testing.assert_allclose(manifest.plan.border, expected, atol=0.01)
+    np.testing.assert_allclose(ShardSet.open(raw).plan.border, expected, atol=0.01)
 
 
-def test_channel_means_are_those_of_the_training_crops(drawn_poses: Path, tmp_path: Path) -> None:
-    manifest = build_shards(drawn_poses, tmp_path / "s", RAW)
-    train = ShardSet.open(tmp_path / "s", "train")
+def test_channel_means_are_those_of_the_training_crops(raw: Path) -> None:
+    train = ShardSet.open(raw, "train")
     samples = [train[i] for i in range(len(train))]
-    means = manifest.summary.channel_means
+    means = train.summary.channel_means
     np.testing.assert_allclose(means.whole, np.mean([s.whole.mean(axis=(0, 1)) for s in samples], 0), atol=2e-3)
     np.testing.assert_allclose(means.parts, np.mean([s.parts.mean(axis=(1, 2)) for s in samples], 0), atol=2e-3)
     np.testing.assert_allclose(means.image, np.mean([s.image.mean(axis=(0, 1)) for s in samples], 0), atol=2e-3)
@@ -101,11 +106,10 @@ def test_a_choice_that_there_is_not_is_refused(name: str) -> None:
         BuildOptions(**{name: "poses"})
 
 
-@pytest.mark.parametrize("options", [RAW, BuildOptions(samples_per_shard=7)], ids=["raw", "jpeg"])
-def test_workers_do_not_change_a_byte(drawn_poses: Path, tmp_path: Path, options: BuildOptions) -> None:
-    for workers in (1, 3):
-        build_shards(drawn_poses, tmp_path / str(workers), options, workers=workers)
-    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+def test_workers_do_not_change_a_byte(drawn_poses: Path, tmp_path: Path) -> None:
+    for workers in (1, 2):  # of raw pixels: see test_the_order_of_a_list_and_what_is_unknown_in_it_change_no_byte
+        build_shards(drawn_poses, tmp_path / str(workers), BuildOptions(samples_per_shard=7), workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
 def test_resume_redoes_only_what_is_missing(drawn_poses: Path, tmp_path: Path) -> None:

