@@ -9,7 +9,6 @@ from textwrap import shorten
 from typing import Any, Literal
 
 import msgspec
-import torch
 from torch import Tensor
 
 from reidprep.errors import ReidError
@@ -87,7 +86,7 @@ class Checkpoint:
             model = build_model(self.recipe.model, len(self.class_names))
         # What `to_empty` does, but that loads SymPy first, which takes most of a second.
         model._apply(lambda tensor: tensor.new_empty(tensor.shape, device="cpu"))  # type: ignore[no-untyped-call]
-        self._load(model, "model.")
+        self.load_into(model)
         return model.eval()
 
     def preprocessor(self) -> Preprocessor:
@@ -165,9 +164,14 @@ class Checkpoint:
             f"{trained_on} does not hold its shards any more; give them by --shards"
         )
 
-    def _load(self, module: torch.nn.Module, prefix: str) -> None:
-        own = {key.removeprefix(prefix): value for key, value in self.state.items() if key.startswith(prefix)}
-        for name, wanted in module.state_dict().items():
+    def load_into(self, model: Model) -> None:
+        """Give a network of the same recipe these weights.
+
+        Raises:
+            ReidError: they do not fit it, or are not finite.
+        """
+        own = {key.removeprefix("model."): value for key, value in self.state.items() if key.startswith("model.")}
+        for name, wanted in model.state_dict().items():
             value = own.get(name)
             if value is None or value.shape != wanted.shape:
                 continue  # PyTorch says so below
@@ -175,11 +179,9 @@ class Checkpoint:
             if not problem and not value.isfinite().all():
                 problem = "holds numbers that are not finite"
             if problem:
-                raise ReidError(
-                    f"{self.path}: {prefix}{name} {problem}; the checkpoint is damaged, or training diverged"
-                )
+                raise ReidError(f"{self.path}: model.{name} {problem}; the checkpoint is damaged, or training diverged")
         try:
-            module.load_state_dict(own)
+            model.load_state_dict(own)
         except RuntimeError as error:
             # PyTorch names every weight, hundreds of them.
             first = shorten((str(error).splitlines()[1:2] or [str(error)])[0], 200, placeholder=" ...")

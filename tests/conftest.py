@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -475,12 +475,14 @@ def untrained(drawn_shards: Path, made_once: MadeOnce) -> Callable[[Recipe, Sequ
 
 @pytest.fixture(scope="session")
 def make_checkpoint(untrained: Callable[[Recipe, Sequence[str]], Path]) -> Callable[..., Checkpoint]:
-    """Checkpoints of small networks that have seen no training."""
+    """Checkpoints of small networks that have seen no training. Read only."""
     from reidtrain.checkpoints import load_checkpoint
     from reidtrain.recipes.loading import recipe_from_dict
 
+    load = lru_cache(2)(load_checkpoint)
+
     def make(network: str, model: dict[str, object] | None = None, **input: object) -> Checkpoint:
         content = {"network": network, "model": model or {}, "input": UNTRAINED_INPUT | input, "seed": 1}
-        return load_checkpoint(untrained(recipe_from_dict(content | {"stages": [UNTRAINED_STAGE]}), ["1", "2", "3"]))
+        return load(untrained(recipe_from_dict(content | {"stages": [UNTRAINED_STAGE]}), ["1", "2", "3"]))
 
     return make

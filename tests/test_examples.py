@@ -20,7 +20,6 @@ import pytest
 import reidprep
 import reidtrain
 from reidprep.export.webdataset import export_webdataset
-from reidprep.synth.dataset import generate
 
 if TYPE_CHECKING:
     from reidtrain.checkpoints import Checkpoint
@@ -38,15 +37,13 @@ SMALLER = {"identities=18": "identities=2", "num_workers=8": "num_workers=0"}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(drawn: Path, drawn_poses: Path, plain_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset `people`, one of its images, its poses, shards and tar files. Read only."""
     path = tmp_path_factory.mktemp("examples")
-    generate(path / "people", identities=4, cameras=2, images_per_camera=2, seed=1)
-    (path / "Market-1501-v15.09.15").symlink_to(path / "people")
+    links = {"people": drawn, "Market-1501-v15.09.15": drawn, "poses": drawn_poses, "shards": plain_shards}
+    for name, folder in links.items():
+        (path / name).symlink_to(folder)
     shutil.copy(path / "people/bounding_box_train/0002_c1s1_000451_01.jpg", path / "person.jpg")
-    dataset = reidprep.open_dataset(path / "people")
-    reidprep.extract_poses(dataset, path / "poses", reidprep.create_estimator(device="cpu"))
-    reidprep.build_shards(path / "poses", path / "shards")
     export_webdataset(path / "shards", path / "tars")
     return path
 
@@ -55,13 +52,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(made: Path, make_checkpoint: Callable[..., Checkpoint]) -> None:
     """A network, not trained at all, in the place of that of a run, and its features. Read only."""
     from reidtrain.features.extract import extract_to_file
+    from reidtrain.features.extractor import Computing
 
-    checkpoint = make_checkpoint("attention-driven")
+    checkpoint = make_checkpoint("attention-driven", {"branches": ["whole", "head", "lower_leg"]})
     (made / "run/checkpoints").mkdir(parents=True)
     shutil.copy(checkpoint.path, made / "run/checkpoints/last.ckpt")
-    extract_to_file(checkpoint, made / "shards", made / "features.npz")
-    extract_to_file(checkpoint, made / "shards", made / "query", images="query")
-    extract_to_file(checkpoint, made / "shards", made / "gallery", images="gallery")
+    here = Computing(device="cpu", workers=0)
+    extract_to_file(checkpoint, made / "shards", made / "features.npz", computing=here)
+    extract_to_file(checkpoint, made / "shards", made / "query", images="query", computing=here)
+    extract_to_file(checkpoint, made / "shards", made / "gallery", images="gallery", computing=here)
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def train(
                 log(f"{counted(recipe.epochs, 'epoch')} instead of {folder.longer}: {text}")
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
-            model.load_state_dict(resumed.model().state_dict())
+            resumed.load_into(model)
         pace = None
         if recipe.training.max_minutes:
             pace = Pace(recipe, history, began, task.validation_images, begun.schedule if begun else None)

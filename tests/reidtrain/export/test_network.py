@@ -14,13 +14,21 @@ from reidtrain.checkpoints import Checkpoint
 from reidtrain.export.agreement import Reference, compare, random_crops
 from reidtrain.export.network import EndToEnd, Outputs
 from reidtrain.features.extractor import extract
+from reidtrain.models.attention_driven import AttentionDrivenConfig
+from reidtrain.models.factory import ModelConfig
+from reidtrain.models.self_attention import SelfAttentionConfig
 
 MakeCheckpoint = Callable[..., Checkpoint]
 PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
+PLAIN = {
+    "attention-driven": {"branches": ["whole", "head"], "attention": "none"},
+    "self-attention": {"dilation": False, "multi_level": False, "stage6": False},
+}
+"""Of each network a variant that takes little time."""
 
 
 def test_weights_that_do_not_fit_are_named_in_short(make_checkpoint: MakeCheckpoint) -> None:
-    checkpoint = replace(make_checkpoint("attention-driven"), state={})
+    checkpoint = replace(make_checkpoint("attention-driven", PLAIN["attention-driven"]), state={})
     with pytest.raises(ReidError, match=r"do not fit the network .*whole\.\S+weight") as error:
         checkpoint.model()
     assert len(str(error.value)) < len(str(checkpoint.path)) + 300
@@ -33,7 +41,9 @@ def test_samples_as_they_are_stored_give_the_features_that_are_extracted(
     shards = ShardSet.open(drawn_shards, "query")
     # At the sizes of the network nothing is resized, and so nothing rounded.
     names = {"whole": "whole_size", "parts": "part_size", "image": "image_size"}
-    checkpoint = make_checkpoint(network, **{names[view]: size for view, size in shards.stored_sizes.items()})
+    checkpoint = make_checkpoint(
+        network, PLAIN[network], **{names[view]: size for view, size in shards.stored_sizes.items()}
+    )
     expected = extract(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays
     end_to_end = EndToEnd(checkpoint.model(), checkpoint.preprocessor(), Outputs(features=network[0] == "a"))
     views = end_to_end.model.views
@@ -67,7 +77,7 @@ def test_samples_as_they_are_stored_give_the_features_that_are_extracted(
             ],
         ),
         ("self-attention", {}, ["embedding", "attention_4", "attention_5", "attention_6"]),
-        ("self-attention", {"stage6": False}, ["embedding", "attention_4", "attention_5"]),
+        ("self-attention", PLAIN["self-attention"], ["embedding", "attention_4", "attention_5"]),
     ],
 )
 def test_outputs_for_crops_of_any_size(
@@ -84,7 +94,7 @@ def test_outputs_for_crops_of_any_size(
 
 
 def test_embeddings_of_unit_length(make_checkpoint: MakeCheckpoint) -> None:
-    checkpoint = make_checkpoint("attention-driven", {"branches": ["whole", "lower_leg"], "attention": "none"})
+    checkpoint = make_checkpoint("attention-driven", PLAIN["attention-driven"])
     model, preprocess = checkpoint.model(), checkpoint.preprocessor()
     (crops, *_) = random_crops(model.views, checkpoint.recipe.input.sizes)
     with torch.no_grad():
@@ -94,22 +104,20 @@ def test_embeddings_of_unit_length(make_checkpoint: MakeCheckpoint) -> None:
 
 
 def test_identity_classifiers_stay_behind(make_checkpoint: MakeCheckpoint) -> None:
-    for network in ("attention-driven", "self-attention"):
-        checkpoint = make_checkpoint(network)
+    for network, model in PLAIN.items():
+        checkpoint = make_checkpoint(network, model)
         end_to_end = EndToEnd(checkpoint.model(), checkpoint.preprocessor(), Outputs())
         assert any("classifier" in name for name in checkpoint.state)
         assert not any("classifier" in name for name in end_to_end.state_dict())
 
 
 @pytest.mark.parametrize(
-    ("network", "model", "outputs", "message"),
+    ("model", "outputs", "message"),
     [
-        ("self-attention", {}, Outputs(features=True), "--features.*only its embedding"),
-        ("attention-driven", {"attention": "none"}, Outputs(attention=True), "--attention.*no maps"),
+        (SelfAttentionConfig(), Outputs(features=True), "--features.*only its embedding"),
+        (AttentionDrivenConfig(attention="none"), Outputs(attention=True), "--attention.*no maps"),
     ],
 )
-def test_outputs_that_a_network_lacks(
-    network: str, model: dict[str, object], outputs: Outputs, message: str, make_checkpoint: MakeCheckpoint
-) -> None:
+def test_outputs_that_a_network_lacks(model: ModelConfig, outputs: Outputs, message: str) -> None:
     with pytest.raises(ReidError, match=message):
-        outputs.check(make_checkpoint(network, model).recipe.model)
+        outputs.check(model)

@@ -45,9 +45,17 @@ def embedder(checkpoint: Checkpoint) -> Embedder:
     return Embedder(checkpoint, HERE)
 
 
-@pytest.mark.parametrize(("network", "flip"), [("attention-driven", True), ("self-attention", False)])
-def test_features_of_a_folder_are_those_of_its_shards(network, flip, make_checkpoint, drawn, drawn_shards) -> None:
-    checkpoint, how = make_checkpoint(network), replace(HERE, flip=flip)
+@pytest.mark.parametrize(
+    ("network", "model", "flip"),
+    [
+        ("attention-driven", {"branches": ["whole", "head", "lower_leg"]}, True),
+        ("self-attention", {"dilation": False, "multi_level": False, "stage6": False}, False),
+    ],
+)
+def test_features_of_a_folder_are_those_of_its_shards(
+    network, model, flip, make_checkpoint, drawn, drawn_shards
+) -> None:
+    checkpoint, how = make_checkpoint(network, model), replace(HERE, flip=flip)
     over_shards = extract_features(checkpoint, drawn_shards, computing=replace(how, workers=0))
     features = Embedder(checkpoint, how)(drawn)
     assert features.paths is not None and sorted(features.paths) == list(features.paths)
