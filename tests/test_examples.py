@@ -54,7 +54,7 @@ def trained(made: Path, make_checkpoint: Callable[..., Checkpoint]) -> None:
     from reidtrain.features.extract import extract_to_file
     from reidtrain.features.extractor import Computing
 
-    checkpoint = make_checkpoint("attention-driven", {"branches": ["whole", "head", "lower_leg"]})
+    checkpoint = make_checkpoint("attention-driven", {"attention": "none"})
     (made / "run/checkpoints").mkdir(parents=True)
     shutil.copy(checkpoint.path, made / "run/checkpoints/last.ckpt")
     here = Computing(device="cpu", workers=0)

@@ -286,7 +286,7 @@ class BatchLoader(DataLoader[Any]):
     Example:
         >>> from reidprep import ShardSet
         >>> from reidtrain import BatchLoader, ShardDataset
-        >>> loader = BatchLoader(ShardDataset(ShardSet.open("shards", "train")), batch_size=4, num_workers=1)
+        >>> loader = BatchLoader(ShardDataset(ShardSet.open("shards", "train")), batch_size=4)
         >>> [batch.pids.tolist() for batch in loader]
         [[2, 2, 2, 2], [4, 4, 4, 4]]
     """

@@ -3,8 +3,8 @@ import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from time import sleep
 
 import h5py
 import numpy as np
@@ -77,14 +77,15 @@ import resource, sys
 from reidprep.shards.reader import ShardSet
 from reidtrain.data.dataset import BatchLoader, ShardDataset
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[2])))
-print(len(list(BatchLoader(ShardDataset(ShardSet.open(sys.argv[1], "train")), batch_size=4, num_workers=2))))
+workers = {"num_workers": 2, "multiprocessing_context": "fork"}
+print(len(list(BatchLoader(ShardDataset(ShardSet.open(sys.argv[1], "train")), batch_size=4, **workers))))
 """
 
 
-@pytest.mark.parametrize(("hard", "said"), [(1000, "2"), (100, "100 files may be open in a process ('ulimit -n')")])
-def test_the_limit_of_open_files_is_raised_or_named(drawn_shards, hard, said, start):
-    _, printed, errors = start("open-files", OPEN_FILES, drawn_shards, hard).end()
-    assert said in (printed or errors)
+def test_the_limit_of_open_files_is_raised_or_named(drawn_shards, start):
+    raised, named = (start(f"open-files-{hard}", OPEN_FILES, drawn_shards, hard) for hard in (1000, 100))
+    assert raised.end() == (0, "2\n", "")
+    assert "100 files may be open in a process ('ulimit -n')" in named.end()[2]
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -136,28 +137,31 @@ def test_identity_batches_from_shards(shards):
 
 KEPT_LOADER = """
 import builtins, multiprocessing, sys
+from pathlib import Path
+from time import sleep
 from reidprep.shards.reader import ShardSet
 from reidtrain.data.dataset import BatchLoader, ShardDataset
-builtins.kept = iter(BatchLoader(ShardDataset(ShardSet.open(sys.argv[1], "train")), batch_size=1, num_workers=1))
+workers = {"num_workers": 1, "multiprocessing_context": "fork"}
+builtins.kept = iter(BatchLoader(ShardDataset(ShardSet.open(sys.argv[1], "train")), batch_size=1, **workers))
 next(kept)
 print(multiprocessing.active_children()[0].pid, flush=True)
-input()
+while not Path(sys.argv[2]).exists():
+    sleep(0.01)
 print(1 + sum(1 for _ in zip(kept, range(3))), flush=True)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tells senders of signals apart on Linux alone: another system")
-def test_workers_end_with_the_trainer_and_not_at_signals_of_others(drawn_shards):
-    command = [sys.executable, "-c", KEPT_LOADER, str(drawn_shards)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as trainer:
-        try:
-            worker = int(trainer.stdout.readline())
-            for number in (signal.SIGINT, signal.SIGTERM):
-                os.kill(worker, number)
-            out, _ = trainer.communicate("go on\n", timeout=60)
-        finally:
-            trainer.kill()
-    assert (trainer.returncode, out) == (0, "4\n")
+def test_workers_end_with_the_trainer_and_not_at_signals_of_others(drawn_shards, start, tmp_path):
+    trainer = start("kept", KEPT_LOADER, drawn_shards, tmp_path / "signalled")
+    said = tmp_path / "kept.out"
+    while trainer.process.is_alive() and not (said.exists() and said.read_text().endswith("\n")):
+        sleep(0.01)
+    worker = int(said.read_text())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker, number)
+    (tmp_path / "signalled").touch()
+    assert trainer.end() == (0, f"{worker}\n4\n", "")
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
 
@@ -229,20 +233,22 @@ def test_split_without_samples(shards):
 
 
 FORKED = """
+import os
+import sys
 import cv2
 import numpy as np
 from reidprep import ShardSet
 from reidtrain import BatchLoader, ShardDataset
 
+before = len(os.listdir("/proc/self/task")) if sys.platform == "linux" else 0
 cv2.setNumThreads(4)
-for _ in range(20):  # as the commands that cut crops do
-    cv2.warpAffine(np.zeros((2000, 2000, 3), np.uint8), np.eye(2, 3), (3000, 3000))
-loader = BatchLoader(ShardDataset(ShardSet.open(__import__("sys").argv[1])), batch_size=2, num_workers=4)
+cv2.warpAffine(np.zeros((1000, 1000, 3), np.uint8), np.eye(2, 3), (1000, 1000))  # as the commands that cut crops do
+assert sys.platform != "linux" or len(os.listdir("/proc/self/task")) > before
+workers = {"num_workers": 2, "multiprocessing_context": "fork"}
+loader = BatchLoader(ShardDataset(ShardSet.open(sys.argv[1])), batch_size=2, **workers)
 print(sum(len(batch) for batch in loader), cv2.getNumThreads())
 """
 
 
-def test_workers_start_where_opencv_has_threads(drawn_shards):
-    command = [sys.executable, "-c", FORKED, drawn_shards]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert done.stdout.split() == ["22", "4"]
+def test_workers_start_where_opencv_has_threads(drawn_shards, start):
+    assert start("forked", FORKED, drawn_shards).end()[:2] == (0, "22 4\n")

@@ -27,7 +27,7 @@ from reidtrain.features.extractor import Computing
 
 BASE = "http://127.0.0.1:8765"
 TOKEN = "the token"
-OTHER = {"branches": ["whole", "head"], "attention": "none"}
+OTHER = {"branches": ["head"], "attention": "none"}
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def explored(
     drawn_shards: Path, make_checkpoint: Callable[..., Checkpoint], tmp_path_factory: pytest.TempPathFactory
 ) -> Explored:
     """The run; what is computed of it is kept for all tests."""
-    checkpoint = make_checkpoint("attention-driven")
+    checkpoint = make_checkpoint("attention-driven", {"branches": ["whole", "head"]})
     return Explored(
         checkpoint, drawn_shards, tmp_path_factory.mktemp("explored"), computing=Computing("cpu", workers=0)
     )
@@ -69,13 +69,16 @@ def contradictions_found(explored: Explored) -> dict[str, Contradictions]:
     return {kind: contradictions_of(explored, kind) for kind in ("test", "train")}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(
-    explored: Explored, two_runs: list[Run], contradictions_found: dict[str, Contradictions], tmp_path: Path
+    explored: Explored,
+    two_runs: list[Run],
+    contradictions_found: dict[str, Contradictions],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> TestClient:
-    """A browser on this machine."""
+    """A browser on this machine. For reading only."""
     samples = open_samples(explored.shards)
-    exclusions = Exclusions(tmp_path / "exclude.csv", samples.index.paths)
+    exclusions = Exclusions(tmp_path_factory.mktemp("marked") / "exclude.csv", samples.index.paths)
     app = create_app(
         samples, exclusions, TOKEN, Hosts("127.0.0.1"), (), [explore_section(two_runs, contradictions_found)]
     )

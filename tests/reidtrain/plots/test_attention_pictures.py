@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from reidprep.errors import ReidError
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import PARTS
 from reidtrain.data.preprocessing import ChannelMeans, Preprocessor
-from reidtrain.models.attention_driven import AttentionDrivenConfig, AttentionDrivenNet
-from reidtrain.models.self_attention import SelfAttentionConfig, SelfAttentionNet
+from reidtrain.models.attention_driven import AttentionDrivenConfig
+from reidtrain.models.factory import Model, build_model
+from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.plots.attention import draw_card, write_attention
 from reidtrain.plots.attention_cards import Viewed, attention_cards
 from reidtrain.plots.attention_maps import overlay, stretch
+
+WHOLE = AttentionDrivenConfig(branches=("whole",))
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +32,15 @@ def queries(drawn_shards: Path) -> ShardSet:
     return ShardSet.open(drawn_shards, "query")
 
 
+@lru_cache(4)
+def network(config: AttentionDrivenConfig | SelfAttentionConfig) -> Model:
+    """Made once for all tests. Read only."""
+    return build_model(config, 3, seed=0).eval()
+
+
 def viewed(shards: ShardSet, config: AttentionDrivenConfig | SelfAttentionConfig, label: str = "run") -> Viewed:
-    torch.manual_seed(0)
-    if isinstance(config, AttentionDrivenConfig):
-        model = AttentionDrivenNet(config, 3).eval()
-        sizes = {"whole": (96, 48), "parts": (48, 48)}
-    else:
-        model = SelfAttentionNet(config, 3).eval()
-        sizes = {"image": (64, 32)}
-    return Viewed(label, model, Preprocessor(ChannelMeans.of(shards), sizes=sizes).eval())
+    sizes = {"whole": (96, 48), "parts": (48, 48), "image": (64, 32)}
+    return Viewed(label, network(config), Preprocessor(ChannelMeans.of(shards), sizes=sizes).eval())
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -57,7 +61,7 @@ def test_blocks_of_the_whole_body_and_of_the_parts(queries: ShardSet) -> None:
 
 
 def test_the_maps_are_those_of_the_network(queries: ShardSet) -> None:
-    each = viewed(queries, AttentionDrivenConfig(branches=("whole",)))
+    each = viewed(queries, WHOLE)
     (card,) = attention_cards([each], queries, [1])
     picture = torch.from_numpy(queries[1].whole).permute(2, 0, 1)[None].float() - each.preprocessor.whole_mean
     picture = torch.nn.functional.interpolate(picture / 255, size=(96, 48), mode="bilinear", antialias=True)
@@ -102,7 +106,7 @@ def test_a_network_without_stage_6_shows_two(queries: ShardSet) -> None:
 
 
 def test_a_network_without_attention(queries: ShardSet, drawn_shards: Path, tmp_path: Path) -> None:
-    none = viewed(queries, AttentionDrivenConfig(attention="none"), "runs/aligned")
+    none = viewed(queries, AttentionDrivenConfig(branches=("head",), attention="none"), "runs/aligned")
     with pytest.raises(ReidError, match="runs/aligned: this network has no attention"):
         write_attention([none], drawn_shards, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -147,14 +151,15 @@ def test_the_page_and_the_sheets(
 
 
 def test_a_seed_chooses_at_random(queries: ShardSet, drawn_shards: Path, tmp_path: Path) -> None:
-    model = viewed(queries, AttentionDrivenConfig(branches=("whole",)))
+    model = viewed(queries, WHOLE)
 
     def shown(seed: int) -> str:
         page = write_attention([model], drawn_shards, tmp_path, split="train", count=2, seed=seed).page
         return page.read_text(encoding="utf-8")
 
-    assert shown(1) == shown(1) and len({shown(seed) for seed in range(4)}) > 1
-    assert "at random (seed 1)" in shown(1)
+    pages = [shown(seed) for seed in range(4)]
+    assert pages[1] == shown(1) and len(set(pages)) > 1
+    assert "at random (seed 1)" in pages[1]
 
 
 @pytest.mark.parametrize(("options", "message"), [({"count": 0}, "show 1 or more"), ({"per_sheet": 0}, "on a sheet")])
@@ -162,4 +167,4 @@ def test_wrong_use(
     queries: ShardSet, drawn_shards: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ReidError, match=message):
-        write_attention([viewed(queries, SelfAttentionConfig())], drawn_shards, tmp_path / "out", **options)
+        write_attention([viewed(queries, WHOLE)], drawn_shards, tmp_path / "out", **options)
