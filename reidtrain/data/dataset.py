@@ -231,11 +231,14 @@ class _Lent(Batch):
     """A batch in rooms of a worker; for the trainer that receives it, a `Batch`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (vars(self),)
+        # Each tensor that is sent is a file in shared memory to be asked for and opened: too much for a few numbers.
+        numbers = {name: value.numpy() for name, value in vars(self).items() if name not in VIEWS}
+        return _received, ({view: getattr(self, view) for view in VIEWS}, numbers)
 
 
-def _received(values: dict[str, Any]) -> Batch:
-    return Batch(**(values | {view: _borrowed(values[view]) for view in VIEWS}))
+def _received(pixels: dict[View, Tensor | None], numbers: dict[str, NDArray[np.int64]]) -> Batch:
+    tensors: dict[str, Any] = {view: _borrowed(room) for view, room in pixels.items()}
+    return Batch(**tensors, **{name: torch.from_numpy(values) for name, values in numbers.items()})
 
 
 def _borrowed(pixels: Tensor | None) -> Tensor | None:
