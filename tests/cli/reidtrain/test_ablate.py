@@ -10,7 +10,7 @@ from reid_cli.common import Group
 from reid_cli.reidtrain.ablate import ablate
 
 QUICK = (
-    *("--set", "input.whole_size=[48, 24]", "--set", "input.part_size=[24, 48]", "--set", "validation.every=0"),
+    *("--set", "input.whole_size=[48, 24]", "--set", "input.part_size=[16, 24]", "--set", "validation.every=0"),
     *("--set", "stages.0.optimizer.momentum=0"),
     *("--set", "stages.0.epochs=1", "--set", "stages.0.batch.size=4", "--device", "cpu", "--workers", "0"),
 )

@@ -16,7 +16,7 @@ from reidtrain.training.fit import Machine
 HERE = Machine(device="cpu", workers=0)
 # Without momentum checkpoints are half as large.
 QUICK = (
-    *("input.whole_size=[48, 24]", "input.part_size=[24, 48]", "validation.every=0"),
+    *("input.whole_size=[48, 24]", "input.part_size=[16, 24]", "validation.every=0"),
     *("stages.0.epochs=1", "stages.0.batch.size=4", "stages.0.optimizer.lr=0.001", "stages.0.optimizer.momentum=0"),
 )
 
