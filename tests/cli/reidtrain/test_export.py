@@ -18,7 +18,6 @@ pytest.importorskip("onnxscript", reason="ONNX export needs onnxscript: pip inst
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.features.extractor import extract
@@ -112,7 +111,7 @@ def test_the_file_tells_nothing_about_this_machine(onnx_file: tuple[Path, dict],
 
 
 def test_a_torch_export_file_of_the_other_network(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
-    checkpoint = make_checkpoint("self-attention", {"stage6": False})
+    checkpoint = make_checkpoint("self-attention", {"dilation": False, "multi_level": False, "stage6": False})
     out = tmp_path / "network.bin"
     result = invoke(checkpoint.path, out, "--format", "pt2", "--attention", "--overwrite")
     assert result.exit_code == 0, result.output
@@ -159,9 +158,8 @@ def test_wrong_use(two_parts: Checkpoint, tmp_path: Path, name: str, options: li
     assert [entry.name for entry in tmp_path.iterdir()] == ["there.onnx"]
 
 
-def test_shards_of_another_kind(two_parts: Checkpoint, drawn_poses: Path, tmp_path: Path) -> None:
-    build_shards(drawn_poses, tmp_path / "strips", BuildOptions(alignment="strips"))
-    result = invoke(two_parts.path, tmp_path / "network.onnx", "--shards", tmp_path / "strips")
+def test_shards_of_another_kind(two_parts: Checkpoint, strips_shards: Path, tmp_path: Path) -> None:
+    result = invoke(two_parts.path, tmp_path / "network.onnx", "--shards", strips_shards)
     assert result.exit_code == 1 and "alignment" in result.output
 
 

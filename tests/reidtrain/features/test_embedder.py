@@ -13,10 +13,11 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the models need PyTorch: pip install 'reidprep[train]'")
 
-from reidprep import create_estimator, read_image
+from reidprep import read_image
 from reidprep.alignment.align import Flag
 from reidprep.alignment.canonical import load
 from reidprep.errors import ReidError
+from reidprep.estimators.base import PoseEstimator
 from reidprep.shards.reader import ShardSet
 from reidprep.store.fields import plain
 from reidtrain.checkpoints import Checkpoint
@@ -41,8 +42,8 @@ def checkpoint(make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def embedder(checkpoint: Checkpoint) -> Embedder:
-    return Embedder(checkpoint, HERE)
+def embedder(checkpoint: Checkpoint, estimator: PoseEstimator) -> Embedder:
+    return Embedder(checkpoint, HERE, estimator=estimator)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ def test_features_of_a_folder_are_those_of_its_shards(
         assert features.flags[rows].tolist() == ShardSet.open(drawn_shards).column("flags").tolist()
 
 
-def test_encoding_is_left_out_on_demand(checkpoint, embedder, drawn) -> None:
-    raw = Embedder(checkpoint, HERE, encoded=False)(drawn / "query").embedding
+def test_encoding_is_left_out_on_demand(checkpoint, embedder, drawn, estimator) -> None:
+    raw = Embedder(checkpoint, HERE, encoded=False, estimator=estimator)(drawn / "query").embedding
     encoded = embedder(drawn / "query").embedding
     difference = np.linalg.norm(raw - encoded, axis=1).max()
     assert 1e-5 < difference < 0.1 * np.linalg.norm(encoded, axis=1).min()
@@ -165,11 +166,9 @@ def test_an_estimator_that_cannot_be_made_again_is_asked_for(planned, message, c
         Embedder(changed(checkpoint, estimator=plan), HERE)
 
 
-def test_another_estimator_is_taken_with_a_note(checkpoint, drawn, embedder) -> None:
+def test_another_estimator_is_taken_with_a_note(checkpoint, drawn, embedder, estimator) -> None:
     plan = replace(checkpoint.shard_plan().poses.estimator, name="files", score_scale="of another kind")
-    other = Embedder(
-        changed(checkpoint, estimator=plan, confidence=0.7), HERE, estimator=create_estimator("movenet", device="cpu")
-    )
+    other = Embedder(changed(checkpoint, estimator=plan, confidence=0.7), HERE, estimator=estimator)
     assert len(other.notes) == 1 and "name files -> movenet" in other.notes[0]
     assert other.plan.confidence == 0.3
     np.testing.assert_allclose(other(drawn / "query").embedding, embedder(drawn / "query").embedding, atol=1e-6)
@@ -193,8 +192,9 @@ def test_a_checkpoint_of_before_takes_the_plan_of_its_shards(checkpoint, drawn_s
         Embedder(before, HERE)
     sha256 = hashlib.sha256((drawn_shards / "manifest.json").read_bytes()).hexdigest()
     found = replace(checkpoint, source={**older, "path": str(drawn_shards), "manifest_sha256": sha256})
+    expected = embedder(drawn / "query").embedding
     for again in (Embedder(before, HERE, shards=drawn_shards), Embedder(found, HERE)):
-        np.testing.assert_array_equal(again(drawn / "query").embedding, embedder(drawn / "query").embedding)
+        np.testing.assert_array_equal(again(drawn / "query").embedding, expected)
 
 
 def test_a_damaged_plan_is_named(checkpoint) -> None:

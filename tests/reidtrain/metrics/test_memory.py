@@ -10,7 +10,7 @@ import pytest
 from reidtrain.metrics import distances
 from reidtrain.metrics.ranking import evaluate_features
 
-QUERIES, GALLERY, DIMENSION = 20, 10_000, 3000
+QUERIES, GALLERY, DIMENSION = 20, 3000, 3000
 
 LARGER_THAN_THE_LIMIT = """
 import resource, sys
@@ -61,7 +61,7 @@ def test_little_is_held_at_a_time(dtype, tmp_path, monkeypatch):
 def test_a_gallery_larger_than_the_memory(tmp_path):
     path = tmp_path / "gallery.npy"
     # A sparse file: zeros that take no room on the disk.
-    np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(1 << 17, 1 << 11)).flush()
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(1 << 16, 1 << 11)).flush()
     result = subprocess.run(
         [sys.executable, "-c", LARGER_THAN_THE_LIMIT, path], capture_output=True, text=True, timeout=60
     )
