@@ -10,7 +10,7 @@ from reidtrain.features.extractor import Computing, extract
 
 
 def test_features_by_a_model_are_those_it_computes(make_checkpoint, drawn_shards) -> None:
-    run = make_checkpoint("attention-driven").path
+    run = make_checkpoint("attention-driven", {"branches": ["whole", "head"], "attention": "none"}).path
     calls: list[tuple[int, int]] = []
     found = split_features(run, drawn_shards, Computing("cpu", 0, 3), lambda *call: calls.append(call))
     checkpoint = load_checkpoint(run)

@@ -55,18 +55,18 @@ def test_images_under_a_foreign_label_come_first(seed: int) -> None:
 
 
 def test_foreign_labels_of_drawn_people_are_found_by_the_colours_of_their_clothes(tmp_path: Path) -> None:
-    generate(tmp_path / "drawn", identities=16, cameras=2, images_per_camera=3)
+    generate(tmp_path / "drawn", identities=10, cameras=2, images_per_camera=3)
     images = open_images("market1501", tmp_path / "drawn")
     records = [record for record in open_dataset(tmp_path / "drawn").records if record.pid > 0]
     features = np.array([strip_colours(images.read(record.path)) for record in records])
-    people, planted, precision = np.array([record.pid for record in records]), 6, []
+    people, planted, precision = np.array([record.pid for record in records]), 4, []
     for seed in range(10):
         rng = np.random.default_rng(seed)
         wrong, labels = rng.choice(len(people), planted, replace=False), people.copy()
         labels[wrong] = [rng.choice(people[people != pid]) for pid in people[wrong]]
         found, _ = strays(find_contradictions(features, labels, np.arange(len(people))))
         precision.append(np.isin(found[:planted], wrong).mean())
-    assert np.mean(precision) > 0.5, "6 of 96 by chance"
+    assert np.mean(precision) > 0.5, "4 of 60 by chance"
 
 
 def strip_colours(image: np.ndarray) -> np.ndarray:
