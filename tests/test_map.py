@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -115,7 +116,10 @@ def imported(module: str) -> set[str]:
     return (found & set(FILES)) - {module}
 
 
-ARROWS = {module: imported(module) for module in FILES}
+@cache
+def arrows() -> dict[str, set[str]]:
+    """What each module imports. Not where tests are collected, which every process does."""
+    return {module: imported(module) for module in FILES}
 
 
 def below(module: str, package: str) -> str | None:
@@ -127,7 +131,7 @@ def below(module: str, package: str) -> str | None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_imports_go_in_a_circle(package: str) -> None:
     graph = defaultdict(set)
-    for module, others in ARROWS.items():
+    for module, others in arrows().items():
         for other in others:
             # The front of a package belongs to it, beside what it holds.
             ends = [below(name, package) or ("front" if name == package else None) for name in (module, other)]
@@ -145,7 +149,7 @@ def test_arrows_point_down(package: str) -> None:
     assert layer.keys() == {below(name, package) for name in FILES} - {None}
     upward = {
         f"{module} imports {other}"
-        for module, others in ARROWS.items()
+        for module, others in arrows().items()
         for other in others
         if (source := below(module, package)) and (target := below(other, package))
         if source != target and layer[source] >= layer[target]
@@ -156,7 +160,7 @@ def test_arrows_point_down(package: str) -> None:
 def test_training_needs_nothing_that_only_shows_or_checks() -> None:
     needed = {
         (module, other)
-        for module, others in ARROWS.items()
+        for module, others in arrows().items()
         for other in others
         if module.startswith("reidtrain.") and below(module, "reidtrain") != "explore"
         if below(other, "reidprep") in NOT_FOR_TRAINING
@@ -167,7 +171,7 @@ def test_training_needs_nothing_that_only_shows_or_checks() -> None:
 def test_imports_are_absolute_but_for_the_commands() -> None:
     relative = {module for module in FILES for node in import_statements(module) if getattr(node, "level", 0)}
     assert {module for module in relative if not module.startswith("reid_cli")} == set()
-    assert not any(other.startswith("reid_cli") for module in FILES.keys() - relative for other in ARROWS[module])
+    assert not any(other.startswith("reid_cli") for module in FILES.keys() - relative for other in arrows()[module])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ from reidprep.estimators.registry import create_estimator
 from reidprep.poses.reader import PoseSet
 from reidprep.skeleton import JOINTS
 
-pytest.importorskip("mmpose", reason="needs MMPose: make setup-mmpose")
+if find_spec("mmpose") is None:
+    pytest.skip("needs MMPose: make setup-mmpose", allow_module_level=True)
 torch = pytest.importorskip("torch")
 
 from reidprep.estimators.mmpose import ALIASES, JointMapping, MMPose, _published
 from reidprep.estimators.openmmlab import import_openmmlab, load_checkpoint
-
-import_openmmlab("mmpose", "apis", "datasets", "models")
 
 INPUT = (64, 128)  # width, height
 HEADS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -98,6 +98,12 @@ def settings(kind: str = "heat map", joints: int = 17, skeleton: str = "coco") -
     }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """Not where tests are collected, which every process does: it takes seconds."""
+    import_openmmlab("mmpose", "apis", "datasets", "models")
+
+
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
     """Writes a config and a checkpoint of random weights."""
@@ -163,7 +169,7 @@ def rtmpose(models: Path) -> tuple[Path, Path]:
     return path, path.with_suffix(".pth")
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(500, marks=pytest.mark.slow)])
 def test_equals_inference_topdown_on_real_images(count: int, market1501: Path, rtmpose: tuple[Path, Path]) -> None:
     dataset = open_dataset(market1501)
     chosen = np.random.default_rng(0).choice(len(dataset.records), count, replace=False)

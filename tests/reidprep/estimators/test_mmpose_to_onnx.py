@@ -13,8 +13,9 @@ import pytest
 from reidprep.datasets.registry import open_dataset
 from reidprep.estimators.onnx import OnnxFile
 
-pytest.importorskip("mmpose", reason="needs MMPose: make setup-mmpose")
-pytest.importorskip("onnxscript", reason="needs the extra export")
+for package, remedy in (("mmpose", "MMPose: make setup-mmpose"), ("onnxscript", "onnxscript: the extra export")):
+    if importlib.util.find_spec(package) is None:  # to import it takes seconds, and every process collects the tests
+        pytest.skip(f"needs {remedy}", allow_module_level=True)
 torch = pytest.importorskip("torch")
 
 from reidprep.estimators.mmpose import MMPose
@@ -116,7 +117,7 @@ def rtmpose(models: Path, export, tmp_path_factory: pytest.TempPathFactory) -> t
     return OnnxFile(file, device="cpu"), mmpose
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(500, marks=pytest.mark.slow)])
 def test_rtmpose_on_real_images(count: int, market1501: Path, rtmpose: tuple[OnnxFile, MMPose]) -> None:
     dataset = open_dataset(market1501)
     chosen = np.random.default_rng(1).choice(len(dataset.records), count, replace=False)

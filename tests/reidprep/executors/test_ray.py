@@ -24,6 +24,8 @@ pytestmark = pytest.mark.usefixtures("cluster")
 SMALL = ExtractOptions(rows_per_part=3)
 Contents = Callable[[Path], dict[str, bytes]]
 EXECUTOR = RayExecutor(2)
+ONE = RayExecutor(1)
+"""A worker is a process that takes seconds to start: most of what one does, two do as well."""
 CREATE = partial(create_estimator, device="cpu")
 
 
@@ -72,7 +74,7 @@ def test_shards_are_those_of_the_local_executor(
     undisturbed: Path, tmp_path: Path, contents: Contents, options: BuildOptions
 ) -> None:
     build_shards(undisturbed, tmp_path / "local", options)
-    build_shards(undisturbed, tmp_path / "ray", options, executor=EXECUTOR)
+    build_shards(undisturbed, tmp_path / "ray", options, executor=ONE)
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
 
 
@@ -81,7 +83,7 @@ def test_relative_paths_mean_the_same_to_workers(
 ) -> None:
     monkeypatch.chdir(drawn.parent)
     out = Path(os.path.relpath(tmp_path / "p"))
-    extract_poses(open_dataset(Path(drawn.name)), out, estimator, SMALL, executor=EXECUTOR, worker_estimator=CREATE)
+    extract_poses(open_dataset(Path(drawn.name)), out, estimator, SMALL, executor=ONE, worker_estimator=CREATE)
     parts, expected = contents(tmp_path / "p"), contents(undisturbed)
     assert {n: parts[n] for n in parts if n.endswith(".h5")} == {n: expected[n] for n in parts if n.endswith(".h5")}
 
@@ -93,7 +95,7 @@ def test_only_what_is_missing_is_made(
     (poses / "part-00001.h5").unlink()
     (poses / "part-00002.h5").write_bytes(b"cut off")
     times = {entry.name: entry.stat().st_mtime_ns for entry in poses.glob("*.h5")}
-    extract_poses(dataset, poses, estimator, SMALL, executor=EXECUTOR, worker_estimator=CREATE)
+    extract_poses(dataset, poses, estimator, SMALL, executor=ONE, worker_estimator=CREATE)
     assert contents(poses) == contents(undisturbed)
     changed = {entry.name for entry in poses.glob("*.h5") if entry.stat().st_mtime_ns != times.get(entry.name)}
     assert changed == {"part-00001.h5", "part-00002.h5"}
@@ -155,7 +157,7 @@ def test_an_error_of_a_worker_is_that_of_the_local_executor(
     dataset = open_dataset(damaged)
     (damaged / dataset.records[7].path).write_bytes(b"")
     messages = []
-    for name, executor in (("local", None), ("ray", EXECUTOR)):
+    for name, executor in (("local", None), ("ray", ONE)):
         with pytest.raises(ReidError) as error:
             extract_poses(
                 dataset,
@@ -168,7 +170,7 @@ def test_an_error_of_a_worker_is_that_of_the_local_executor(
             )
         messages.append(str(error.value))
     assert messages[0] == messages[1] and "the file is empty" in messages[0]
-    for name, executor in (("local", None), ("ray", EXECUTOR)):
+    for name, executor in (("local", None), ("ray", ONE)):
         manifest = extract_poses(dataset, tmp_path / name, estimator, SMALL, executor=executor, worker_estimator=CREATE)
         assert [entry.path for entry in manifest.skipped] == [dataset.records[7].path]
     assert (tmp_path / "local" / "manifest.json").read_bytes() == (tmp_path / "ray" / "manifest.json").read_bytes()
@@ -181,7 +183,7 @@ def test_a_fault_of_this_program_keeps_its_traceback(
         raise ZeroDivisionError("a fault")
 
     with pytest.raises(ZeroDivisionError, match="in broken"):
-        extract_poses(dataset, tmp_path / "p", estimator, executor=EXECUTOR, worker_estimator=broken)
+        extract_poses(dataset, tmp_path / "p", estimator, executor=ONE, worker_estimator=broken)
 
 
 class Constant:
@@ -213,7 +215,7 @@ def test_a_worker_with_another_estimator_is_refused(
 
     setattr(Other, attribute, value)
     with pytest.raises(ReidError, match=rf"Ray worker on .*: the estimator is another one here .*{attribute}"):
-        extract_poses(dataset, tmp_path / "p", Planned(), executor=EXECUTOR, worker_estimator=Other)
+        extract_poses(dataset, tmp_path / "p", Planned(), executor=ONE, worker_estimator=Other)
 
 
 def test_images_that_a_worker_does_not_see(dataset: Dataset, estimator: PoseEstimator, tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_images_that_a_worker_does_not_see(dataset: Dataset, estimator: PoseEsti
 
     with pytest.raises(ReidError, match=r"Ray worker on .* the file is missing; the images must be at the same place"):
         extract_poses(
-            with_images(dataset, OnlyHere()), tmp_path / "p", estimator, executor=EXECUTOR, worker_estimator=CREATE
+            with_images(dataset, OnlyHere()), tmp_path / "p", estimator, executor=ONE, worker_estimator=CREATE
         )
 
 

@@ -82,7 +82,7 @@ def serve() -> Iterator[Serve]:
         yield lambda path, *options: stack.enter_context(served(path, *options))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(drawn: Path, drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The command on drawn shards, which tests must not mark."""
     pytest.importorskip("starlette", reason="needs the extra: pip install 'reidprep[inspect]'")
@@ -97,8 +97,9 @@ def shards(drawn_shards: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn_shards, tmp_path / "shards"))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A running browser. There is one at a time: Playwright has a loop of events in this thread."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'reidprep[browser]'")
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
@@ -107,6 +108,12 @@ def browser() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
 
 
 class Complaints(list[str]):
