@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import signal
 import sys
 import traceback
@@ -14,7 +15,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Small tensors are computed faster by one thread, above all where other work has the cores. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -131,6 +132,32 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
                 node.shutdown()
 
     return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",  # an attacker's name server says it is this machine
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; one, for Playwright has a loop of events in this thread."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'reidprep[browser]'")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 # What a skip's reason names -> how to have what was skipped.

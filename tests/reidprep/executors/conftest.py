@@ -9,7 +9,7 @@ import pytest
 from reidprep.executors.ray import connected
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """Connected to a cluster of two one-core workers, started as the commands do; its address."""
     # Not imported to find out: Ray reads what `connected` sets when it is imported.

@@ -16,7 +16,6 @@ from reidtrain.explore.sources import Explored
 
 from ...reidprep.inspect.browser.conftest import (  # noqa: F401
     Server,
-    chromium,
     complaints,
     open_page,
     served,
@@ -28,12 +27,6 @@ pytestmark = pytest.mark.browser
 COMMAND = [sys.executable, "-c", "from reid_cli.reidtrain.main import main; main()", "explore"]
 OpenPage = Callable[..., Any]
 Until = Callable[[Callable[[], bool]], None]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

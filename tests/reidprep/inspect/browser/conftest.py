@@ -20,19 +20,8 @@ import pytest
 from PIL import Image
 
 COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()", "inspect"]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # The host name of an attacker whose name server says it is this machine.
 REBOUND = "rebound.example"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
-]
 
 
 @dataclass(frozen=True)
@@ -82,7 +71,7 @@ def serve() -> Iterator[Serve]:
         yield lambda path, *options: stack.enter_context(served(path, *options))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(drawn: Path, drawn_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The command on drawn shards, which tests must not mark."""
     pytest.importorskip("starlette", reason="needs the extra: pip install 'reidprep[inspect]'")
@@ -95,25 +84,6 @@ def server(drawn: Path, drawn_shards: Path, tmp_path_factory: pytest.TempPathFac
 def shards(drawn_shards: Path, tmp_path: Path) -> Path:
     """Shards of the test's own."""
     return Path(shutil.copytree(drawn_shards, tmp_path / "shards"))
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A running browser. There is one at a time: Playwright has a loop of events in this thread."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'reidprep[browser]'")
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
 
 
 class Complaints(list[str]):
