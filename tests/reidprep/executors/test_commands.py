@@ -83,7 +83,7 @@ def first_worker_of(process: subprocess.Popen[str]) -> int:
     while process.poll() is None:
         if found := workers_of(process):
             return found[0]
-        time.sleep(0.01)
+        time.sleep(0.03)  # a look at all processes takes milliseconds
     raise AssertionError(f"no worker was seen: {finish(process)}")
 
 

@@ -20,8 +20,6 @@ import pytest
 from PIL import Image
 
 COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()", "inspect"]
-# The host name of an attacker whose name server says it is this machine.
-REBOUND = "rebound.example"
 
 
 @dataclass(frozen=True)
