@@ -6,6 +6,7 @@ describes the method and the file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,11 @@ class CanonicalPoses:
                 raise ValueError(f"the spread is not two matrices of {len(JOINTS)} x {len(JOINTS)} finite numbers")
             if np.linalg.eigvalsh(self.spread).min() < -(10.0**-SPREAD_DECIMALS) * len(JOINTS):
                 raise ValueError("the spread is no covariance: it has a negative eigenvalue")
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file that `to_json` makes of them."""
+        return hashlib.sha256(to_json(self)).hexdigest()
 
     @cached_property
     def both(self) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from reidprep.alignment.align import Alignment, Boxes, Flag, align, concatenate
 from reidprep.alignment.boxes import DEFAULT_BETA
-from reidprep.alignment.canonical import CanonicalPoses, load, to_json
+from reidprep.alignment.canonical import CanonicalPoses, default_poses
 from reidprep.alignment.noise import Noise, calibration_of, shipped_noise, shipped_sha256
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.images import check_readable
@@ -377,7 +376,7 @@ def build_shards(
     """
     poses_path, out = Path(poses_path), Path(out)
     options = options or BuildOptions()
-    canonical = canonical or load()
+    canonical = canonical or default_poses()
     poses = PoseSet(poses_path)
     if not len(poses):
         raise ReidError(f"{poses_path}: holds no poses")
@@ -466,7 +465,7 @@ def _plan(
     calibration, threshold = calibration_of(poses.plan.estimator.score_scale, confidence)
     plan = ShardPlan(
         poses=PosesUsed(tool=poses.manifest.tool, sha256=poses.manifest.sha256, **vars(poses.plan)),
-        canonical_sha256=hashlib.sha256(to_json(canonical)).hexdigest(),
+        canonical_sha256=canonical.sha256,
         alignment=options.alignment,
         beta=options.beta,
         confidence=confidence,

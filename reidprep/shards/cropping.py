@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from reidprep.alignment.align import Flag
 from reidprep.alignment.boxes import strip_boxes
-from reidprep.alignment.canonical import CanonicalPoses, load, to_json
+from reidprep.alignment.canonical import CanonicalPoses, default_poses
 from reidprep.alignment.noise import calibration_of, shipped_sha256
 from reidprep.errors import ReidError
 from reidprep.estimators.base import PoseEstimator
@@ -83,7 +82,7 @@ class Cropper:
         else:
             joints = self.estimator(images, paths)
             rows = np.flatnonzero(~np.isnan(joints).all(axis=(1, 2)))
-            alignment = aligned(joints[rows], sizes[rows], self.canonical or load(), self.plan)
+            alignment = aligned(joints[rows], sizes[rows], self.canonical or default_poses(), self.plan)
             boxes, flags = alignment.boxes, alignment.flags
         shapes = image_shapes(self.plan)
         wanted = [position for view in self.views for position in POSITIONS[view]]
@@ -177,7 +176,7 @@ def with_poses(plan: ShardPlan, canonical: CanonicalPoses | None = None) -> tupl
     Raises:
         ReidError: none are given, and the plan's are not the shipped ones.
     """
-    sha256 = hashlib.sha256(to_json(canonical or load())).hexdigest()
+    sha256 = (canonical or default_poses()).sha256
     differing = []
     if sha256 != plan.canonical_sha256:
         if canonical is None:
