@@ -35,7 +35,7 @@ def test_help_does_not_load_heavy_modules() -> None:
 
 def test_three_commands_make_shards(drawn: Path, tmp_path: Path) -> None:
     poses, shards, page = tmp_path / "poses", tmp_path / "shards", tmp_path / "preview"
-    result = invoke("extract-poses", drawn, poses, "--json")
+    result = invoke("extract-poses", drawn, poses, "--limit", 2, "--json")
     assert result.exit_code == 0, result.output
     extracted = json.loads(result.stdout)
     assert extracted["dataset"] == "market1501" and extracted["skipped_files"] == []

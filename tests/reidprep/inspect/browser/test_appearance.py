@@ -1,10 +1,13 @@
 """Readable on a laptop and a phone, light and dark, with and without scripts, by eye and by screen reader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
 import pytest
+
+from .conftest import Complaints
 
 pytestmark = pytest.mark.browser
 
@@ -47,9 +50,29 @@ def views(server: Any) -> list[str]:
     return [f"{server.url}/{view.format(pid=pid)}" for view in VIEWS]
 
 
-@pytest.mark.parametrize("number", range(len(VIEWS)), ids=[view or "grid" for view in VIEWS])
-def test_a_phone_needs_no_scrolling_sideways(views: list[str], number: int, open_page: OpenPage) -> None:
-    page = open_page(views[number], **PHONE)
+@pytest.fixture(scope="module", params=range(len(VIEWS)), ids=[view or "grid" for view in VIEWS])
+def view(request: pytest.FixtureRequest, views: list[str]) -> str:
+    """The address of a view."""
+    return views[request.param]
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Any) -> Iterator[Any]:
+    """A window of a phone: these pages keep nothing that the next one could see."""
+    with closing(browser.new_context(**PHONE)) as context:
+        yield context.new_page()
+
+
+@pytest.fixture(scope="module")
+def laptop(browser: Any) -> Iterator[Any]:
+    with closing(browser.new_context(color_scheme="light", **LAPTOP)) as context:
+        yield context.new_page()
+
+
+def test_a_phone_needs_no_scrolling_sideways(phone: Any, view: str, complaints: Complaints) -> None:
+    page = phone
+    complaints.watch(page, view)
+    page.goto(view)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
     assert page.evaluate("innerWidth") == 390  # nothing made the phone zoom out
     assert page.locator("meta[name=viewport]").count() == 1
@@ -61,9 +84,10 @@ def test_a_phone_needs_no_scrolling_sideways(views: list[str], number: int, open
     assert small == []  # WCAG 2.2, target size
 
 
-@pytest.mark.parametrize("number", range(len(VIEWS)), ids=[view or "grid" for view in VIEWS])
-def test_text_is_readable_and_a_screen_reader_finds_its_way(views: list[str], number: int, open_page: OpenPage) -> None:
-    page = open_page(views[number], color_scheme="light", **LAPTOP)
+def test_text_is_readable_and_a_screen_reader_finds_its_way(laptop: Any, view: str, complaints: Complaints) -> None:
+    page = laptop
+    complaints.watch(page, view)
+    page.goto(view)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).map(Number)")
