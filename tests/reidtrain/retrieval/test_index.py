@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -49,23 +50,31 @@ def test_finds_nearly_what_the_exact_search_finds(kind, metric, tmp_path):
     )
 
 
-def test_fewer_than_asked_for(tmp_path):
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    """Query, gallery and the index of the default kind and seed. Read only."""
     query, gallery = people(SIZES["ivfpq"])
-    build_index(gallery, tmp_path / "index")
+    folder = tmp_path_factory.mktemp("default") / "index"
+    build_index(gallery, folder)
+    return query, gallery, folder
+
+
+def test_fewer_than_asked_for(default):
+    query, gallery, folder = default
     # One list does not hold this many.
-    found = search_index(query, tmp_path / "index", gallery, top=9000, candidates=9000, visits=1)
+    found = search_index(query, folder, gallery, top=9000, candidates=9000, visits=1)
     missing = found.indices < 0
     assert missing.any() and np.isinf(found.distances[missing]).all()
     assert np.isfinite(found.distances[~missing]).all()
     assert (np.diff(missing.astype(int), axis=1) >= 0).all()
 
 
-def test_the_same_seed_gives_the_same_index(tmp_path):
-    _, gallery = people(SIZES["ivfpq"])
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+def test_the_same_seed_gives_the_same_index(default, tmp_path):
+    _, gallery, folder = default
+    for name, seed in (("same", 0), ("other", 1)):
         build_index(gallery, tmp_path / name, seed=seed)
-    a, b, c = ((tmp_path / name / FAISS_FILE).read_bytes() for name in "abc")
-    assert a == b != c
+    first, same, other = ((path / FAISS_FILE).read_bytes() for path in (folder, tmp_path / "same", tmp_path / "other"))
+    assert first == same != other
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +168,16 @@ def test_no_index_and_damaged_ones(built, tmp_path):
 
 
 @pytest.mark.parametrize("kind", list(SIZES))
-def test_facts_of_another_index(kind, tmp_path):
-    query, gallery = people(SIZES["ivfpq"])
-    other = gallery if kind == "ivfpq" else [gallery[0]]
-    build_index(gallery, tmp_path / "index", kind="hnsw")
-    build_index(other, tmp_path / "other", kind=kind)
-    (tmp_path / "other" / FAISS_FILE).replace(tmp_path / "index" / FAISS_FILE)
+def test_facts_of_another_index(kind, built, default, tmp_path):
+    """Of another kind of the same images, or of fewer images."""
+    if kind == "ivfpq":
+        query, gallery, other = default
+        build_index(gallery, tmp_path / "index", kind="hnsw")
+    else:
+        query, gallery, folder = built
+        build_index([gallery[0]], other := tmp_path / "other", kind=kind)
+        shutil.copytree(folder, tmp_path / "index")
+    shutil.copy(other / FAISS_FILE, tmp_path / "index" / FAISS_FILE)
     facts = json.loads((tmp_path / "index" / FACTS_FILE).read_bytes())
     (tmp_path / "index" / FACTS_FILE).write_text(json.dumps({**facts, "file_sha256": None}))
     with pytest.raises(ReidError, match="is not the index that index.json describes"):
