@@ -15,6 +15,7 @@ from reidprep.images import read_image
 from reidtrain.features.files import read_arrays
 
 HERE = ("--workers", 1, "--device", "cpu")
+SMALLEST = ("attention-driven-market1501", "model.branches=[head]")
 
 
 def invoke(*arguments: object) -> Result:
@@ -22,7 +23,7 @@ def invoke(*arguments: object) -> Result:
 
 
 def test_a_folder_becomes_a_file_and_what_is_wrong_with_its_images_is_told(make_run, drawn, tmp_path) -> None:
-    run = make_run("run")
+    run = make_run("run", *SMALLEST)
     shutil.copytree(drawn / "query", tmp_path / "photos/below")
     (tmp_path / "photos/damaged.jpg").write_bytes(b"\xff\xd8\xffno image")
     result = invoke(run, tmp_path / "photos", tmp_path / "features.npz")
@@ -41,7 +42,7 @@ def test_frames_and_tiny_images_are_told(make_run, drawn, tmp_path) -> None:
     people = [read_image(photo) for photo in sorted(photos.iterdir())]
     Image.fromarray(np.concatenate(people, axis=1)).save(photos / "frame.png")
     Image.fromarray(np.full((5, 5, 3), 128, np.uint8)).save(photos / "tiny.png")
-    result = invoke(make_run("run"), photos, tmp_path / "features.npz")
+    result = invoke(make_run("run", *SMALLEST), photos, tmp_path / "features.npz")
     assert result.exit_code == 0 and "6 images in" in result.stdout, result.output
     assert "1 lower than 32 pixels, 1 wider than high" in result.stderr and "few joints" in result.stderr
     assert "note: of an image with several people one is taken; give the others' boxes" in result.stderr
@@ -56,10 +57,10 @@ def test_frames_and_tiny_images_are_told(make_run, drawn, tmp_path) -> None:
     ],
 )
 def test_options_that_do_not_fit_the_checkpoint_are_plain_errors(options, message, make_run, drawn, tmp_path) -> None:
-    result = invoke(make_run("run"), drawn, tmp_path / "out.npz", *options)
+    result = invoke(make_run("run", *SMALLEST), drawn, tmp_path / "out.npz", *options)
     assert result.exit_code == 1 and message in result.output and not (tmp_path / "out.npz").exists()
 
 
 def test_another_way_to_find_joints_is_noted(make_run, drawn, tmp_path) -> None:
-    result = invoke(make_run("run"), drawn / "query", tmp_path / "out.npz", "--flip-test")
+    result = invoke(make_run("run", *SMALLEST), drawn / "query", tmp_path / "out.npz", "--flip-test")
     assert result.exit_code == 0 and "note: crops are cut otherwise" in result.stderr

@@ -29,6 +29,8 @@ METRICS = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
 HERE = ("--workers", 0, "--device", "cpu")
 ALIGNED = ("attention-driven-market1501", "model.branches=[whole,head,upper_body,upper_leg,lower_leg]")
 """A network that the papers have figures of."""
+SMALLEST = ("attention-driven-market1501", "model.branches=[head]")
+"""A network for tests of what is the same for all."""
 TRAINED = ("2", "4")
 """The training identities of the drawn people."""
 
@@ -106,7 +108,7 @@ def test_each_feature_is_scored(arguments, options, make_run, drawn_shards) -> N
 
 
 def test_what_is_kept_with_the_run(make_run, drawn_shards, monkeypatch) -> None:
-    run = make_run("run")
+    run = make_run("run", *SMALLEST)
     with monkeypatch.context() as patch:
         patch.setattr("reidtrain.plots.curves.draw_cmc", draw_cmc)
         result = succeed(run, drawn_shards)
@@ -123,7 +125,7 @@ def test_what_is_kept_with_the_run(make_run, drawn_shards, monkeypatch) -> None:
 
 
 def test_several_datasets_are_scored_each_by_itself(make_run, drawn_shards, drawn_poses, tmp_path) -> None:
-    run, other = make_run("run"), tmp_path / "other"
+    run, other = make_run("run", *SMALLEST), tmp_path / "other"
     build_shards(drawn_poses, other, BuildOptions(whole_size=(96, 48), part_size=(24, 48), beta=0.1))
     alone = succeed(run, other, "--out", tmp_path / "alone")
     results = succeed(run, drawn_shards, other)
@@ -148,7 +150,7 @@ def test_several_datasets_are_scored_each_by_itself(make_run, drawn_shards, draw
 
 
 def test_a_checkpoint_outside_of_a_run(make_run, drawn_shards, tmp_path) -> None:
-    shutil.copy(make_run("run") / "checkpoints" / "last.ckpt", tmp_path / "mine.ckpt")
+    shutil.copy(make_run("run", *SMALLEST) / "checkpoints" / "last.ckpt", tmp_path / "mine.ckpt")
     assert "say where by --out" in fail(tmp_path / "mine.ckpt", drawn_shards)
     succeed(tmp_path / "mine.ckpt", drawn_shards, "--out", tmp_path / "new" / "scores")
     assert (tmp_path / "new" / "scores" / "metrics.json").is_file()
@@ -156,7 +158,7 @@ def test_a_checkpoint_outside_of_a_run(make_run, drawn_shards, tmp_path) -> None
 
 def test_no_reranking_of_drawn_galleries(make_run, drawn_shards, monkeypatch) -> None:
     monkeypatch.setattr(Extractor, "__call__", None)  # it is said before anything is computed
-    assert "cuhk03-np" in fail(make_run("run"), drawn_shards, "--rerank", "--protocol", "cuhk03-classic")
+    assert "cuhk03-np" in fail(make_run("run", *SMALLEST), drawn_shards, "--rerank", "--protocol", "cuhk03-classic")
 
 
 def papers(result: dict) -> dict[str, dict]:
@@ -238,9 +240,9 @@ def test_features_are_kept_and_taken(make_run, drawn_shards, tmp_path, monkeypat
 
 
 def test_features_of_something_else(make_run, drawn_shards, tmp_path) -> None:
-    run, file = make_run("run"), tmp_path / "features.npz"
+    run, file = make_run("run", *SMALLEST), tmp_path / "features.npz"
     succeed(run, drawn_shards, "--features", file)
-    other = make_run("other", "attention-driven-market1501", "seed=1")
+    other = make_run("other", *SMALLEST, "seed=1")
     assert "features of another model" in fail(other, drawn_shards, "--features", file)
     assert "flip False, wanted True" in fail(run, drawn_shards, "--features", file, "--flip")
     assert "must end in .npz" in fail(run, drawn_shards, "--features", tmp_path / "features")
@@ -272,8 +274,8 @@ def test_held_out_identities_as_in_training(make_run, crowd_shards, tmp_path) ->
 
 
 def test_identities_that_are_not_held_out(crowd_shards, make_run, drawn_shards) -> None:
-    assert "validation.identities is 0" in fail(make_run("run"), drawn_shards, "--held-out")
-    other = make_run("other", "attention-driven-market1501", "validation.identities=1")
+    assert "validation.identities is 0" in fail(make_run("run", *SMALLEST), drawn_shards, "--held-out")
+    other = make_run("other", *SMALLEST, "validation.identities=1")
     message = fail(other, crowd_shards, "--held-out")
     assert "other training identities than the network was trained on" in message
 
@@ -285,5 +287,5 @@ def test_no_query_split(make_run, drawn_shards, tmp_path) -> None:
     content.pop("sha256")
     content["parts"] = [part for part in content["parts"] if not part["name"].startswith("query")]
     manifest.write_text(json.dumps(content), encoding="utf-8")
-    assert "there are no query images" in (message := fail(make_run("run"), tmp_path / "copy"))
+    assert "there are no query images" in (message := fail(make_run("run", *SMALLEST), tmp_path / "copy"))
     assert "--held-out" in message

@@ -22,6 +22,8 @@ from reidtrain.features.extractor import named_features
 
 FEATURES = ("features", "whole", "head", "lower_leg", "fused")
 LABELS = ("pids", "camids", "paths")
+SMALLEST = ("attention-driven-market1501", "model.branches=[head]")
+"""A network for tests of what is the same for all."""
 HERE = ("--workers", 0, "--device", "cpu", "--batch-size", 3)
 
 
@@ -107,7 +109,7 @@ def test_query_and_gallery(make_run, drawn_shards, tmp_path) -> None:
 
 
 def test_others_read_the_file(make_run, drawn_shards, tmp_path) -> None:
-    run, out = make_run("run"), tmp_path / "features.npz"
+    run, out = make_run("run", *SMALLEST), tmp_path / "features.npz"
     succeed(run, drawn_shards, out)
     result = CliRunner().invoke(main, ["score", str(out), "--protocol", "market1501", "--json"])
     assert result.exit_code == 0, result.output
@@ -137,7 +139,7 @@ def test_one_split(split, network, features, make_run, drawn_shards, tmp_path) -
 
 
 def test_a_folder_holds_the_same_and_is_written_in_blocks(make_run, drawn_shards, tmp_path, monkeypatch) -> None:
-    run = make_run("run")
+    run = make_run("run", *SMALLEST)
     about = succeed(run, drawn_shards, tmp_path / "features.npz")
     monkeypatch.setattr(extract_features, "ROWS_AT_ONCE", 6)  # two batches
     monkeypatch.setattr(extract_features.Extractor, "__call__", _counted := counted(extract_features.Extractor))
@@ -185,7 +187,7 @@ def test_flip_averages_with_the_mirror_image(make_run, drawn_shards, tmp_path) -
 
 
 def test_precision_of_the_recipe_unless_asked_otherwise(make_run, drawn_shards, tmp_path) -> None:
-    run = make_run("run", "attention-driven-market1501", "execution.precision=bf16")
+    run = make_run("run", *SMALLEST, "execution.precision=bf16")
     outs = {name: tmp_path / f"{name}.npz" for name in ("recipe", "float32")}
     query = (run, drawn_shards, "--split", "query")
     assert succeed(*query, outs["recipe"])["precision"] == "bf16"
@@ -195,8 +197,8 @@ def test_precision_of_the_recipe_unless_asked_otherwise(make_run, drawn_shards, 
 
 
 def test_which_checkpoint(make_run, drawn_shards, tmp_path) -> None:
-    run = make_run("run")
-    make_run("run", "attention-driven-market1501", "seed=1", which="best")
+    run = make_run("run", *SMALLEST)
+    make_run("run", *SMALLEST, "seed=1", which="best")
     for which in ("last", "best"):
         succeed(run, drawn_shards, tmp_path / f"{which}.npz", "--which", which, "--split", "query")
         file = run / "checkpoints" / f"{which}.ckpt"
@@ -208,7 +210,7 @@ def test_which_checkpoint(make_run, drawn_shards, tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["features.npz", "folder"])
 def test_what_is_there_is_replaced_only_on_request(name, make_run, drawn_shards, tmp_path, monkeypatch) -> None:
-    run, out = make_run("run"), tmp_path / name
+    run, out = make_run("run", *SMALLEST), tmp_path / name
     succeed(run, drawn_shards, out)
     before = {key: np.array(values) for key, values in read(out).items()}
     assert "--overwrite" in fail(run, drawn_shards, out, "--split", "query")
@@ -221,7 +223,7 @@ def test_what_is_there_is_replaced_only_on_request(name, make_run, drawn_shards,
         assert invoke(run, drawn_shards, out, "--split", "query", "--overwrite", *HERE).exit_code != 0
     same(read(out), before)
     succeed(run, drawn_shards, out, "--split", "query", "--overwrite")
-    assert set(read(out)) == {*FEATURES, *LABELS}
+    assert set(read(out)) == {name.removeprefix("query_") for name in before if name.startswith("query_")}
     np.testing.assert_array_equal(read(out)["features"], before["query_features"])
 
 
@@ -234,12 +236,12 @@ def test_an_interrupted_folder_is_begun_anew(make_run, drawn_shards, tmp_path) -
 
 
 def test_a_full_disk_leaves_nothing(make_run, drawn_shards, tmp_path) -> None:
-    run = make_run("run")
+    run = make_run("run", *SMALLEST)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for name in ("features.npz", "folder"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
         try:
-            message = fail(run, drawn_shards, tmp_path / name, "--split", "query")
+            message = fail(run, drawn_shards, tmp_path / name)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert "cannot be written" in message and "make room" in message
@@ -261,12 +263,12 @@ def test_something_else_in_the_way(out, message, make_run, drawn_shards, tmp_pat
         (tmp_path / folder).mkdir()
     (tmp_path / "thesis" / "thesis.tex").write_text("x")
     (tmp_path / "file").write_text("x")
-    assert message in fail(make_run("run"), drawn_shards, tmp_path / out, "--overwrite")
+    assert message in fail(make_run("run", *SMALLEST), drawn_shards, tmp_path / out, "--overwrite")
     assert (tmp_path / "thesis" / "thesis.tex").exists() and (tmp_path / "file").read_text() == "x"
 
 
 def test_shards_that_do_not_serve_the_network(make_run, strips_shards, plain_shards, drawn_shards, tmp_path) -> None:
-    assert "alignment strips" in fail(make_run("run"), strips_shards, tmp_path / "out.npz")
+    assert "alignment strips" in fail(make_run("run", *SMALLEST), strips_shards, tmp_path / "out.npz")
     run = make_run("other", "self-attention-market1501")
     assert "--with-image" in fail(run, plain_shards, tmp_path / "out.npz")
     without_query(drawn_shards, tmp_path / "trained")
@@ -288,7 +290,7 @@ def test_a_damaged_sample_is_named(workers, make_run, drawn_shards, tmp_path) ->
     shutil.copytree(drawn_shards, copy)
     with h5py.File(copy / "query-00000.h5", "r+") as file:
         file["crc32"][2] = 0
-    result = invoke(make_run("run"), copy, tmp_path / "out.npz", *HERE, "--workers", workers)
+    result = invoke(make_run("run", *SMALLEST), copy, tmp_path / "out.npz", *HERE, "--workers", workers)
     assert result.exit_code == 1 and "Traceback" not in result.output
     assert f"Error: {copy / 'query-00000.h5'}: row 2: " in result.output
 
@@ -298,11 +300,13 @@ def test_what_to_do_without_memory(make_run, drawn_shards, tmp_path, monkeypatch
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(extraction, "extract", exhaust)
-    assert "out of memory: lower --batch-size (now 3)" in fail(make_run("run"), drawn_shards, tmp_path / "out.npz")
+    assert "out of memory: lower --batch-size (now 3)" in fail(
+        make_run("run", *SMALLEST), drawn_shards, tmp_path / "out.npz"
+    )
 
 
 def test_no_checkpoint(make_run, drawn_shards, tmp_path) -> None:
     assert "no checkpoints/best.ckpt here" in fail(
-        make_run("run"), drawn_shards, tmp_path / "out.npz", "--which", "best"
+        make_run("run", *SMALLEST), drawn_shards, tmp_path / "out.npz", "--which", "best"
     )
     assert "does not exist" in fail(tmp_path / "none.ckpt", drawn_shards, tmp_path / "out.npz")

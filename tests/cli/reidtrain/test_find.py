@@ -35,7 +35,7 @@ def found(*arguments: object) -> list[dict]:
 
 @pytest.fixture
 def run(make_run):
-    return make_run("run", "attention-driven-market1501", "model.branches=[whole]")
+    return make_run("run", "attention-driven-market1501", "model.branches=[head]")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_images_that_cannot_be_read_are_left_out_and_told(run, drawn, tmp_path) 
 def test_what_cannot_be_compared_is_refused(
     run, make_run, person, drawn, drawn_poses, strips_shards, estimator, tmp_path
 ) -> None:
-    other = make_run("other", "attention-driven-market1501", "model.branches=[whole]", "seed=7")
+    other = make_run("other", "attention-driven-market1501", "model.branches=[head]", "seed=7")
     shutil.copytree(drawn / "query", tmp_path / "moved")
     embedder = Embedder(run, COMPUTING, estimator=estimator)
     embed_to_file(embedder, tmp_path / "moved", tmp_path / "features.npz")
