@@ -10,7 +10,7 @@ from reidprep.shards.reader import ShardSet
 
 
 def test_the_demo_ends_with_a_page_and_sound_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reidprep.demo.DRAWN_IDENTITIES", 4)  # drawing takes most of the time
+    monkeypatch.setattr("reidprep.demo.DRAWN_IDENTITIES", 2)  # drawing takes most of the time
     result = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), "--limit", "4", "--workers", "1", "--json"])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
