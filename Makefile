@@ -28,7 +28,7 @@ endif
 	@echo "Open: $(OUT)/preview/index.html$(if $(TRAINS),$(COMMA) $(OUT)/ranked/index.html and $(OUT)/attention/index.html)."
 	@echo "Next: $(if $(DATA),. $(BIN)/activate; reidtrain recipes; reidtrain fit '$(OUT)/shards' --out run --recipe NAME,make demo DATA=path/to/your/dataset LIMIT=200) (docs/getting-started.md)."
 
-# As many processes as there are cores; `make test WORKERS=0` runs everything in one.
+# One process more than there are cores; `make test WORKERS=0` runs everything in one.
 WORKERS ?= auto
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup

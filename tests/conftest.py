@@ -74,13 +74,29 @@ TOGETHER = {
     "tests/reidprep/executors/test_commands.py": "ray",
     "tests/reidprep/executors/test_ray": "ray",
     "tests/reidprep/inspect/browser/": "browser",
+    "tests/reidtrain/explore/test_in_browser": "browser",
+    "tests/reidtrain/data/test_dataset": "forked",
+    "tests/reidtrain/data/classification/test_samples": "forked",
+    "tests/reidtrain/training/test_failures": "forked",
+    "tests/reidtrain/training/test_distributed": "forked",
 }
-"""How the paths of tests begin that one process runs, one after the other: there is one Ray cluster, or browser."""
+"""How the paths of tests begin that one process runs, one after the other: there is one Ray cluster, or browser, or
+prepared process to fork from."""
 LONG = (
-    *("ray", "browser", "test_movenet", "test_fit", "test_outputs", "test_export", "test_mmpose", "test_evaluate"),
+    *(
+        "ray",
+        "forked",
+        "browser",
+        "test_movenet",
+        "test_fit",
+        "test_outputs",
+        "test_export",
+        "test_mmpose",
+        "test_evaluate",
+    ),
     *("test_extract_features", "test_mmpose_to_onnx", "test_openmmlab", "test_attention_driven", "test_interruption"),
-    *("test_in_browser", "test_damage", "test_checkpoints", "test_runs", "test_complexity", "test_failures"),
-    *("test_distributed", "test_examples", "test_network", "test_demo", "test_classification", "test_self_attention"),
+    *("test_damage", "test_checkpoints", "test_runs", "test_complexity", "test_examples"),
+    *("test_network", "test_demo", "test_classification", "test_self_attention"),
 )
 """The groups of tests that take longest, by the clock: several processes begin with them, and end with short ones."""
 
@@ -112,8 +128,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """One process for each core, and one for Ray, whose tests wait most of the time."""
-    return (yield) + bool(find_spec("ray"))
+    """One process more than cores, as tests wait for what they start: Ray's most of the time, in one of their own."""
+    return (yield) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
