@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import shutil
@@ -124,6 +125,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         order = {group: number for number, group in enumerate(LONG)}
         items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Spare what is there from the start, mostly modules, the collections of garbage: it stays to the end."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)
