@@ -29,6 +29,9 @@ class Signals:
 
     Attributes:
         caught: the signal that came, None if none did.
+
+    Raises:
+        Interrupted: at the end of the block, if a signal came and was to end the work at once.
     """
 
     def __init__(self, at_once: str | None = None) -> None:
