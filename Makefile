@@ -40,13 +40,13 @@ lint: $(STAMP)
 
 # pip alone cannot: MMPose needs none of the dependencies that do not build, but packages it does not name (docs/estimators.md).
 setup-mmpose: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[mmpose]"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps mmengine mmcv-lite mmpose mmpretrain
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[mmpose]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-deps mmengine mmcv-lite mmpose mmpretrain
 
+# Not compiled, for pip would compile all of it: what is imported is compiled then, and that is less than half.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[$(EXTRAS)]"
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # as pip would, but on all cores; some files are for other Pythons
 	touch $(STAMP)
 
 clean:

@@ -26,6 +26,7 @@ pytestmark = [
 COMMAND = [sys.executable, "-c", "from reid_cli.reidprep.main import main; main()"]
 EXTRACT = ("--rows-per-part", "3", "--batch-size", "1")
 BUILD = ("--shard-size", "2", "--with-image")
+RAY = ("--engine", "ray")
 Contents = Callable[[Path], dict[str, bytes]]
 
 
@@ -58,13 +59,13 @@ def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     return output, errors
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Process ids of the Ray workers that are making parts for a command; Ray gives them their method's name."""
+def workers_of(starter: int) -> list[int]:
+    """Ids of the Ray workers, started by a process, that are making parts; Ray gives them their method's name."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             title = (entry / "cmdline").read_bytes()
-            if title.startswith(b"ray::Worker.do") and descends(int(entry.name), process.pid):
+            if title.startswith(b"ray::Worker.do") and descends(int(entry.name), starter):
                 found.append(int(entry.name))
         except (OSError, ValueError):
             continue
@@ -79,29 +80,29 @@ def descends(pid: int, ancestor: int) -> bool:
     return False
 
 
-def first_worker_of(process: subprocess.Popen[str]) -> int:
+def first_worker_of(process: subprocess.Popen[str], starter: int | None = None) -> int:
+    """The id of a worker that is at work for a command, which has started it if nobody else did."""
     while process.poll() is None:
-        if found := workers_of(process):
+        if found := workers_of(starter or process.pid):
             return found[0]
         time.sleep(0.03)  # a look at all processes takes milliseconds
     raise AssertionError(f"no worker was seen: {finish(process)}")
 
 
-@pytest.mark.parametrize("step", ["extract-poses", "build-shards"])
-def test_a_worker_killed_by_its_pid_changes_nothing(
-    step: str, drawn: Path, undisturbed: Path, tmp_path: Path, contents: Contents
-) -> None:
-    source, options, local = (drawn, EXTRACT, undisturbed)
-    if step == "build-shards":
-        source, options, local = undisturbed, BUILD, tmp_path / "local"
-        build_shards(source, local, BuildOptions(samples_per_shard=2, image_size=(256, 128)))
-    process = start(step, source, tmp_path / "ray", *options, "--engine", "ray", "--num-workers", 2, "--json")
-    os.kill(first_worker_of(process), signal.SIGKILL)
+def assert_made_in_spite_of_a_kill(process: subprocess.Popen[str], out: Path, local: Path, contents: Contents) -> None:
     output, errors = finish(process)
     assert process.returncode == 0, errors
     assert json.loads(output)["rows"] > 0  # and nothing else, whatever Ray says of the lost worker
     assert "Traceback" not in errors and "Actor" not in errors
-    assert contents(tmp_path / "ray") == contents(local)
+    assert contents(out) == contents(local)
+
+
+def test_a_worker_killed_by_its_pid_changes_nothing(
+    drawn: Path, undisturbed: Path, tmp_path: Path, contents: Contents
+) -> None:
+    process = start("extract-poses", drawn, tmp_path / "ray", *EXTRACT, *RAY, "--num-workers", 2, "--json")
+    os.kill(first_worker_of(process), signal.SIGKILL)
+    assert_made_in_spite_of_a_kill(process, tmp_path / "ray", undisturbed, contents)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_a_command_goes_on_after_ctrl_c_and_a_kill(
     long_job: tuple[Path, Path], tmp_path: Path, contents: Contents
 ) -> None:
     dataset, undisturbed = long_job
-    arguments = ("extract-poses", dataset, tmp_path / "ray", *EXTRACT, "--engine", "ray", "--num-workers", 1)
+    arguments = ("extract-poses", dataset, tmp_path / "ray", *EXTRACT, *RAY, "--num-workers", 1)
     for number, status in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
         process = start(*arguments)
         worker = first_worker_of(process)
@@ -138,16 +139,16 @@ def test_a_command_goes_on_after_ctrl_c_and_a_kill(
     assert contents(tmp_path / "ray") == contents(undisturbed)
 
 
-def test_a_cluster_of_others_is_used_and_left_running(
-    cluster: str, drawn: Path, undisturbed: Path, tmp_path: Path, contents: Contents
+def test_a_cluster_of_others_is_used_in_spite_of_a_killed_worker_and_left_running(
+    cluster: str, undisturbed: Path, tmp_path: Path, contents: Contents
 ) -> None:
     import ray
 
+    build_shards(undisturbed, tmp_path / "local", BuildOptions(samples_per_shard=2, image_size=(256, 128)))
     # The environment is this one: it says where on this machine Ray listens, and how one proves who one is.
-    process = start("extract-poses", drawn, tmp_path / "ray", *EXTRACT, "--engine", "ray", "--ray-address", cluster)
-    _, errors = finish(process)
-    assert process.returncode == 0, errors
-    assert contents(tmp_path / "ray") == contents(undisturbed)
+    process = start("build-shards", undisturbed, tmp_path / "ray", *BUILD, *RAY, "--ray-address", cluster, "--json")
+    os.kill(first_worker_of(process, starter=os.getpid()), signal.SIGKILL)
+    assert_made_in_spite_of_a_kill(process, tmp_path / "ray", tmp_path / "local", contents)
     assert ray.cluster_resources()["CPU"] == 2
 
 
@@ -158,7 +159,7 @@ def test_an_unreachable_address_is_a_plain_error(
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     source = drawn if step == "extract-poses" else undisturbed
     started = time.monotonic()
-    process = start(step, source, tmp_path / "out", "--engine", "ray", "--ray-address", address)
+    process = start(step, source, tmp_path / "out", *RAY, "--ray-address", address)
     _, errors = finish(process)
     assert process.returncode == 1 and time.monotonic() - started < 30
     # Ray's core may warn before, on the file descriptor itself.
