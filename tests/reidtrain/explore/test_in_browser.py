@@ -18,6 +18,7 @@ from ...reidprep.inspect.browser.conftest import (  # noqa: F401
     Server,
     complaints,
     open_page,
+    profile,
     served,
     until,
 )
