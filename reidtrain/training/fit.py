@@ -188,6 +188,11 @@ def train(
             if folder is not None and folder.longer:
                 text = "the learning rate is that of the longer run now"
                 log(f"{counted(recipe.epochs, 'epoch')} instead of {folder.longer}: {text}")
+            if recipe.execution.precision == "bf16" and torch_device(machine.device) == "cpu" and imitates_bf16():
+                log(
+                    "this CPU cannot compute in bfloat16, which PyTorch then imitates at a fraction of the speed of "
+                    "float32: --set execution.precision=float32, in a new run"
+                )
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
             resumed.load_into(model)
@@ -318,6 +323,11 @@ def _result(
             folder.write(status="finished", seconds=total, metrics={"last": history[-1], "best": best})
         seconds = float(folder.about["seconds"])
     return RunResult(out, history[-1], best, seconds)
+
+
+def imitates_bf16() -> bool:
+    """Whether bfloat16 on this CPU is slower than float32: oneDNN has no convolution in it for CPUs without AVX-512."""
+    return torch.backends.mkldnn.is_available() and not bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinished | None) -> str:

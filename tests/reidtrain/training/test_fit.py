@@ -399,10 +399,21 @@ def test_both_networks_train(finished_other):
     assert {"loss/softmax", "loss/sac"} <= last.keys()
 
 
-@pytest.mark.parametrize("execution", [{"precision": "bf16"}, {"channels_last": False}, {"gradient_clip": 1.0}])
+@pytest.mark.parametrize("execution", [{"channels_last": False}, {"gradient_clip": 1.0}])
 def test_switches_of_execution(execution, run, tiny):
     result = run(tiny(stages=ONE, execution=execution))
     assert 0 < result.last["loss"] < 100
+
+
+@pytest.mark.parametrize(
+    ("precision", "imitated", "said"), [("bf16", True, True), ("bf16", False, False), ("float32", True, False)]
+)
+def test_a_cpu_without_bfloat16_is_said(precision, imitated, said, run, tiny, monkeypatch):
+    monkeypatch.setattr("reidtrain.training.fit.imitates_bf16", lambda: imitated)
+    lines = []
+    result = run(tiny(stages=ONE, execution={"precision": precision}), log=lines.append)
+    assert 0 < result.last["loss"] < 100
+    assert any("--set execution.precision=float32" in line for line in lines) == said
 
 
 def test_memory_layout_changes_nothing_but_rounding(run, tiny, tmp_path):
