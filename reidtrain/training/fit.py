@@ -327,7 +327,7 @@ def _result(
 
 def imitates_bf16() -> bool:
     """Whether bfloat16 on this CPU is slower than float32: oneDNN has no convolution in it for CPUs without AVX-512."""
-    return torch.backends.mkldnn.is_available() and not bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch._C._has_mkldnn) and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinished | None) -> str:
