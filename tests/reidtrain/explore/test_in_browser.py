@@ -18,7 +18,6 @@ from ...reidprep.inspect.browser.conftest import (  # noqa: F401
     Server,
     complaints,
     open_page,
-    profile,
     served,
     until,
 )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,24 +172,20 @@ def complaints() -> Iterator[Complaints]:
     assert found == []
 
 
-@pytest.fixture(scope="session")
-def profile(browser: Any) -> Iterator[Any]:
-    """What pages of the same profile share: images that were fetched, and what was stored."""
-    with closing(browser.new_context()) as context:
-        context.set_default_timeout(15_000)
-        yield context
-
-
 @pytest.fixture
-def open_page(browser: Any, profile: Any, complaints: Complaints) -> Iterator[OpenPage]:
-    """Opens an address in a page of its own: of an empty profile, if it is to have options."""
-    with ExitStack() as stack:
+def open_page(browser: Any, complaints: Complaints) -> Iterator[OpenPage]:
+    """Opens an address in a browser profile of its own."""
+    contexts = []
 
-        def open_at(url: str, **options: Any) -> Window:
-            context = stack.enter_context(closing(browser.new_context(**options))) if options else profile
-            page = stack.enter_context(closing(context.new_page()))
-            complaints.watch(page, url)
-            page.goto(url)
-            return Window(page)
+    def open_at(url: str, **options: Any) -> Window:
+        context = browser.new_context(**options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        complaints.watch(page, url)
+        page.goto(url)
+        return Window(page)
 
-        yield open_at
+    yield open_at
+    for context in contexts:
+        context.close()
