@@ -188,7 +188,8 @@ def train(
             if folder is not None and folder.longer:
                 text = "the learning rate is that of the longer run now"
                 log(f"{counted(recipe.epochs, 'epoch')} instead of {folder.longer}: {text}")
-            if recipe.execution.precision == "bf16" and torch_device(machine.device) == "cpu" and imitates_bf16():
+            on_cpu = not ended and torch_device(machine.device) == "cpu"
+            if on_cpu and recipe.execution.precision == "bf16" and imitates_bf16():
                 log(
                     "this CPU cannot compute in bfloat16, which PyTorch then imitates at a fraction of the speed of "
                     "float32: --set execution.precision=float32, in a new run"
