@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from reidprep.errors import ReidError
 from reidtrain.recipes.schema import Recipe
@@ -17,11 +19,17 @@ def explained(recipe: Recipe) -> Iterator[None]:
     """Turn what goes wrong in training, and is not the fault of the program, into an error with its remedy.
 
     Raises:
-        ReidError: out of memory, a worker that died, or an error in a worker.
+        ReidError: out of memory, a worker that died, an error in a worker, or a network that cannot be compiled.
     """
     again = "lower --workers; the run goes on from its last checkpoint when the same command is given again"
-    with plain_failures(memory=_memory_advice(recipe), worker=again):
-        yield
+    try:
+        with plain_failures(memory=_memory_advice(recipe), worker=again):
+            yield
+    except TorchDynamoException as error:
+        why = shorten(str(error).strip().partition("\n\n")[0], 300)
+        raise ReidError(
+            f"the network cannot be compiled here ({why}): install what is missing, or --set execution.compile=false"
+        ) from error
 
 
 def _memory_advice(recipe: Recipe) -> str:

@@ -245,14 +245,17 @@ def _kept(folder: RunFolder | None, began: float) -> Iterator[None]:
 
 
 def arranged(model: Model, execution: Execution) -> Model:
-    """The model with its weights in the memory layout, and its forward pass compiled, as a recipe wants it."""
+    """The model with its weights in the memory layout, and its forward pass compiled, as a recipe wants it.
+
+    What is compiled serves training batches of one size; `reidtrain.training.module.uncompiled` is for others.
+    """
     if execution.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if execution.compile:
         if isinstance(model, AttentionDrivenNet):
             # Parts one after the other are 6.6 times as many calls to compile, and were no faster then.
             model.part_computation = "grouped"
-        model.compile()
+        model.compile(dynamic=False)
     return model
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -189,7 +190,8 @@ class StageModule(pl.LightningModule):
         inputs = self.preprocessor(batch, self.generator)
         if not self.recipe.execution.channels_last:
             inputs = _contiguous(inputs)
-        output = run(self.model, inputs, **forward_options(self.stage.loss))
+        with nullcontext() if len(batch) == self.stage.batch.total else uncompiled(self.recipe):
+            output = run(self.model, inputs, **forward_options(self.stage.loss))
         terms = loss_terms(output, batch.labels, self.stage.loss)
         loss = torch.stack([*terms.values()]).sum()
         with torch.no_grad():
@@ -256,6 +258,11 @@ class StageModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the weights mean."""
         checkpoint.update(self.describe(self.index, self.unfinished))
+
+
+def uncompiled(recipe: Recipe) -> AbstractContextManager[object]:
+    """Where a compiled network computes as if it were not: for a batch or a mode that is not worth minutes."""
+    return torch.compiler.set_stance("force_eager") if recipe.execution.compile else nullcontext()
 
 
 def _contiguous(batch: Batch) -> Batch:

@@ -40,8 +40,9 @@ def _ended(recipe: Recipe, history: Sequence[Mapping[str, Any]], stage: int) -> 
 class Pace:
     """How far a run of given length has come, by the clock.
 
-    Its time is `training.max_minutes` less what the end is expected to take: a validation, as long as the last one took
-    or, before there was one, as training on as many images.
+    The schedule begins when the first step of a sitting is done, which may compile the network or search for
+    algorithms. It has what is left of `training.max_minutes` then, less what the end is expected to take: a validation,
+    as long as the last one took or, before there was one, as training on as many images.
 
     Args:
         recipe: with `training.max_minutes`.
@@ -49,6 +50,10 @@ class Pace:
         began: `time.monotonic()` of when this sitting began.
         validation_images: 0 if there is no validation.
         before: where it stood at the end of an earlier sitting; None: at the end of an epoch.
+
+    Attributes:
+        rate: images per second of training, once it is known.
+        last_validation: its seconds.
     """
 
     def __init__(
@@ -65,17 +70,22 @@ class Pace:
         self.before = before if before is not None else float(history[-1][POSITION]) if history else 0.0
         self.began = began
         self.validation_images = validation_images
+        self.rate: float | None = None
         self.last_validation: float | None = None
+        self._under_way: float | None = None
 
-    def position(self, images_per_second: float) -> float:
-        """Epochs of the schedule done over all stages.
+    def step_done(self) -> None:
+        """Begin the schedule, if this was the first step."""
+        if self._under_way is None:
+            self._under_way = monotonic()
 
-        Args:
-            images_per_second: of training; 0 if not known yet.
-        """
+    def position(self) -> float:
+        """Epochs of the schedule done over all stages."""
+        if self._under_way is None:
+            return self.before
         end = self.last_validation
         if end is None:
-            end = self.validation_images / images_per_second if images_per_second else 0.0
-        # However long the end takes, a tenth of the time is for training.
-        seconds = max(self.seconds - end, self.seconds / 10)
-        return min(self.epochs, self.before + (monotonic() - self.began) / seconds * self.epochs)
+            end = self.validation_images / self.rate if self.rate else 0.0
+        # However long the start and the end take, a tenth of the time is for training.
+        seconds = max(self.seconds - (self._under_way - self.began) - end, self.seconds / 10)
+        return min(self.epochs, self.before + (monotonic() - self._under_way) / seconds * self.epochs)

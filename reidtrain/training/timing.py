@@ -27,6 +27,8 @@ class Timing(Callback):
         self.pace = pace
         self.started = self.idle_since = self.waited = 0.0
         self.images = self.images_before = 0
+        self.steady_since: float | None = None
+        self.steady_images = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of an epoch that was begun in an earlier sitting."""
@@ -37,6 +39,8 @@ class Timing(Callback):
         self.started = self.idle_since = time.perf_counter()
         self.images_before += self.images
         self.waited, self.images = 0.0, 0
+        if self.steady_since is not None:
+            self.steady_since, self.steady_images = self.started, 0
         assert isinstance(pl_module, StageModule)
         if self.pace is not None:
             self._read(self.pace, trainer, pl_module)
@@ -50,19 +54,26 @@ class Timing(Callback):
     ) -> None:
         """The step is queued; from here on it is the loader that is waited for."""
         assert isinstance(pl_module, StageModule)
-        self.images += len(batch) * trainer.world_size
+        images = len(batch) * trainer.world_size
+        self.images += images
         self.idle_since = time.perf_counter()
         if self.pace is None:
             total = pl_module.recipe.epochs * len(pl_module.task.labels)
             share = (pl_module.epoch + (batch_idx + 1) / len(pl_module.sampler)) / pl_module.recipe.epochs
             self.progress(round(share * total), total)
-        elif trainer.world_size == 1 or (batch_idx + 1) % STEPS_BETWEEN_CHECKS == 0:
+            return
+        self.pace.step_done()
+        if self.steady_since is None:  # a stage's first step may prepare all others, and tells nothing of them
+            self.steady_since = self.idle_since
+        else:
+            self.steady_images += images
+            self.pace.rate = self.steady_images / max(1e-9, self.idle_since - self.steady_since)
+        if trainer.world_size == 1 or (batch_idx + 1) % STEPS_BETWEEN_CHECKS == 0:
             trainer.should_stop = self._read(self.pace, trainer, pl_module) >= pl_module.stage.epochs
 
     def _read(self, pace: Pace, trainer: pl.Trainer, module: StageModule) -> float:
-        rate = self.images / max(1e-9, time.perf_counter() - self.started)
         # One clock for all processes: they share the learning rate, and end together.
-        position = float(trainer.strategy.broadcast(pace.position(rate)))
+        position = float(trainer.strategy.broadcast(pace.position()))
         stages = module.recipe.stages
         module.by_the_clock = position - sum(stage.epochs for stage in stages[: module.index])
         if share := (position - pace.before) / (pace.epochs - pace.before):

@@ -16,7 +16,7 @@ from reidprep.progress import Progress
 from reidtrain.data.dataset import Item
 from reidtrain.features.extractor import Values, compute, interleaved
 from reidtrain.recipes.schema import Recipe
-from reidtrain.training.module import StageModule
+from reidtrain.training.module import StageModule, uncompiled
 from reidtrain.training.pace import finished
 from reidtrain.training.tasks import Task
 
@@ -73,6 +73,7 @@ def validate(trainer: pl.Trainer, module: StageModule, workers: int, progress: P
         return interleaved(shares)
 
     module.eval()
-    scores = module.task.validate(by_all_processes)
+    with uncompiled(module.recipe):
+        scores = module.task.validate(by_all_processes)
     module.train()
     return scores

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lightning.pytorch.utilities import rank_zero_only
+from torch._dynamo.utils import counters
+from torch._inductor.exc import InvalidCxxCompiler
 
 from reidprep.errors import Interrupted, ReidError
 from reidprep.shards.reader import ShardSet
@@ -22,7 +25,7 @@ from reidtrain.models.layers import without_weights
 from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.plots.curves import FIGURE_SUFFIXES, draw_curves
 from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_dict
-from reidtrain.training import checkpoint_files, fit, pace, tasks
+from reidtrain.training import checkpoint_files, fit, module, pace, tasks
 from reidtrain.training.fit import Machine, load_first_weights
 from reidtrain.training.module import StageModule
 from reidtrain.training.tasks import identities_task
@@ -273,8 +276,8 @@ def test_a_run_of_given_length_ends_in_time_and_goes_on_where_it_was(run, tiny, 
     recipe = tiny(training={"max_minutes": 0.03})
 
     steps = itertools.count()
-    for module in (fit, pace):
-        monkeypatch.setattr(module, "monotonic", lambda: next(steps) / 10)
+    for each in (fit, pace):
+        monkeypatch.setattr(each, "monotonic", lambda: next(steps) / 10)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
         interrupt_in(patch, epoch=2)
         run(recipe)
@@ -288,6 +291,30 @@ def test_a_run_of_given_length_ends_in_time_and_goes_on_where_it_was(run, tiny, 
     positions = [row["schedule"] for row in history]
     assert positions == sorted(positions) and positions[-1] == recipe.epochs
     assert {row["stage"] for row in history} == {"softmax", "ranking"}
+
+
+def test_only_whole_batches_of_training_are_compiled(run, full, monkeypatch):
+    """A last batch of three images, and validation, would take minutes each to compile."""
+    monkeypatch.setattr(module, "SMALLEST_LAST_BATCH", 3)
+    stages = [{"epochs": 2, "batch": {"size": 5}, "optimizer": {"lr": 0.001}}]
+    plain = run(full(stages=stages), "plain").out
+    compiling = partialmethod(torch.nn.Module.compile, backend="eager")  # traced as ever, but without a C++ compiler
+    monkeypatch.setattr(torch.nn.Module, "compile", compiling)
+    torch._dynamo.reset()
+    counters["stats"].clear()
+    compiled = run(full(stages=stages, execution={"compile": True}), "compiled").out
+
+    assert counters["stats"]["unique_graphs"] == 1
+    assert same(weights(compiled), weights(plain))
+
+
+def test_a_network_that_cannot_be_compiled_says_what_is_missing(run, full, monkeypatch):
+    def without_compiler(*_):
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend=without_compiler))
+    with pytest.raises(ReidError, match=r"C\+\+ compiler.* --set execution.compile=false"):
+        run(full(execution={"compile": True}))
 
 
 def test_checkpoints_are_written_by_time_and_at_the_end(run, tiny, tmp_path, monkeypatch):

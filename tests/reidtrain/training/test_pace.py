@@ -29,23 +29,52 @@ def test_with_a_time_it_is_the_schedule_that_decides(tiny):
     assert finished(recipe, [*history, *rows(("ranking", 3.0))])
 
 
-def test_the_clock_leaves_time_for_the_last_validation(tiny, monkeypatch):
-    monkeypatch.setattr(pace, "monotonic", lambda: 130.0)
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the time."""
+
+    def show(seconds):
+        monkeypatch.setattr(pace, "monotonic", lambda: seconds)
+
+    return show
+
+
+def test_the_clock_leaves_time_for_the_last_validation(tiny, clock):
     at = Pace(tiny(training={"max_minutes": 1.0}), [], 100.0, validation_images=300)
+    clock(100.0)
+    at.step_done()
 
-    assert at.position(0) == pytest.approx(3 * 30 / 60)
-    assert at.position(20) == pytest.approx(3 * 30 / 45)  # 300 images take 15 s
+    clock(130.0)
+    assert at.position() == pytest.approx(3 * 30 / 60)
+    at.rate = 20.0
+    assert at.position() == pytest.approx(3 * 30 / 45)  # 300 images take 15 s
     at.last_validation = 10.0
-    assert at.position(20) == pytest.approx(3 * 30 / 50)
+    assert at.position() == pytest.approx(3 * 30 / 50)
     at.last_validation = 1000.0
-    assert at.position(20) == 3
+    assert at.position() == 3
 
 
-def test_a_later_sitting_counts_what_was_done_before(tiny, monkeypatch):
-    monkeypatch.setattr(pace, "monotonic", lambda: 100.0)
+def test_a_later_sitting_counts_what_was_done_before(tiny, clock):
     at = Pace(tiny(training={"max_minutes": 1.0}), rows(("softmax", 1.2)), 80.0, validation_images=0)
+    clock(80.0)
+    at.step_done()
+    clock(100.0)
 
-    assert at.position(5) == pytest.approx(1.2 + 3 * 20 / 60)
+    assert at.position() == pytest.approx(1.2 + 3 * 20 / 60)
+
+
+def test_a_first_step_that_prepares_all_others_takes_nothing_of_the_schedule(tiny, clock):
+    at = Pace(tiny(training={"max_minutes": 1.0}), [], 100.0, validation_images=0)
+
+    clock(120.0)  # compiled for 20 s
+    assert at.position() == 0
+    at.step_done()
+    assert at.position() == 0
+    clock(140.0)
+    at.step_done()
+    assert at.position() == pytest.approx(3 * 20 / 40)
+    clock(160.0)
+    assert at.position() == 3
 
 
 def test_stages_of_one_name_cannot_be_told_apart(tiny):
