@@ -165,6 +165,7 @@ def train(
     """Train a recipe's network on any task; arguments as for `fit`."""
     began = monotonic()
     first = machine.is_first
+    device = torch_device(machine.device)
     model = arranged(build_model(recipe.model, task.classes, recipe.seed), recipe.execution)
     start = load_first_weights(model, init) if init else None
     with RunFolder(out, recipe, task.source, start, overwrite) if first else nullcontext() as folder:
@@ -188,8 +189,7 @@ def train(
             if folder is not None and folder.longer:
                 text = "the learning rate is that of the longer run now"
                 log(f"{counted(recipe.epochs, 'epoch')} instead of {folder.longer}: {text}")
-            on_cpu = not ended and torch_device(machine.device) == "cpu"
-            if on_cpu and recipe.execution.precision == "bf16" and imitates_bf16():
+            if not ended and device == "cpu" and recipe.execution.precision == "bf16" and imitates_bf16():
                 log(
                     "this CPU cannot compute in bfloat16, which PyTorch then imitates at a fraction of the speed of "
                     "float32: --set execution.precision=float32, in a new run"

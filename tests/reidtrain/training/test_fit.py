@@ -492,11 +492,12 @@ def test_one_process_trains_alone_whichever_task_of_a_cluster_job_it_is(run, tin
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
-def test_a_gpu_that_is_not_there_is_an_error(run, tiny):
+def test_a_gpu_that_is_not_there_is_an_error(run, tiny, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(ReidError, match="--device cuda"):
         run(tiny(), machine=Machine(device="cuda", workers=0))
+    assert not (tmp_path / "run").exists()
 
 
 def test_recipes_in_checkpoints_are_complete(finished, full):
