@@ -84,20 +84,29 @@ TOGETHER = {
 """How the paths of tests begin that one process runs, one after the other: there is one Ray cluster, or browser, or
 prepared process to fork from."""
 LONG = (
-    *(
-        "ray",
-        "forked",
-        "browser",
-        "test_movenet",
-        "test_fit",
-        "test_outputs",
-        "test_export",
-        "test_mmpose",
-        "test_evaluate",
-    ),
-    *("test_extract_features", "test_mmpose_to_onnx", "test_openmmlab", "test_attention_driven", "test_interruption"),
-    *("test_damage", "test_checkpoints", "test_runs", "test_complexity", "test_examples"),
-    *("test_network", "test_demo", "test_classification", "test_self_attention"),
+    "ray",
+    "forked",
+    "browser",
+    "test_movenet",
+    "test_fit",
+    "test_outputs",
+    "test_export",
+    "test_mmpose",
+    "test_evaluate",
+    "test_extract_features",
+    "test_mmpose_to_onnx",
+    "test_openmmlab",
+    "test_attention_driven",
+    "test_interruption",
+    "test_damage",
+    "test_checkpoints",
+    "test_runs",
+    "test_complexity",
+    "test_examples",
+    "test_network",
+    "test_demo",
+    "test_classification",
+    "test_self_attention",
 )
 """The groups of tests that take longest, by the clock: several processes begin with them, and end with short ones."""
 
