@@ -194,6 +194,8 @@ def train(
                     "this CPU cannot compute in bfloat16, which PyTorch then imitates at a fraction of the speed of "
                     "float32: --set execution.precision=float32, in a new run"
                 )
+            if not ended and recipe.execution.compile:
+                log("the network is compiled in the first step of a stage, which takes minutes")
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
             resumed.load_into(model)

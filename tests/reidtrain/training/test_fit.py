@@ -302,10 +302,12 @@ def test_only_whole_batches_of_training_are_compiled(run, full, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", compiling)
     torch._dynamo.reset()
     counters["stats"].clear()
-    compiled = run(full(stages=stages, execution={"compile": True}), "compiled").out
+    said: list[str] = []
+    compiled = run(full(stages=stages, execution={"compile": True}), "compiled", log=said.append).out
 
     assert counters["stats"]["unique_graphs"] == 1
     assert same(weights(compiled), weights(plain))
+    assert any("takes minutes" in line for line in said)
 
 
 def test_a_network_that_cannot_be_compiled_says_what_is_missing(run, full, monkeypatch):
