@@ -184,18 +184,12 @@ def train(
             folder.begin()
             records = Records(folder, recipe, log)
         if log and first:
-            for line in [*(start["report"] if start else []), _opening(recipe, task, model, len(history), begun)]:
-                log(line)
+            lines = [*(start["report"] if start else []), _opening(recipe, task, model, len(history), begun)]
             if folder is not None and folder.longer:
                 text = "the learning rate is that of the longer run now"
-                log(f"{counted(recipe.epochs, 'epoch')} instead of {folder.longer}: {text}")
-            if not ended and device == "cpu" and recipe.execution.precision == "bf16" and imitates_bf16():
-                log(
-                    "this CPU cannot compute in bfloat16, which PyTorch then imitates at a fraction of the speed of "
-                    "float32: --set execution.precision=float32, in a new run"
-                )
-            if not ended and recipe.execution.compile:
-                log("the network is compiled in the first step of a stage, which takes minutes")
+                lines.append(f"{counted(recipe.epochs, 'epoch')} instead of {folder.longer}: {text}")
+            for line in lines + ([] if ended else _what_takes_long(recipe.execution, device)):
+                log(line)
         preprocessor = make_preprocessor(recipe, task.means, augmented=True)
         if resumed:
             resumed.load_into(model)
@@ -350,6 +344,18 @@ def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinis
     if begun:
         return text + f"; going on after step {begun.steps} of epoch {done + 1}"
     return text + (f"; going on after epoch {done}" if done else "")
+
+
+def _what_takes_long(execution: Execution, device: str) -> list[str]:
+    lines = []
+    if device == "cpu" and execution.precision == "bf16" and imitates_bf16():
+        lines.append(
+            "this CPU cannot compute in bfloat16, which PyTorch then imitates at a fraction of the speed of "
+            "float32: --set execution.precision=float32, in a new run"
+        )
+    if execution.compile:
+        lines.append("the network is compiled in the first step of a stage, which takes minutes")
+    return lines
 
 
 @contextmanager
