@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import read_file
-from reidprep.skeleton import SKELETONS, known_skeletons, to_18_joints
-from reidprep.text import counted
+from reidprep.skeleton import JOINTS, SKELETONS, known_skeletons, to_18_joints
+from reidprep.text import counted, printable, quoted
 
 FARTHEST = 1e6
 """A position farther than this from the image's corner, in pixels, is none."""
@@ -139,6 +139,38 @@ def joints(values: NDArray[np.float64], where: str) -> NDArray[np.float32]:
     with np.errstate(invalid="ignore"):
         usable = (np.abs(points) < FARTHEST).all(axis=1, keepdims=True)
     return to_18_joints(np.where(usable, points, 0)[None]).reshape(18, 3)
+
+
+def check_names(names: Any, where: str) -> None:
+    """Refuse names of joints that are in another order than `to_18_joints` takes as many joints to be in.
+
+    17 names must be COCO's; of other numbers only the names of our joints count.
+
+    Args:
+        names: what a file holds as the names of its joints; what is no list of text says nothing.
+        where: the file, and the place in it, for messages.
+
+    Raises:
+        ReidError: they are.
+    """
+    if not isinstance(names, list) or len(names) not in SKELETONS or not all(isinstance(name, str) for name in names):
+        return
+    numbered = np.arange(len(names), dtype=np.float32)[None, :, None].repeat(3, axis=2)
+    # A neck between two shoulders is at none.
+    places = dict(zip(map(_plain, JOINTS), to_18_joints(numbered)[0, :, 0].tolist(), strict=True))
+    found = {place: plain for place, name in enumerate(names) if (plain := _plain(name)) in places or len(names) == 17}
+    if any(places.get(plain) != place for place, plain in found.items()):
+        expected = sorted((place, joint) for joint in JOINTS if (place := places[_plain(joint)]).is_integer())
+        raise ReidError(
+            f"{where}: keypoints are {quoted(map(printable, names), 25)}; expected "
+            f"{', '.join(joint.replace('l_', 'left_').replace('r_', 'right_') for _, joint in expected)}"
+        )
+
+
+def _plain(name: str) -> str:
+    """`lshoulder` for left_shoulder, LShoulder and l_shoulder."""
+    letters = "".join(letter for letter in name.lower() if letter.isalnum())
+    return letters.replace("left", "l").replace("right", "r")
 
 
 def stack(people: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -11,8 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.keypoints.base import FARTHEST, Content, Entry, field, joints, load_json, numbers, shown, stack
-from reidprep.skeleton import COCO17_NAMES, JOINTS
+from reidprep.keypoints.base import (
+    FARTHEST,
+    Content,
+    Entry,
+    check_names,
+    field,
+    joints,
+    load_json,
+    numbers,
+    shown,
+    stack,
+)
+from reidprep.skeleton import JOINTS
 
 _VISIBILITY = "COCO visibility: 0 missing, 0.5 hidden, 1 visible"
 _SCORES = "score in COCO keypoint results"
@@ -36,7 +47,11 @@ def read_coco(file: Path, document: Any, images: Path | None) -> Content:
         ReidError: another form; names the annotation.
     """
     if isinstance(document, list):
-        names, sizes = _images(images, load_json(images)) if images else (None, {})
+        if images is None:
+            return _results(file, document, None, {})
+        listed = load_json(images)
+        names, sizes = _images(images, listed)
+        _person_categories(images, listed)  # results are in the order of the joints that it names
         return _results(file, document, names, sizes)
     if images:
         raise ReidError(f"{file}: names its images itself; leave out --keypoint-images")
@@ -122,21 +137,17 @@ def _images(file: Path, document: Any) -> tuple[dict[Key, str], dict[Key, tuple[
 
 
 def _person_categories(file: Path, document: dict[str, Any]) -> list[Key] | None:
-    """The ids of the category person, None where the file names no such category."""
+    """The ids of the category person, None where the file names no such category: then all are taken for persons."""
     if document.get("categories") is None:
         return None
-    persons: list[Key] = []
-    for number, category in enumerate(field(document, "categories", list, str(file))):
-        where = f"{file}: category {number}"
-        if field(category, "name", str, where) != "person":
-            continue
-        persons.append(field(category, "id", (int, str), where))
-        keypoints = category.get("keypoints", COCO17_NAMES)
-        if isinstance(keypoints, list) and len(keypoints) == len(COCO17_NAMES) and keypoints != COCO17_NAMES:
-            raise ReidError(
-                f"{where}: keypoints are {', '.join(map(str, keypoints))}; expected {', '.join(COCO17_NAMES)}"
-            )
-    return persons or None
+    listed = [
+        (f"{file}: category {number}", category)
+        for number, category in enumerate(field(document, "categories", list, str(file)))
+    ]
+    persons = [(where, category) for where, category in listed if field(category, "name", str, where) == "person"]
+    for where, category in persons or listed:
+        check_names(category.get("keypoints"), where)
+    return [field(category, "id", (int, str), where) for where, category in persons] or None
 
 
 def _our_settings(file: Path, document: dict[str, Any]) -> tuple[str, float] | None:

@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.keypoints.base import Content, Entry, field, flat_joints, joints, load_json, numbers, shown, stack
+from reidprep.keypoints.base import (
+    Content,
+    Entry,
+    check_names,
+    field,
+    flat_joints,
+    joints,
+    load_json,
+    numbers,
+    shown,
+    stack,
+)
 
 _DEMO_PREFIX = "results_"
 
@@ -30,12 +41,19 @@ def read_mmpose(files: Sequence[tuple[str, Path]]) -> Content:
         folder, slash, last = name.rpartition("/")
         stem = last.removesuffix(".json")
         if isinstance(document, dict):
+            _check_meta(document.get("meta_info"), str(file))
             document = field(document, "instance_info", list, str(file))
             stem = stem.removeprefix(_DEMO_PREFIX)
         if not isinstance(document, list):
             raise ReidError(f"{file}: {shown(document)} in place of a list of people")
         entries.append(Entry(folder + slash + stem, False, str(file), _people(document, str(file))))
     return Content(entries, "keypoint score as mmpose's model gives it")
+
+
+def _check_meta(meta: Any, where: str) -> None:
+    named = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
+    if isinstance(named, dict):
+        check_names([named.get(str(number)) for number in range(len(named))], where)
 
 
 def _people(document: list[Any], where: str) -> NDArray[np.float32]:

@@ -174,11 +174,44 @@ def test_the_hash_is_over_names_and_contents(write) -> None:
     assert read_keypoints(renamed).sha256 == hashes[-1]
 
 
-def test_other_keypoint_names_are_refused(write) -> None:
-    document = coco({"x.jpg": [points(17)]})
-    document["categories"][0]["keypoints"] = COCO_NAMES[::-1]
-    with pytest.raises(ReidError, match=r"category 0: keypoints are right_ankle, .*; expected nose, "):
-        read_keypoints(write("a.json", document))
+BODY25_NAMES = ["Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip"]
+
+
+@pytest.mark.parametrize(
+    ("names", "right"),
+    [
+        (COCO_NAMES, True),
+        (COCO_NAMES[::-1], False),
+        ([f"horse {number}" for number in range(17)], False),
+        (list(JOINTS), True),
+        ([*COCO_NAMES, "neck"], False),  # as trt_pose has them
+        ([str(number) for number in range(18)], True),  # say nothing
+        ([*BODY25_NAMES, *map(str, range(15))], True),
+        ([*COCO_NAMES, *map(str, range(8))], False),
+        ([*COCO_NAMES, "head", "neck", *map(str, range(7))], True),
+        ([], True),
+    ],
+)
+def test_names_of_joints_in_another_order_are_refused(write, names: list[str], right: bool) -> None:
+    person = points(len(names) or 17)
+    annotations = coco({"x.jpg": [person]})
+    other = coco({"x.jpg": [person]})
+    annotations["categories"][0]["keypoints"] = names
+    other["categories"] = [{"id": 1, "name": "pedestrian", "keypoints": names}]
+    results = write("r.json", [{"image_id": 0, "category_id": 1, "keypoints": person.ravel().tolist()}])
+    meta = {"keypoint_id2name": dict(enumerate(names))}
+    sources = [
+        (write("a.json", annotations), None),
+        (write("o.json", other), None),
+        (results, write("i.json", annotations)),
+        (write("results_x.json", {"meta_info": meta, "instance_info": mmpose(person)}), None),
+    ]
+    for source, images in sources:
+        if right:
+            assert len(read_keypoints(source, images=images).content.entries) == 1
+        else:
+            with pytest.raises(ReidError, match=r"json.*: keypoints are .*; expected nose, "):
+                read_keypoints(source, images=images)
 
 
 def test_reads_what_json_says_exactly(write) -> None:
