@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning_utilities.core.apply_func import apply_to_collection
 
+from reidprep.errors import ReidError
 from reidprep.files import whole_file
 from reidtrain.checkpoints import read_checkpoint
 
@@ -58,7 +59,13 @@ class WholeFiles(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint as all of them are read here: no pickle (`reidtrain.checkpoints`)."""
-        return read_checkpoint(Path(path))
+        content = read_checkpoint(Path(path))
+        if missing := sorted({"loops", "optimizer_states"} - content.keys()):
+            raise ReidError(
+                f"{path}: holds no {' and no '.join(missing)}, without which a run cannot go on; its weights can start "
+                "another, by --init with a new --out"
+            )
+        return content
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:

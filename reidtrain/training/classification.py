@@ -106,7 +106,7 @@ def classification_task(data: ClassificationData, recipe: Recipe) -> Task:
         },
         class_names=data.classes,
         validate=validate,
-        validation_images=0 if data.val is None else len(data.val),
+        validation_images=0 if validate is None or data.val is None else len(data.val),
         monitor="accuracy",
     )
 

@@ -62,7 +62,8 @@ class EpochEnd(Checkpoint):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make up for a validation that an earlier sitting did not come to."""
         assert isinstance(pl_module, StageModule)
-        if not validation_is_missing(pl_module.recipe, pl_module.task, self.history):
+        # Weights from within an epoch are not those of the epoch before, whose scores would be asked for.
+        if pl_module.begun or not validation_is_missing(pl_module.recipe, pl_module.task, self.history):
             return
         self._validate(trainer, pl_module)
         if self.records is None:

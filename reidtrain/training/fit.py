@@ -201,6 +201,7 @@ def train(
             return checkpoint_content(recipe, task.class_names, task.source, start, stage, history, unfinished)
 
         unended = () if ended else range(min(next_stage(recipe, history), len(recipe.stages) - 1), len(recipe.stages))
+        timing = Timing(progress if first else unseen, pace)
         with Signals() as signals, _kept(folder, began):
             for index in unended:
                 before = epochs_before(recipe, history, index)
@@ -208,12 +209,15 @@ def train(
                 module = StageModule(
                     model, preprocessor, task, recipe, index, before, first_epoch, begun, machine.workers, describe
                 )
-                timing, files = Timing(progress if first else unseen, pace), WholeFiles()
+                epochs = recipe.stages[index].epochs
+                if pace is not None:  # the clock ends it, but where all that is left is a validation
+                    epochs = first_epoch if first_epoch and finished(recipe, history) else -1
+                files = WholeFiles()
                 ending = EpochEnd(
                     timing, history, records, out, files, signals, machine.workers, validating if first else unseen
                 )
                 with explained(recipe), _quiet():
-                    trainer = _trainer(recipe, recipe.stages[index].epochs, machine, [timing, ending], files)
+                    trainer = _trainer(recipe, epochs, machine, [timing, ending], files)
                     try:
                         trainer.fit(module, ckpt_path=last if first_epoch or begun else None)
                     finally:
@@ -294,7 +298,7 @@ def _trainer(
             num_nodes=machine.nodes,
             strategy="auto" if machine.alone else "ddp",
             precision="bf16-mixed" if execution.precision == "bf16" else "32-true",
-            max_epochs=-1 if recipe.training.max_minutes else epochs,
+            max_epochs=epochs,
             accumulate_grad_batches=execution.accumulate,
             gradient_clip_val=execution.gradient_clip or None,
             deterministic=execution.deterministic,

@@ -126,7 +126,12 @@ class StageModule(pl.LightningModule):
         settings = self.stage.optimizer
         weights, lr = self.model.parameters(), settings.lr
         # One kernel for all weights. On a CPU, where nothing is launched, results stay those of earlier versions.
-        how: dict[str, Any] = {"weight_decay": settings.weight_decay, "fused": self.device.type == "cuda"}
+        # Lightning clips no gradients of fused optimisers under autocast.
+        clips = self.recipe.execution.precision == "bf16" and self.recipe.execution.gradient_clip > 0
+        how: dict[str, Any] = {
+            "weight_decay": settings.weight_decay,
+            "fused": self.device.type == "cuda" and not clips,
+        }
         if settings.name == "adam":
             return torch.optim.Adam(weights, lr, **how)
         if settings.name == "adamw":
@@ -136,6 +141,8 @@ class StageModule(pl.LightningModule):
     def train_dataloader(self) -> BatchLoader:
         """Batches of this process in the order of the recipe."""
         batch = self.stage.batch
+        if batch.total == 1:
+            raise ReidError("a batch of one image has no statistics to normalise by; give at least 2 images")
         processes = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
         shared = {"seed": self.recipe.seed, "stage": self.index, **processes}
         if batch.size is not None:
@@ -201,7 +208,10 @@ class StageModule(pl.LightningModule):
         self.batches += 1
         if self.batches % STEPS_BETWEEN_CHECKS == 0:
             self.check_finite()
-        return loss
+        # Lightning divides by the batches of a step; the last step of an epoch may have fewer.
+        accumulate = self.recipe.execution.accumulate
+        batches = min(accumulate, len(self.sampler) - batch_idx // accumulate * accumulate)
+        return loss if batches == accumulate else loss * (accumulate / batches)
 
     def check_finite(self) -> None:
         """Stop when the loss is not a number.

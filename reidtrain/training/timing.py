@@ -13,6 +13,17 @@ from reidtrain.training.module import STEPS_BETWEEN_CHECKS, StageModule
 from reidtrain.training.pace import Pace
 
 
+def reads_clock(done: int, steps: int, processes: int) -> bool:
+    """Whether the time is looked at after a step: several processes, which must agree on it, do so now and then.
+
+    Args:
+        done: steps of the epoch.
+        steps: of a whole epoch, at whose end they all do.
+        processes: that train together.
+    """
+    return processes == 1 or done % STEPS_BETWEEN_CHECKS == 0 or done == steps
+
+
 class Timing(Callback):
     """Measures an epoch: images per second, and the share of time spent waiting for the loader; reports progress.
 
@@ -27,11 +38,13 @@ class Timing(Callback):
         self.pace = pace
         self.started = self.idle_since = self.waited = 0.0
         self.images = self.images_before = 0
-        self.steady_since: float | None = None
-        self.steady_images = 0
+        self.steps = self.steady_images = 0
+        self.steady_seconds = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of an epoch that was begun in an earlier sitting."""
+        """Start the clock of a stage, and of an epoch that was begun in an earlier sitting."""
+        self.steps = self.steady_images = 0
+        self.steady_seconds = 0.0
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -39,8 +52,6 @@ class Timing(Callback):
         self.started = self.idle_since = time.perf_counter()
         self.images_before += self.images
         self.waited, self.images = 0.0, 0
-        if self.steady_since is not None:
-            self.steady_since, self.steady_images = self.started, 0
         assert isinstance(pl_module, StageModule)
         if self.pace is not None:
             self._read(self.pace, trainer, pl_module)
@@ -56,19 +67,21 @@ class Timing(Callback):
         assert isinstance(pl_module, StageModule)
         images = len(batch) * trainer.world_size
         self.images += images
-        self.idle_since = time.perf_counter()
+        ended, done = time.perf_counter(), batch_idx + 1
+        if self.steps:  # a stage's first step may prepare all others, and tells nothing of them
+            self.steady_images += images
+            self.steady_seconds += ended - self.idle_since
+        self.steps += 1
+        self.idle_since = ended
         if self.pace is None:
             total = pl_module.recipe.epochs * len(pl_module.task.labels)
-            share = (pl_module.epoch + (batch_idx + 1) / len(pl_module.sampler)) / pl_module.recipe.epochs
+            share = (pl_module.epoch + done / len(pl_module.sampler)) / pl_module.recipe.epochs
             self.progress(round(share * total), total)
             return
         self.pace.step_done()
-        if self.steady_since is None:  # a stage's first step may prepare all others, and tells nothing of them
-            self.steady_since = self.idle_since
-        else:
-            self.steady_images += images
-            self.pace.rate = self.steady_images / max(1e-9, self.idle_since - self.steady_since)
-        if trainer.world_size == 1 or (batch_idx + 1) % STEPS_BETWEEN_CHECKS == 0:
+        if self.steady_images:
+            self.pace.rate = self.steady_images / max(1e-9, self.steady_seconds)
+        if reads_clock(done, len(pl_module.sampler), trainer.world_size):
             trainer.should_stop = self._read(self.pace, trainer, pl_module) >= pl_module.stage.epochs
 
     def _read(self, pace: Pace, trainer: pl.Trainer, module: StageModule) -> float:
@@ -76,9 +89,9 @@ class Timing(Callback):
         position = float(trainer.strategy.broadcast(pace.position()))
         stages = module.recipe.stages
         module.by_the_clock = position - sum(stage.epochs for stage in stages[: module.index])
-        if share := (position - pace.before) / (pace.epochs - pace.before):
+        if position > pace.before:
             done = self.images_before + self.images
-            self.progress(done, max(done, round(done / share)))
+            self.progress(done, max(done, round(done * (pace.epochs - pace.before) / (position - pace.before))))
         return module.by_the_clock
 
     def figures(self) -> dict[str, float]:

@@ -72,6 +72,10 @@ def validate(trainer: pl.Trainer, module: StageModule, workers: int, progress: P
         torch.distributed.all_gather_object(shares, computed)
         return interleaved(shares)
 
+    if trainer.world_size > 1:
+        # Each process has its own last batch in the statistics of its norms; those of the first are saved.
+        for buffer in module.model.buffers():
+            torch.distributed.broadcast(buffer, 0)
     module.eval()
     with uncompiled(module.recipe):
         scores = module.task.validate(by_all_processes)

@@ -133,6 +133,12 @@ def test_without_validation_images_there_are_no_scores(save_cifar, tmp_path):
     assert not [name for name in result.last if name.startswith("val/")]
 
 
+def test_time_is_kept_for_validation_where_there_is_one(images):
+    data = open_classification(images)
+    counts = [classification_task(data, tiny(*given)).validation_images for given in ([], ["validation.every=0"])]
+    assert counts == [len(data.val), 0]
+
+
 @pytest.mark.parametrize("override", ["identities=2", "validation.identities=1"])
 def test_classes_are_not_held_out(images, override):
     with pytest.raises(ReidError, match=rf"{override.partition('=')[0]} is \d: pre-training takes all classes"):

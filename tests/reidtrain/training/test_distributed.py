@@ -14,8 +14,20 @@ from lightning.pytorch.utilities import rank_zero_only
 
 # As a process has it that is started with these variables.
 rank_zero_only.rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0)))
+import torch
 from reid_cli.reidtrain.main import main
+from reidtrain.training import validation
 
+computed = validation.compute
+
+
+def compute(model, *others, **options):
+    out = sys.argv[sys.argv.index("--out") + 1]
+    torch.save(dict(model.named_buffers()), f"{out}-validated-{torch.distributed.get_rank()}")
+    return computed(model, *others, **options)
+
+
+validation.compute = compute
 main()
 """
 
@@ -59,4 +71,7 @@ def test_two_processes_agree_with_one(ranks, tiny, trained, drawn_shards, start,
         torch.testing.assert_close(one.state[name], two.state[name], rtol=1e-3, atol=1e-5, msg=name)
     assert one.history[0]["loss"] == pytest.approx(two.history[0]["loss"], rel=1e-4)
     assert "val/mAP" in two.history[-1]
+    for rank in range(2):  # each scores its share with the statistics that are saved
+        for name, value in torch.load(tmp_path / f"two-validated-{rank}").items():
+            assert torch.equal(value, two.state[f"model.{name}"]), name
     assert json.loads(printed)["last"]["epoch"] == 2  # printed once

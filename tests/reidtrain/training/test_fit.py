@@ -195,6 +195,24 @@ def test_the_middle_of_an_epoch_that_cannot_be_gone_on_from(run, tiny, tmp_path,
     torch.save(content, last)
     with pytest.raises(ReidError, match="99 steps of an epoch of 4, "):
         run(recipe)
+    torch.save({name: content[name] for name in ("state_dict", "reidtrain")}, last)
+    with pytest.raises(ReidError, match="no loops and no optimizer_states"):
+        run(recipe)
+
+
+def test_an_epoch_has_no_scores_of_weights_from_within_the_next(run, tiny, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        signal_in(patch, 1, 1, signal.SIGTERM)
+        run(tiny(**STEPS | {"validation": {"every": 0}}))
+    first, second = load_checkpoint(run(tiny(**STEPS)).out).history
+    assert "val/mAP" not in first and "val/mAP" in second
+    assert load_checkpoint(tmp_path / "run", "best").epoch == 2
+
+
+def test_the_last_step_of_an_epoch_averages_the_batches_it_has(run, tiny):
+    values = STEPS | {"validation": {"every": 0}}
+    four, eight = (run(tiny(**values, execution={"accumulate": each}), f"{each}").out for each in (4, 8))
+    assert same(weights(four), weights(eight))
 
 
 @pytest.mark.parametrize("epoch", [1, 2], ids=["in between", "the last"])
@@ -291,6 +309,10 @@ def test_a_run_of_given_length_ends_in_time_and_goes_on_where_it_was(run, tiny, 
     positions = [row["schedule"] for row in history]
     assert positions == sorted(positions) and positions[-1] == recipe.epochs
     assert {row["stage"] for row in history} == {"softmax", "ranking"}
+    # All that was not done is a validation.
+    scored = run(tiny(training={"max_minutes": 0.03}, validation={"every": 1})).last
+    assert scored == result.last | {name: value for name, value in scored.items() if name.startswith("val/")}
+    assert "val/mAP" in scored
 
 
 def test_only_whole_batches_of_training_are_compiled(run, full, monkeypatch):
@@ -434,6 +456,19 @@ def test_switches_of_execution(execution, run, tiny):
     assert 0 < result.last["loss"] < 100
 
 
+def test_gradients_are_clipped_in_bfloat16_where_optimisers_are_fused(run, tiny, monkeypatch):
+    configure = StageModule.configure_optimizers
+
+    def as_on_a_gpu(module):
+        with monkeypatch.context() as patch:
+            patch.setattr(StageModule, "device", torch.device("cuda"))
+            return configure(module)
+
+    monkeypatch.setattr(StageModule, "configure_optimizers", as_on_a_gpu)
+    result = run(tiny(stages=ONE, execution={"precision": "bf16", "gradient_clip": 1.0}))
+    assert 0 < result.last["loss"] < 100
+
+
 @pytest.mark.parametrize(
     ("precision", "imitated", "said"), [("bf16", True, True), ("bf16", False, False), ("float32", True, False)]
 )
@@ -479,10 +514,13 @@ def test_shards_without_the_crops_a_network_needs(run, tiny, plain_shards):
         run(tiny(**SELF_ATTENTION), shards=plain_shards)
 
 
-def test_batches_that_cannot_be_made_are_refused(run, tiny):
-    stage = [{"epochs": 1, "batch": {"identities": 18, "images": 4}}]
-    with pytest.raises(ReidError, match="18 identities cannot be made of 2"):
-        run(tiny(stages=stage))
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [({"identities": 18, "images": 4}, "18 identities cannot be made of 2"), ({"size": 1}, "give at least 2 images")],
+)
+def test_batches_that_cannot_be_made_are_refused(batch, message, run, tiny):
+    with pytest.raises(ReidError, match=message):
+        run(tiny(stages=[{"epochs": 1, "batch": batch}]))
 
 
 def test_one_process_trains_alone_whichever_task_of_a_cluster_job_it_is(run, tiny, tmp_path, monkeypatch):
