@@ -159,14 +159,16 @@ def read_query_and_gallery(path: Path, names: Sequence[str] = (EMBEDDING,)) -> t
         names: which features.
 
     Raises:
-        ReidError: as `read_arrays`; or features and labels of different numbers of images.
+        ReidError: as `read_arrays`; labels in the place of a feature; tracklets of one side alone; or features and
+            labels of different numbers of images.
     """
+    if labels := set(names).intersection((*_LABELS, ABOUT)):
+        raise ReidError(f"{path}: {', '.join(sorted(labels))} is no feature")
     there = array_names(path)
+    # Tracklets of one side alone would be of length 1, and compared with what is of any.
+    tracklets = [_TRACKLETS] if any(prefix + _TRACKLETS in there for prefix in (QUERY, GALLERY)) else []
     wanted = [
-        {
-            column: _array_name(prefix, column)
-            for column in (*names, "pids", "camids", *([_TRACKLETS] if prefix + _TRACKLETS in there else []))
-        }
+        {column: _array_name(prefix, column) for column in (*names, "pids", "camids", *tracklets)}
         for prefix in (QUERY, GALLERY)
     ]
     stored = _stored(path, [array for columns in wanted for array in columns.values()])

@@ -203,8 +203,8 @@ def _squared_lengths(
             raise ReidError(
                 f"{name} holds {values[column]} in row {first_row + row}, column {column}; features must be finite"
             )
-    if squares.max() > _LARGEST_SQUARE:
-        row = first_row + int(squares.argmax())
+    if not squares.max() <= _LARGEST_SQUARE:  # nor if nan, which is in a later row then
+        row = first_row + int(np.argmin(squares <= _LARGEST_SQUARE))
         raise ReidError(f"{name}, row {row}: the values are too large to compute distances with")
     if metric == "cosine" and squares.min() < _SMALLEST_SQUARE:
         row = first_row + int(np.argmin(squares))

@@ -13,7 +13,7 @@ from reidtrain.metrics.arrays import as_arrays, operations
 from reidtrain.metrics.counting import require_finite, search_rows, sorted_rows
 from reidtrain.metrics.distances import Distances, FeatureDistances, GivenDistances, Metric
 from reidtrain.metrics.protocols import JUNK, PROTOCOLS, WHOLE_GALLERY, Labels, Protocol
-from reidtrain.metrics.scores import RANKS, APVariant, RankingMetrics, score_matches, summarise
+from reidtrain.metrics.scores import RANKS, APVariant, RankingMetrics, score_matches, summarise, with_junk_queries
 from reidtrain.metrics.single_shot import score_single_shot
 
 if TYPE_CHECKING:
@@ -129,22 +129,23 @@ def evaluate_features(
         )
     from reidtrain.metrics.reranking import KReciprocal
 
-    kept = labels.gallery_pids != JUNK
     labels.require_match(protocol)
-    if not kept.all():
+    asked, kept = labels.query_pids != JUNK, labels.gallery_pids != JUNK
+    if not (asked.all() and kept.all()):
         # Junk must not be a neighbour of anything.
-        gallery = features.ops.take(features.gallery, np.flatnonzero(kept))
-        features = FeatureDistances.checked(features.query, gallery, metric)
+        sides = (features.query, asked), (features.gallery, kept)
+        query, gallery = (features.ops.take(side, np.flatnonzero(people)) for side, people in sides)
+        features = FeatureDistances.checked(query, gallery, metric)
         labels = Labels.checked(
-            labels.query_pids,
+            labels.query_pids[asked],
             labels.gallery_pids[kept],
-            labels.query_camids,
+            labels.query_camids[asked],
             labels.gallery_camids[kept],
             len(features.query),
             len(features.gallery),
         )
     reranked = KReciprocal.encode(features, rerank)
-    return score_distances(reranked, labels, ap, ranks, protocol)
+    return with_junk_queries(score_distances(reranked, labels, ap, ranks, protocol), asked)
 
 
 def score_distances(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -161,6 +161,28 @@ def summarise(blocks: Sequence[QueryScores], ranks: Sequence[int]) -> RankingMet
         first_match_rank=np.concatenate([block.first_match_rank for block in blocks]),
         queries=len(precision),
         queries_without_match=int(np.count_nonzero(~some)),
+    )
+
+
+def with_junk_queries(metrics: RankingMetrics, people: NDArray[np.bool_]) -> RankingMetrics:
+    """Scores of some queries as those of all, of which the others show nobody and have no match.
+
+    Args:
+        metrics: of the queries that show a person.
+        people: (queries,) which of all queries these are.
+    """
+
+    def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        of_all = np.full(len(people), np.nan)
+        of_all[people] = values
+        return of_all
+
+    return replace(
+        metrics,
+        average_precision=spread(metrics.average_precision),
+        first_match_rank=spread(metrics.first_match_rank),
+        queries=len(people),
+        queries_without_match=metrics.queries_without_match + int(np.count_nonzero(~people)),
     )
 
 

@@ -79,6 +79,7 @@ def test_any_feature_of_the_file_is_scored_by_its_name(arrays, tmp_path) -> None
     assert fused == alone and json.loads(fused)["mAP"] > 0.2
     absent = invoke(tmp_path / "alone.npz", "--protocol", "market1501", "--feature", "head")
     assert absent.exit_code == 1 and "query_head" in absent.output
+    assert "alone.npz: pids is no feature" in fails(tmp_path / "alone.npz", "--feature", "pids")
 
 
 def test_several_files_are_averaged(file, arrays, tmp_path) -> None:

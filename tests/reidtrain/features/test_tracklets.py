@@ -63,3 +63,10 @@ def test_tracklets_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None
     np.savez(file, **arrays)
     with pytest.raises(ReidError, match="query_tracklets has shape .* it needs one whole number per image"):
         score_files([file], Scoring())
+
+
+def test_tracklets_of_one_side_alone_are_refused(tmp_path: Path) -> None:
+    """Only that side would be scaled to length 1."""
+    file = write(tmp_path / "features.npz", made(2), made(tracklets=False))
+    with pytest.raises(ReidError, match="lacks gallery_tracklets"):
+        score_files([file], Scoring())

@@ -34,6 +34,12 @@ def test_features_must_be_finite(good, name, value, metric):
         evaluate(good, metric=metric)
 
 
+def test_a_row_too_large_before_one_that_is_no_number(good):
+    good["gallery_features"][1:3] = [[1e30], [np.nan]]
+    with pytest.raises(ReidError, match="gallery_features, row 1: the values are too large"):
+        evaluate(good)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

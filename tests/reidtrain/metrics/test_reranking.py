@@ -77,6 +77,18 @@ def test_evaluation_leaves_junk_out_of_the_neighbourhoods():
     assert metrics.mAP > evaluate_features(query, gallery[kept], *labels).mAP
 
 
+def test_queries_of_nobody_change_no_score():
+    query, *query_labels, gallery, gallery_pids, gallery_camids = people(np.random.default_rng(3), 40, 200, 10)
+    pids, camids = query_labels
+    alone = evaluate_features(query, gallery, pids, gallery_pids, camids, gallery_camids, rerank=Reranking())
+    among = np.insert(query, 5, gallery[:30], axis=0)
+    pids, camids = (np.insert(labels, 5, np.full(30, value)) for labels, value in ((pids, -1), (camids, 0)))
+    metrics = evaluate_features(among, gallery, pids, gallery_pids, camids, gallery_camids, rerank=Reranking())
+    assert (metrics.mAP, metrics.queries, metrics.queries_without_match) == (alone.mAP, 70, 30)
+    np.testing.assert_array_equal(metrics.average_precision[pids >= 0], alone.average_precision)
+    assert np.isnan(metrics.first_match_rank[5:35]).all()
+
+
 @pytest.mark.parametrize("values", [{"k1": 0}, {"k2": 0}, {"weight": 1.1}, {"weight": float("nan")}])
 def test_parameters_are_checked(values):
     with pytest.raises(ReidError, match="k1 and k2 must be at least 1"):
