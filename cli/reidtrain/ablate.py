@@ -97,10 +97,17 @@ def ablate(
         log=say,
     )
     if as_json:
-        print_json(as_values(asked.table, plan.dataset, result.rows) | {"failures": result.failures})
+        remarks = [plan.remark] if plan.remark else []
+        print_json(
+            as_values(asked.table, plan.dataset, result.rows) | {"remarks": remarks, "failures": result.failures}
+        )
     else:
         click.echo(as_text(asked.table, plan.dataset, result.rows))
-        click.echo(f"\nrecipe {plan.recipe_name}{''.join(f', {override}' for override in overrides)}; {_start(init)}")
+        changed = "".join(f", {override}" for override in overrides)
+        overlap = f"; beta {beta}/48 where the rows name none" if asked.table.paper == "attention-driven" else ""
+        click.echo(f"\nrecipe {plan.recipe_name}{changed}{overlap}; {_start(init)}")
+        column = f"The paper's figures are of {plan.dataset}." if plan.dataset else "The paper has no such dataset."
+        click.echo(plan.remark or column)
         for name, reason in result.failures.items():
             click.echo(f"{name} failed: {reason}", err=True)
     if result.failures:

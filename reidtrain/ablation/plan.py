@@ -10,8 +10,11 @@ from pathlib import Path
 from reidprep.errors import ReidError
 from reidprep.files import file_sha256
 from reidprep.poses.format import DatasetPlan
+from reidprep.poses.reader import PoseSet
+from reidprep.shards.reader import ShardSet
 from reidtrain.ablation.crops import Crops, Source, dataset_plan, find
 from reidtrain.checkpoints import checkpoint_path
+from reidtrain.evaluation.comparison import other_people
 from reidtrain.papers.rows import dataset_column
 from reidtrain.papers.tables import PAPER_BETA, Row, Table
 from reidtrain.papers.variants import Variant
@@ -91,11 +94,13 @@ class Plan:
         runs: each once, in the order of the rows.
         dataset: column of the paper, None where it has none.
         recipe_name: of the recipe that the rows change.
+        remark: why the column's figures are not for comparison; empty if they are.
     """
 
     runs: tuple[Run, ...]
     dataset: str | None
     recipe_name: str
+    remark: str = ""
 
 
 def plan_runs(ablation: Ablation) -> Plan:
@@ -122,7 +127,23 @@ def plan_runs(ablation: Ablation) -> Plan:
             continue
         source = find(Crops.of(variant), ablation.shards, ablation.out / "shards", ablation.poses)
         runs[variant] = Run(variant, variant_recipe(variant, base), source, init_sha256, (row,))
-    return Plan(tuple(runs.values()), dataset, recipe_name)
+    return Plan(tuple(runs.values()), dataset, recipe_name, _remark(ablation, data, dataset))
+
+
+def _remark(ablation: Ablation, data: DatasetPlan, column: str | None) -> str:
+    """Why the figures of a column are not for comparison with those of the data."""
+    if column is None:
+        return ""
+    if column != (own := dataset_column(data.name, data.options)):
+        return f"The paper's figures are of {column}, ours of {own or data.name}."
+    if ablation.shards:
+        query, gallery = (ShardSet.open(ablation.shards[0], split).pids for split in ("query", "gallery"))
+    else:
+        assert ablation.poses is not None, "there is data"
+        pids, splits = PoseSet(ablation.poses).columns("pids", "splits")
+        query, gallery = (pids[splits == split] for split in ("query", "gallery"))
+    others = other_people(column, query, gallery)
+    return f"The paper's figures are not for comparison with ours: {others}." if others else ""
 
 
 def _recipe_name(table: Table, dataset: DatasetPlan) -> str:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reidprep.text import counted
+from reidprep.poses.format import DatasetPlan
+from reidprep.shards.cropping import crop_parameters, needs_joints
+from reidprep.shards.reader import ShardSet
+from reidprep.text import counted, differences
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.evaluation.images import RankedImages
 from reidtrain.papers.rows import BENCHMARKS, Benchmark, PaperRow, dataset_column, paper_row
@@ -46,15 +49,48 @@ def compare(checkpoint: Checkpoint, images: RankedImages) -> Comparison:
     variant = recipe_variant(checkpoint.recipe, shards.plan)
     column = dataset_column(dataset.name, dataset.options)
     trained, there = set(checkpoint.class_names), {str(pid) for pid in shards.train_labels}
-    if variant is None or column is None or not trained <= there:
+    if variant is None or column is None or not trained <= there or _trained_elsewhere(checkpoint, dataset):
         return Comparison()
-    theirs = BENCHMARKS[column]
-    ours = Benchmark(len(trained), *(_people(shards.pids[rows]) for rows in (images.query, images.gallery)))
-    if (ours.query, ours.gallery) != (theirs.query, theirs.gallery):
-        counts = f"{counted(ours.query, 'person')} among {ours.gallery} in the gallery"
-        whole = f"{column} has {theirs.query} among {theirs.gallery}"
-        return Comparison(remarks=(f"No figure of the papers is beside these: the queries show {counts}, {whole}.",))
-    return Comparison((variant, column), tuple(_remarks(checkpoint, variant, column, theirs)))
+    if others := other_people(column, *(shards.pids[rows] for rows in (images.query, images.gallery))):
+        return Comparison(remarks=(f"No figure of the papers is beside these: {others}.",))
+    return Comparison((variant, column), tuple(_remarks(checkpoint, variant, column, BENCHMARKS[column])))
+
+
+def other_people(column: str, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> str:
+    """In what the persons to score on differ from those of a column of the papers; empty if they are as many.
+
+    Args:
+        column: key of `BENCHMARKS`.
+        query: (queries,) person ids.
+        gallery: (gallery,) person ids.
+    """
+    theirs, ours = BENCHMARKS[column], (_people(query), _people(gallery))
+    if ours == (theirs.query, theirs.gallery):
+        return ""
+    shown = f"{counted(ours[0], 'person')} among {ours[1]} in the gallery"
+    return f"the queries show {shown}, {column} has {theirs.query} among {theirs.gallery}"
+
+
+def other_crops(checkpoint: Checkpoint, shards: ShardSet) -> str:
+    """A remark where crops were cut otherwise than those that a network was trained on; empty if they were not."""
+    if not needs_joints(shards.plan, checkpoint.recipe.model.views) or not _says_its_shards(checkpoint):
+        return ""
+    found = differences(crop_parameters(checkpoint.shard_plan()), crop_parameters(shards.plan))
+    more = " ..." if len(found) > _MOST else ""
+    return f"crops are cut otherwise than those trained on ({'; '.join(found[:_MOST])}{more})" if found else ""
+
+
+def _says_its_shards(checkpoint: Checkpoint) -> bool:
+    """Whether it was trained on one shard directory, whose plan it keeps."""
+    return "plan" in checkpoint.source and "sets" not in checkpoint.source
+
+
+def _trained_elsewhere(checkpoint: Checkpoint, dataset: DatasetPlan) -> bool:
+    """Whether it was trained on another dataset, or on other boxes of this, whose people may have the same ids."""
+    if not _says_its_shards(checkpoint):
+        return False
+    theirs = checkpoint.shard_plan().poses.dataset
+    return (theirs.name, theirs.options.get("boxes")) != (dataset.name, dataset.options.get("boxes"))
 
 
 def _people(pids: NDArray[np.int64]) -> int:
@@ -74,3 +110,7 @@ def _remarks(checkpoint: Checkpoint, variant: Variant, column: str, theirs: Benc
     said = [f"{k} {ours} (paper {its})" for k, (ours, its) in found.items() if k.startswith(_SAID) and k not in unused]
     if said:
         yield ", ".join(said[:_MOST]) + (f" and {len(said) - _MOST} more" if len(said) > _MOST else "")
+    if checkpoint.epoch != checkpoint.recipe.epochs:
+        minutes = checkpoint.recipe.training.max_minutes
+        limit = "" if minutes is None else f", which ends after {minutes:g} minutes"
+        yield f"after {counted(checkpoint.epoch, 'epoch')} of the {checkpoint.recipe.epochs} of the recipe{limit}"

@@ -13,7 +13,7 @@ from reidprep.errors import ReidError
 from reidprep.progress import Steps, unseen_steps
 from reidtrain.checkpoints import Checkpoint, as_checkpoint
 from reidtrain.data.sets import open_sets
-from reidtrain.evaluation.comparison import Comparison, compare
+from reidtrain.evaluation.comparison import Comparison, compare, other_crops
 from reidtrain.evaluation.images import RankedImages, held_out_images, held_out_of_each, query_gallery_images
 from reidtrain.evaluation.scoring import Scoring, score_each
 from reidtrain.evaluation.scoring import identical as same_features
@@ -61,7 +61,7 @@ class Evaluation:
         scoring: how features were scored; `rerank` is whether they were also re-ranked.
         gallery: gallery images or tracklets, without those of no person.
         tracklet_images: query and gallery images whose features were pooled; None where there are no tracklets.
-        remarks: what differs from the papers, or why their figures are not beside ours.
+        remarks: what differs from the papers, or why their figures are not beside ours; and from the crops trained on.
         rows: each feature, `embedding` last; then re-ranked.
     """
 
@@ -219,7 +219,9 @@ def _evaluate(
             metrics = replace(scores[name], queries_identical=identical)
             rows.append(Scored(name, how.rerank, metrics, papers.row(name, how.rerank)))
     how = replace(scoring, rerank=rerank)
-    return Evaluation(about, how, _people(gallery), papers.remarks, tuple(rows), tracklet_images)
+    crops = other_crops(checkpoint, images.shards)
+    remarks = (*papers.remarks, crops) if crops else papers.remarks
+    return Evaluation(about, how, _people(gallery), remarks, tuple(rows), tracklet_images)
 
 
 def _people(features: Features) -> int:

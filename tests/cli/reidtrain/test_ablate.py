@@ -40,8 +40,11 @@ def test_table_and_json(drawn_shards, tmp_path) -> None:
     assert "Table 8 of the attention-driven paper" in result.stdout and "93.26" in result.stdout
     assert "recipe attention-driven-market1501, input.whole_size=[48, 24]" in result.stdout
     assert "random first weights" in result.stdout and "run 2 of 2" in result.stderr
+    assert "beta 3/48 where the rows name none" in result.stdout
+    assert "not for comparison with ours: the queries show 2 persons among 3 in the gallery" in result.stdout
     values = json.loads(invoke(*arguments, "--dataset", "dukemtmc", "--json").stdout)
     assert values["dataset"] == "dukemtmc" and values["failures"] == {}
+    assert values["remarks"] == ["The paper's figures are of dukemtmc, ours of market1501."]
     for row in values["rows"]:
         assert row["paper"] == {} and 0 < row["ours"]["mAP"] <= 1 and Path(row["run"]).is_dir()
         assert f"{100 * row['ours']['mAP']:.2f}" in result.stdout

@@ -9,6 +9,7 @@ from reidprep.errors import ReidError
 from reidprep.poses.reader import PoseSet
 from reidprep.shards.build import BuildOptions, build_shards
 from reidtrain.ablation.plan import Ablation, plan_runs
+from reidtrain.papers.rows import BENCHMARKS, Benchmark
 from reidtrain.papers.tables import ABLATIONS, MARKET
 
 
@@ -37,6 +38,12 @@ def test_each_network_and_shard_directory_once(drawn_poses, tmp_path, table, run
         row.label for row in ABLATIONS[table].rows
     )
     assert plan.dataset == MARKET  # whose layout the drawn pedestrians have
+    assert "2 persons among 3 in the gallery, market1501 has 750 among 751" in plan.remark
+
+
+def test_no_remark_on_whole_datasets(drawn_shards, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(BENCHMARKS, MARKET, Benchmark(2, 2, 3))  # as if the drawn people were all there are
+    assert not planned("8", tmp_path, shards=(drawn_shards,), beta=3).remark
 
 
 def test_shards_that_serve_are_used(drawn_poses, drawn_shards, strips_shards, tmp_path) -> None:
