@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -136,8 +136,11 @@ _SPLIT: Mapping[str, Split] = {"train": "train", "query": "query", "gallery": "g
 
 def _numbers_apart(images: Sequence[Labelled]) -> bool:
     """Whether all cameras are numbers, each written in one way."""
-    given = {image.camera for image in images}
-    return all(map(is_number, given)) and len({int(camera) for camera in given}) == len(given)
+    return _all_apart({image.camera for image in images})
+
+
+def _all_apart(given: Collection[str]) -> bool:
+    return all(map(is_number, given)) and len({int(text) for text in given}) == len(given)
 
 
 def _numbered(values: Sequence[str], what: str, as_text: bool) -> tuple[list[int], tuple[str, ...]]:
@@ -165,7 +168,7 @@ def _tracklets(images: Sequence[Labelled]) -> list[int] | None:
     given = {image.tracklet for image in images} - {""}
     if not given:
         return None
-    numbers = all(map(is_number, given))
+    numbers = _all_apart(given)
     known = {name: int(name) if numbers else number for number, name in enumerate(sorted(given), start=1)}
     return [known.get(image.tracklet, -1) for image in images]
 

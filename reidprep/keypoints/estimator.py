@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.images import Images, image_list
 from reidprep.keypoints.matching import Names, best_person, person_in_box
-from reidprep.keypoints.places import check_places, to_size
+from reidprep.keypoints.places import check_frame, check_places, to_size
 from reidprep.keypoints.reading import read_keypoints
 from reidprep.skeleton import JOINTS
 
@@ -89,14 +89,16 @@ class KeypointFiles:
                 continue
             row[:] = 0
             people = match.entry.people
+            height, width = image.shape[:2]
             if match.box is None:
-                height, width = image.shape[:2]
                 if match.entry.size is not None:
                     people = to_size(people, match.entry.size, (width, height), match.entry.where)
                 chosen = best_person(people, width, height)
                 if chosen is not None:
                     row[:] = people[chosen]
             else:
+                if match.entry.size is not None:
+                    check_frame(match.entry.size, match.box, (width, height), match.entry.where)
                 person = person_in_box(people, match.box)
                 if person is not None:
                     row[:] = person

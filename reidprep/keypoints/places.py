@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from reidprep.datasets.images import Box
 from reidprep.errors import ReidError
 from reidprep.skeleton import indices
 
@@ -42,6 +43,27 @@ def to_size(
     scaled: NDArray[np.float32] = people.copy()
     scaled[..., :2] = np.where(people[..., 2:] > 0, people[..., :2] * scale, people[..., :2])
     return scaled
+
+
+def check_frame(size: tuple[int, int], box: Box, crop: tuple[int, int], where: str) -> None:
+    """Refuse joints in a frame of a size that the frame which a box was cut out of cannot have.
+
+    Args:
+        size: width and height of the frame that the joints are in, as their file says.
+        box: part of the frame that there is.
+        crop: width and height of what the box covers: less than its own where the frame ends.
+        where: the file, and the place in it, for messages.
+
+    Raises:
+        ReidError: the box ends beyond that frame, or the frame where that one does not.
+    """
+    for said, start, covered, wanted in zip(size, (box.x, box.y), crop, (box.width, box.height), strict=True):
+        end = start + covered
+        if end > said or (covered < wanted and end != said):
+            raise ReidError(
+                f"{where}: is for a frame of {size[0]}x{size[1]}, in which no box can end at "
+                f"{box.x + crop[0]},{box.y + crop[1]} as one does; give the joints of the frames as they are"
+            )
 
 
 def check_places(joints: NDArray[np.float32], image_sizes: NDArray[np.int32], confidence: float) -> None:

@@ -269,3 +269,9 @@ def test_relatives_are_recognised(touch: Touch, name: str, paths: Mapping[str, s
     assert dataset.name == name
     assert {record.path: record.split for record in dataset.records} == {k: v for k, v in paths.items() if v}
     assert dataset.options.get("cameras") == ("none" if "occluded_body_images" in "".join(paths) else None)
+
+
+def test_tracklets_whose_numbers_would_be_equal_are_numbered_anew(tmp_path: Path) -> None:
+    rows = [f"{name}.jpg,1,1,train,{name}" for name in ("1", "01", "2")]
+    (tmp_path / "list.csv").write_text("\n".join(["path,pid,camid,split,tracklet", *rows]))
+    assert [record.sequence for record in open_dataset(tmp_path / "list.csv").records] == [1, 2, 3]

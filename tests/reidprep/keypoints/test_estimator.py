@@ -146,6 +146,16 @@ def test_keypoints_of_frames_go_to_their_boxes(tmp_path: Path) -> None:
     order = np.argsort([int(path.split("=")[1].split(",")[0]) for path in PoseSet(tmp_path / "poses").column("paths")])
     np.testing.assert_allclose(joints[order], [standing(), standing(), np.zeros((18, 3))], atol=1e-4)
 
+    document = coco({"1.png": [person * (0.5, 0.5, 1) for person in people]})
+    document["images"][0] |= {"width": 200, "height": 100}
+    (tmp_path / "half.json").write_text(json.dumps(document))
+    with pytest.raises(ReidError, match="is for a frame of 200x100"):
+        extract_poses(
+            open_dataset(tmp_path / "list.csv"),
+            tmp_path / "other",
+            create_estimator("files", keypoints=tmp_path / "half.json"),
+        )
+
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),

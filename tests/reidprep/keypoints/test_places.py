@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from reidprep.datasets.images import Box
 from reidprep.errors import ReidError
-from reidprep.keypoints.places import check_places, to_size
+from reidprep.keypoints.places import check_frame, check_places, to_size
 
 from .conftest import standing
 
@@ -69,3 +70,12 @@ def test_joints_are_scaled_to_the_size_of_the_image() -> None:
 def test_images_of_another_shape_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ReidError, match=rf"k.json: is for an image of {size[0]}x{size[1]}, and the image is 64x128"):
         to_size(people(1), size, SIZE, "k.json")
+
+
+def test_a_frame_that_a_box_leaves_or_ends_before_is_another() -> None:
+    box = Box(300, 40, 64, 128)
+    check_frame((400, 200), box, (64, 128), "k.json")
+    check_frame((340, 200), box, (40, 128), "k.json")  # cut at the right edge
+    for size, crop in (((200, 100), (64, 128)), ((363, 200), (64, 128)), ((400, 200), (40, 128))):
+        with pytest.raises(ReidError, match=rf"k.json: is for a frame of {size[0]}x{size[1]}, .* {300 + crop[0]},168"):
+            check_frame(size, box, crop, "k.json")
