@@ -102,7 +102,7 @@ class EpochEnd(Checkpoint):
         assert isinstance(module, StageModule)
         self.history.append(self._row(trainer, module))
         due, stop = self._asked(trainer, module)
-        validates = validation_is_missing(module.recipe, module.task, self.history)
+        validates = validation_is_missing(module.recipe, module.task, self.history) and self._has_time(trainer, module)
         if validates:
             self._save(trainer, self.last)  # validation may take long, and be cut short
             due = False
@@ -121,6 +121,13 @@ class EpochEnd(Checkpoint):
             self.records.epoch(self.history)
         if stop and (validates or not finished(module.recipe, self.history)):
             self._stop(f"epoch {module.epoch + 1}")
+
+    def _has_time(self, trainer: pl.Trainer, module: StageModule) -> bool:
+        """Whether a run of given length has time for a validation: for the last, and for others that leave some."""
+        pace = self.timing.pace
+        if pace is None or finished(module.recipe, self.history):
+            return True
+        return float(trainer.strategy.broadcast(pace.position(validated=True))) < pace.epochs
 
     def _row(self, trainer: pl.Trainer, module: StageModule) -> dict[str, Any]:
         """Figures of the epoch that ends."""

@@ -79,8 +79,12 @@ class Pace:
         if self._under_way is None:
             self._under_way = monotonic()
 
-    def position(self) -> float:
-        """Epochs of the schedule done over all stages."""
+    def position(self, validated: bool = False) -> float:
+        """Epochs of the schedule done over all stages.
+
+        Args:
+            validated: after a validation that would begin now.
+        """
         if self._under_way is None:
             return self.before
         end = self.last_validation
@@ -88,4 +92,5 @@ class Pace:
             end = self.validation_images / self.rate if self.rate else 0.0
         # However long the start and the end take, a tenth of the time is for training.
         seconds = max(self.seconds - (self._under_way - self.began) - end, self.seconds / 10)
-        return min(self.epochs, self.before + (monotonic() - self._under_way) / seconds * self.epochs)
+        passed = monotonic() - self._under_way + (end if validated else 0.0)
+        return min(self.epochs, self.before + passed / seconds * self.epochs)

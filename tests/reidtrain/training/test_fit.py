@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from reidtrain.models.layers import without_weights
 from reidtrain.models.self_attention import SelfAttentionConfig
 from reidtrain.plots.curves import FIGURE_SUFFIXES, draw_curves
 from reidtrain.recipes.loading import load_recipe, recipe_from_dict, recipe_to_dict
-from reidtrain.training import checkpoint_files, fit, module, pace, tasks
+from reidtrain.training import checkpoint_files, epoch_end, fit, module, pace, tasks
 from reidtrain.training.fit import Machine, load_first_weights
 from reidtrain.training.module import StageModule
 from reidtrain.training.tasks import identities_task
@@ -313,6 +314,29 @@ def test_a_run_of_given_length_ends_in_time_and_goes_on_where_it_was(run, tiny, 
     scored = run(tiny(training={"max_minutes": 0.03}, validation={"every": 1})).last
     assert scored == result.last | {name: value for name, value in scored.items() if name.startswith("val/")}
     assert "val/mAP" in scored
+
+
+def test_a_validation_that_would_take_the_rest_of_the_time_is_the_last(run, tiny, monkeypatch):
+    now, step, compute = [0.0], StageModule.training_step, tasks.plain_features
+
+    def trained(self, images, batch_idx):
+        now[0] += 1
+        return step(self, images, batch_idx)
+
+    def validated(*arguments):
+        now[0] += 10
+        return compute(*arguments)
+
+    for each in (fit, pace):
+        monkeypatch.setattr(each, "monotonic", lambda: now[0])
+    monkeypatch.setattr(epoch_end, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(StageModule, "training_step", trained)
+    monkeypatch.setattr(tasks, "plain_features", validated)
+    history = load_checkpoint(run(tiny(**STEPS, training={"max_minutes": 1.0})).out).history
+
+    assert now[0] <= 61
+    scored = ["val/mAP" in row for row in history]
+    assert scored[0] and scored[-1] and not all(scored)
 
 
 def test_only_whole_batches_of_training_are_compiled(run, full, monkeypatch):

@@ -50,6 +50,7 @@ def test_the_clock_leaves_time_for_the_last_validation(tiny, clock):
     assert at.position() == pytest.approx(3 * 30 / 45)  # 300 images take 15 s
     at.last_validation = 10.0
     assert at.position() == pytest.approx(3 * 30 / 50)
+    assert at.position(validated=True) == pytest.approx(3 * 40 / 50)
     at.last_validation = 1000.0
     assert at.position() == 3
 
