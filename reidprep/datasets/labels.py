@@ -77,10 +77,14 @@ def is_number(text: str) -> bool:
     return re.fullmatch(NUMBER, text) is not None
 
 
+# As spreadsheets and data frames write whole numbers: 12.0, and -1.0 for junk.
+_NO_NAME = re.compile(rf"{NUMBER}|-[0-9]+|-?[0-9]+\.[0-9]*")
+
+
 def all_names(values: Iterable[str]) -> bool:
-    """Whether there are people or cameras, and none of them is given as a number."""
+    """Whether there are people or cameras, and none of them is given as a number of any kind."""
     real = {value for value in values if value not in ("", _JUNK)}
-    return bool(real) and not any(map(is_number, real))
+    return bool(real) and not any(map(_NO_NAME.fullmatch, real))
 
 
 def labelled_listing(

@@ -275,3 +275,11 @@ def test_tracklets_whose_numbers_would_be_equal_are_numbered_anew(tmp_path: Path
     rows = [f"{name}.jpg,1,1,train,{name}" for name in ("1", "01", "2")]
     (tmp_path / "list.csv").write_text("\n".join(["path,pid,camid,split,tracklet", *rows]))
     assert [record.sequence for record in open_dataset(tmp_path / "list.csv").records] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("pid", ["12.0", "-1.0", "-2"])
+def test_numbers_that_are_no_ids_are_not_taken_for_names(tmp_path: Path, pid: str) -> None:
+    (tmp_path / "list.csv").write_text(f"path,pid,camid,split\na.jpg,{pid},1,train\n")
+    with pytest.raises(ReidError, match=rf"line 2: pid '{pid}' is not a whole number (?s:.*)ids=text"):
+        open_dataset(tmp_path / "list.csv")
+    assert open_dataset(tmp_path / "list.csv", options={"ids": "text"}).names.people == (pid,)
