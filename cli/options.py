@@ -66,7 +66,11 @@ def key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     for value in values:
         if "=" not in value:
             raise click.BadParameter(f"{value!r} is not KEY=VALUE")
-    return dict(value.split("=", 1) for value in values)
+    pairs = [value.split("=", 1) for value in values]
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise click.BadParameter(f"{' '.join(values)}: a key is given twice")
+    return given
 
 
 def three_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:

@@ -146,6 +146,8 @@ def extract_poses(
     dataset = dataset if pattern is None else "pattern"
     for name, value in (("pattern", pattern), ("train", split_by_identity), ("seed", seed)):
         if value is not None:
+            if name in dataset_options:
+                raise click.UsageError(f"--dataset-option {name}= says what an option of its own says; leave one out")
             dataset_options[name] = f"{value:.12g}" if isinstance(value, float) else str(value)
     check_grow(grow, overwrite)
     place = executor_settings(settings)

@@ -53,6 +53,8 @@ def test_help_lists_the_options_of_each_estimator_under_its_heading() -> None:
         (["--onnx-input-size", "256"], "'256' is not HEIGHTxWIDTH"),
         (["--onnx", "{here}/missing.onnx"], "does not exist"),
         (["--keypoint-format", "posetrack"], "'posetrack' is not one of"),
+        (["--dataset-option", "split=1", "--dataset-option", "split=2"], "split=1 split=2: a key is given twice"),
+        (["--seed", "1", "--dataset-option", "seed=2"], "--dataset-option seed= says what an option of its own says"),
         (["--grow", "--overwrite"], "--grow keeps what --overwrite discards; give one of them"),
     ],
 )
