@@ -354,25 +354,28 @@ def _people(images: People, boxes: ArrayLike | Sequence[ArrayLike] | None) -> _P
     if not arrays:
         raise ReidError("there is no image to compute features of")
     if boxes is None:
-        named = {str(number): image for number, image in enumerate(arrays)}
+        named = [(str(number), image) for number, image in enumerate(arrays)]
     else:
         single = isinstance(images, np.ndarray) and images.ndim == 3
         of_each: list[Any] = [boxes] if single else list(boxes)  # type: ignore[arg-type]
         if len(of_each) != len(arrays):
             raise ValueError(f"{len(arrays)} images and boxes of {len(of_each)}; give those of each image")
-        named = {
-            path: crop
+        named = [
+            (path, crop)
             for number, (image, some) in enumerate(zip(arrays, of_each, strict=True))
             for path, crop in _cut_out(str(number), image, some)
-        }
+        ]
         if not named:
             raise ReidError("there is no box to compute features of")
-    return _People(list(named), _InMemory(named), "the images")
+    # Two boxes may cover the same pixels, and have one path; each has its row.
+    return _People([path for path, _ in named], _InMemory(dict(named)), "the images")
 
 
 def _cut_out(name: str, image: NDArray[np.uint8], boxes: ArrayLike) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """What the boxes of people cover, edges on whole pixels, without what lies outside of the image."""
-    corners = np.asarray(boxes, np.float64).reshape(-1, 4) if np.size(boxes) else np.zeros((0, 4))
+    corners = np.atleast_2d(np.asarray(boxes, np.float64)) if np.size(boxes) else np.zeros((0, 4))
+    if corners.ndim != 2 or corners.shape[1] != 4:
+        raise ValueError(f"boxes have shape {corners.shape}; they are (people, 4), each x0, y0, x1, y1 in pixels")
     height, width = image.shape[:2]
     for box in corners:
         if not np.isfinite(box).all():

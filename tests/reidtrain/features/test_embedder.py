@@ -89,6 +89,8 @@ def test_images_may_be_files_arrays_or_boxes_in_frames(embedder, drawn) -> None:
     assert boxed.paths is not None and boxed.paths[1] == f"0#xywh={width},0,{width},{frame.shape[0]}"
     for features in (embedder(files), embedder(images), boxed, embedder([frame, images[0]], [boxes, []])):
         np.testing.assert_allclose(features.embedding, expected.embedding[:3], atol=1e-5)
+    twice = embedder(frame, [boxes[1], boxes[1], boxes[0]])  # a row each
+    np.testing.assert_allclose(twice.embedding, expected.embedding[[1, 1, 0]], atol=1e-5)
 
 
 def test_a_csv_file_lists_images_and_boxes(embedder, drawn, tmp_path) -> None:
@@ -129,9 +131,12 @@ def test_what_is_no_images_is_refused(source, message, embedder, tmp_path) -> No
         embedder(tmp_path / source)
 
 
-@pytest.mark.parametrize("boxes", [[(0, 0, 0, 10)], [(500, 0, 600, 10)], [(0, 0, np.nan, 10)], [(0, 0, 10)]])
+@pytest.mark.parametrize(
+    "boxes",
+    [[(0, 0, 0, 10)], [(500, 0, 600, 10)], [(0, 0, np.nan, 10)], [(0, 0, 10)], [(0, 0, 64, 99, 0.9)] * 4],
+)
 def test_boxes_without_pixels_are_refused(boxes, embedder) -> None:
-    with pytest.raises(ValueError, match="box|reshape"):
+    with pytest.raises(ValueError, match="box"):
         embedder(np.zeros((128, 64, 3), np.uint8), boxes)
 
 
