@@ -97,7 +97,7 @@ def ablate(
         log=say,
     )
     if as_json:
-        remarks = [plan.remark] if plan.remark else []
+        remarks = [remark for remark in (plan.remark, result.remark) if remark]
         print_json(
             as_values(asked.table, plan.dataset, result.rows) | {"remarks": remarks, "failures": result.failures}
         )
@@ -108,6 +108,8 @@ def ablate(
         click.echo(f"\nrecipe {plan.recipe_name}{changed}{overlap}; {_start(init)}")
         column = f"The paper's figures are of {plan.dataset}." if plan.dataset else "The paper has no such dataset."
         click.echo(plan.remark or column)
+        if result.remark:
+            click.echo(result.remark)
         for name, reason in result.failures.items():
             click.echo(f"{name} failed: {reason}", err=True)
     if result.failures:

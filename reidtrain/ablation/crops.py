@@ -14,9 +14,11 @@ from reidprep.poses.format import DatasetPlan
 from reidprep.poses.reader import PoseSet
 from reidprep.progress import Progress
 from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.shards.cropping import crop_parameters
 from reidprep.shards.format import SHARDS, Excluded, ShardPlan
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST, read_manifest
+from reidprep.text import differences
 from reidtrain.papers.tables import PAPER_BETA
 from reidtrain.papers.variants import Alignment, AttentionDrivenVariant, Variant
 from reidtrain.recipes.variants import beta_in_48ths
@@ -150,6 +152,24 @@ def build(source: Source, poses: Path, images: Path | None, workers: int, progre
     """
     build_shards(poses, source.path, source.crops.options(), source=images, workers=workers, progress=progress)
     return replace(source, manifest_sha256=_sha256(source.path))
+
+
+def cut_otherwise(paths: Sequence[Path]) -> str:
+    """A remark where crops by pose of some directories differ in more than the overlap; empty if they do not."""
+    plans = {path: _plan(path) for path in paths}
+    found = {path: {**crop_parameters(plan), "beta": None} for path, plan in plans.items() if plan.alignment == "pose"}
+    for path, other in list(found.items())[1:]:
+        first = next(iter(found))
+        if differing := differences(found[first], other):
+            more = " ..." if len(differing) > _FEW else ""
+            return (
+                f"The rows are not for comparison with each other: the crops of {first} and {path} were cut "
+                f"differently ({'; '.join(differing[:_FEW])}{more})."
+            )
+    return ""
+
+
+_FEW = 3
 
 
 def _plan(path: Path) -> ShardPlan:

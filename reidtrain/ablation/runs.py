@@ -11,7 +11,7 @@ from typing import Literal
 from reidprep.errors import ReidError
 from reidprep.files import read_file, write_file
 from reidprep.progress import Steps, unseen_steps
-from reidtrain.ablation.crops import Crops, Source, build
+from reidtrain.ablation.crops import Crops, Source, build, cut_otherwise
 from reidtrain.ablation.plan import Ablation, Plan, Run
 from reidtrain.ablation.report import Measured
 from reidtrain.checkpoints import load_checkpoint
@@ -37,10 +37,12 @@ class Result:
     Attributes:
         rows: all rows of the table, in its order.
         failures: what kept a run from ending, by the variant's name.
+        remark: why rows are not for comparison with each other; empty if they are.
     """
 
     rows: tuple[Measured, ...]
     failures: dict[str, str]
+    remark: str = ""
 
 
 def run_folder(ablation: Ablation, run: Run) -> Path | None:
@@ -80,11 +82,13 @@ def run_table(
     measured: dict[str, Measured] = {}
     failures: dict[str, str] = {}
     shards: dict[Crops, Source] = {}
+    used: list[Path] = []
     for number, run in enumerate(plan.runs, start=1):
         log(f"run {number} of {len(plan.runs)}: {run.variant.name}")
         folder, scores = None, None
         try:
             run = replace(run, source=_built(ablation, run.source, shards, machine, progress))
+            used.append(run.source.path)
             folder = run_folder(ablation, run)
             assert folder is not None, "the shards are built"
             scores = _measure(ablation, run, folder, machine, progress, log)
@@ -96,7 +100,7 @@ def run_table(
             if scores is not None:
                 chosen = {metric: scores[row.feature][metric] for metric in ablation.table.metrics}
             measured[row.label] = Measured(row, None if folder is None else str(folder), chosen)
-    return Result(tuple(measured[row.label] for row in ablation.table.rows), failures)
+    return Result(tuple(measured[row.label] for row in ablation.table.rows), failures, cut_otherwise(used))
 
 
 def _built(ablation: Ablation, source: Source, built: dict[Crops, Source], machine: Machine, progress: Steps) -> Source:

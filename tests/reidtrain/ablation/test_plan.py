@@ -8,6 +8,7 @@ pytest.importorskip("torch")
 from reidprep.errors import ReidError
 from reidprep.poses.reader import PoseSet
 from reidprep.shards.build import BuildOptions, build_shards
+from reidtrain.ablation.crops import cut_otherwise
 from reidtrain.ablation.plan import Ablation, plan_runs
 from reidtrain.papers.rows import BENCHMARKS, Benchmark
 from reidtrain.papers.tables import ABLATIONS, MARKET
@@ -74,6 +75,18 @@ def test_other_shards_are_another_run(drawn_poses, drawn_shards, tmp_path) -> No
     build_shards(drawn_poses, tmp_path / "other", BuildOptions(quality=50))
     first, second = (planned("7", tmp_path, shards=(path,), beta=3) for path in (drawn_shards, tmp_path / "other"))
     assert {run.name for run in first.runs}.isdisjoint(run.name for run in second.runs)
+
+
+def test_rows_on_crops_that_differ_in_more_than_the_overlap_are_told(
+    drawn_poses, drawn_shards, strips_shards, tmp_path
+) -> None:
+    build_shards(drawn_poses, tmp_path / "beta", BuildOptions(beta=0.1, quality=50))
+    assert cut_otherwise([strips_shards, drawn_shards, tmp_path / "beta", drawn_shards]) == ""
+    build_shards(drawn_poses, tmp_path / "other", BuildOptions(beta=0.1, confidence=0.5))
+    remark = cut_otherwise([strips_shards, drawn_shards, tmp_path / "beta", tmp_path / "other"])
+    assert (
+        "not for comparison with each other" in remark and "confidence" in remark and "beta" not in remark.split("(")[1]
+    )
 
 
 def test_rows_without_shards_say_what_is_missing(drawn_shards, tmp_path) -> None:
