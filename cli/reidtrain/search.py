@@ -104,7 +104,9 @@ def search(
             nearest = run(features, parts, top=top, metric=metric or "euclidean", progress=report)
     if out is not None:
         write_nearest(out, nearest)
-    found = found_lists(asked.known, searched.known, nearest.indices, nearest.distances)
+    # Images of one camera, or of cameras that nobody knows, would all be junk.
+    cameras = len(asked.known.cameras | searched.known.cameras) != 1
+    found = found_lists(asked.known, searched.known, nearest.indices, nearest.distances, cameras=cameras)
     if listing is not None:
         write_lists(listing, found)
     album = None

@@ -16,7 +16,8 @@ from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidtrain.data.sets import NamedShards, open_sets
 from reidtrain.data.splits import choose_of_each, held_out_ranking
-from reidtrain.features.files import EMBEDDING, Features, read_query_and_gallery
+from reidtrain.features.files import EMBEDDING, Features, read_array, read_query_and_gallery
+from reidtrain.features.numpy_files import array_names
 from reidtrain.metrics.protocols import JUNK, Labels, Protocol
 from reidtrain.recipes.schema import Recipe
 
@@ -123,11 +124,11 @@ class RankedImages:
         """
         query, gallery = read_query_and_gallery(path, names)
         for side, features, rows in (("query", query, self.query), ("gallery", gallery, self.gallery)):
-            for name, theirs, own in (
-                ("pids", features.pids, self.shards.pids),
-                ("camids", features.camids, self.shards.camids),
-            ):
-                if not np.array_equal(theirs, own[rows]):
+            found = {"pids": features.pids, "camids": features.camids}
+            if f"{side}_paths" in array_names(path):  # of one person and camera, only these tell images apart
+                found["paths"] = read_array(path, f"{side}_paths")
+            for name, theirs in found.items():
+                if not np.array_equal(theirs, self.shards.column(name)[rows]):
                     raise ReidError(
                         f"{path}: {side}_{name} are not those of the {side} images of {self.shards.path}; give "
                         "features of these images, in the order of the shards"

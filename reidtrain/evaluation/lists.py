@@ -100,6 +100,11 @@ class Known:
         """Whether paths are known."""
         return self._paths is not None
 
+    @property
+    def cameras(self) -> set[int]:
+        """The cameras that are known."""
+        return {camera for part in self._camids or () for camera in np.unique(part).tolist()}
+
     def __getitem__(self, index: int) -> Shown:
         part = int(self._starts.searchsorted(index, side="right")) - 1
         row = index - int(self._starts[part])

@@ -106,6 +106,13 @@ def test_labelled_images_are_judged_listed_and_drawn(tmp_path) -> None:
     assert "go with --draw" in invoke("search", tmp_path / "features.npz", "--images", tmp_path).output
 
 
+def test_images_of_one_camera_are_no_junk(tmp_path) -> None:
+    labels = {"gallery_pids": np.array([1, 2]), "gallery_camids": np.array([0, 0])}
+    query = {"query_features": np.zeros((1, 1)), "query_pids": np.array([1]), "query_camids": np.array([0])}
+    np.savez(tmp_path / "features.npz", gallery_features=np.arange(1.0, 3)[:, None], **query, **labels)
+    assert invoke("search", tmp_path / "features.npz").output == "query 0: 0 (1, right), 1 (2, wrong)\n"
+
+
 @pytest.mark.parametrize("code", [0xD800, 0x7FFFFFFF])
 def test_paths_that_are_no_text(code, features, tmp_path) -> None:
     names = np.array(["a.jpg"] * 300)

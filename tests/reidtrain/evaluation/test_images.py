@@ -121,3 +121,22 @@ def test_features_at_distance_0_are_counted() -> None:
     gallery = Features({"embedding": features}, np.array([1, 2, 9, -1, 3, 4]), np.array([1, 2, 1, 2, 2, 2]))
     assert identical(query, gallery, "no-cameras") == 3
     assert identical(query, gallery) == 2  # not at the same camera, not junk; but another person's
+
+
+def test_features_in_another_order_are_refused_where_the_file_names_its_images(drawn_shards, tmp_path) -> None:
+    images = query_gallery_images(drawn_shards, junk=True)
+    labels = np.stack([images.shards.pids[images.gallery], images.shards.camids[images.gallery]])
+    alike = np.flatnonzero((labels[:, :-1] == labels[:, 1:]).all(axis=0))[0]  # of one person at one camera
+    sides = {}
+    for name, rows in (("query", images.query), ("gallery", images.gallery)):
+        features = Features.of(images.shards, rows, {"embedding": rows[:, None].astype(np.float32)})
+        sides |= {f"{name}_features": features.embedding, f"{name}_paths": features.paths}
+        sides |= {f"{name}_pids": features.pids, f"{name}_camids": features.camids}
+    file = tmp_path / "features.npz"
+    np.savez(file, **sides)
+    np.testing.assert_array_equal(images.read(file)[1].embedding, sides["gallery_features"])
+    order = np.arange(len(images.gallery))
+    order[[alike, alike + 1]] = alike + 1, alike
+    np.savez(file, **sides | {name: sides[name][order] for name in ("gallery_features", "gallery_paths")})
+    with pytest.raises(ReidError, match="gallery_paths are not those of the gallery images of"):
+        images.read(file)
