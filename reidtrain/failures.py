@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from textwrap import shorten
 
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from reidprep.errors import ReidError
 from reidtrain.recipes.schema import Recipe
@@ -25,7 +24,14 @@ def explained(recipe: Recipe) -> Iterator[None]:
     try:
         with plain_failures(memory=_memory_advice(recipe), worker=again):
             yield
-    except TorchDynamoException as error:
+    except RuntimeError as error:
+        if not recipe.execution.compile:
+            raise
+        # Takes as long as PyTorch itself, and commands that train nothing import this module, too.
+        from torch._dynamo.exc import TorchDynamoException
+
+        if not isinstance(error, TorchDynamoException):
+            raise
         why = shorten(str(error).strip().partition("\n\n")[0], 300)
         raise ReidError(
             f"the network cannot be compiled here ({why}): install what is missing, or --set execution.compile=false"

@@ -192,6 +192,17 @@ def test_nothing_heavy_is_loaded_before_it_is_used(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_the_compiler_is_loaded_inside_functions() -> None:
+    """It takes as long as PyTorch itself, which commands that compile nothing load."""
+    at_the_top = {
+        module
+        for module in FILES
+        for node in ast.parse(FILES[module].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom | ast.Import) and re.search(r"torch\._(dynamo|inductor)", ast.unparse(node))
+    }
+    assert not at_the_top
+
+
 def test_all_packages_are_installed() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert sorted(settings["packages"]) == PACKAGES
