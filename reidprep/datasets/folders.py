@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from reidprep.datasets.base import Listing, Option, Reader
-from reidprep.datasets.images import FolderImages, image_paths
+from reidprep.datasets.images import FolderImages, ignored_notes, scan_tree
 from reidprep.datasets.labels import OPTIONS, Labelled, labelled_listing
 from reidprep.datasets.pattern import SPLIT_NAMES, PathPattern, check_matched
 from reidprep.errors import ReidError
@@ -21,16 +21,15 @@ _CAMERA = re.compile(r"(?<![a-z0-9])c(?:am(?:era)?)?[-_]?([0-9]{1,4})(?![0-9])",
 
 
 def _list(root: Path, options: Mapping[str, str]) -> Listing:
-    paths = image_paths(root, follow=True)
+    found = scan_tree(root, follow=True)
+    paths = found.images
     divided = bool(paths) and {path.partition("/")[0].lower() for path in paths} <= SPLIT_NAMES.keys()
     pattern = _DIVIDED if divided else _PEOPLE
     images, others = pattern.read(paths)
     check_matched(root, pattern.text, paths, others, skip=options.get("unmatched") == "skip")
-    notes = (
-        [f"ignored {counted(len(others), 'image')} in no person's folder: {quoted(map(printable, others))}"]
-        if others
-        else []
-    )
+    notes = ignored_notes(found.others)
+    if others:
+        notes.append(f"ignored {counted(len(others), 'image')} in no person's folder: {quoted(map(printable, others))}")
     if options.get("cameras") != "none":
         images, remarks = _with_cameras(images)
         notes += remarks

@@ -23,7 +23,7 @@ from reidprep.datasets.base import ImageSource
 from reidprep.errors import ImageError, ReidError
 from reidprep.images import decode_image, read_bytes
 from reidprep.records import why_unsafe
-from reidprep.text import counted, quoted
+from reidprep.text import counted, printable, quoted
 
 
 def check_readable(images: ImageSource, path: str | None) -> None:
@@ -182,7 +182,7 @@ class FolderImages:
 
 @dataclass(frozen=True)
 class Entries:
-    """The contents of one folder.
+    """The contents of a folder.
 
     Attributes:
         images: names of image files, sorted.
@@ -209,7 +209,7 @@ def scan(folder: Path) -> Entries:
                     name.encode()
                 except UnicodeEncodeError:
                     # Paths are stored as UTF-8: a name in another encoding cannot be kept.
-                    others.append(os.fsencode(name).decode("utf-8", "backslashreplace"))
+                    others.append(_shown(name))
                     continue
                 if not name.lower().endswith(IMAGE_SUFFIXES):
                     others.append(name)
@@ -223,20 +223,26 @@ def scan(folder: Path) -> Entries:
 
 
 def image_paths(root: Path, *, follow: bool = False) -> tuple[str, ...]:
-    """Relative POSIX paths of the image files at any depth below a folder, sorted, but for hidden ones.
+    """Relative POSIX paths of the image files at any depth below a folder: `Entries.images` of `scan_tree`."""
+    return scan_tree(root, follow=follow).images
+
+
+def scan_tree(root: Path, *, follow: bool = False) -> Entries:
+    """Relative POSIX paths of the files at any depth below a folder, but for hidden ones, told apart by suffix.
 
     Args:
         root: the folder.
         follow: look behind symbolic links to folders, too.
 
     Raises:
-        ReidError: a folder that cannot be listed, or a name that is not UTF-8.
+        ReidError: a folder that cannot be listed, or an image whose name is not UTF-8.
     """
 
     def fail(error: OSError) -> None:
         raise ReidError(f"{error.filename}: cannot be listed: {error.strerror or error}") from None
 
-    found: list[str] = []
+    images: list[str] = []
+    others: list[str] = []
     seen: set[Path] = set()
     for folder, folders, names in os.walk(root, onerror=fail, followlinks=follow):
         if follow:
@@ -248,18 +254,27 @@ def image_paths(root: Path, *, follow: bool = False) -> tuple[str, ...]:
             seen.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = Path(folder).relative_to(root)
-        found += [
-            (below / name).as_posix()
-            for name in names
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-        ]
-    for path in found:
+        for name in names:
+            if not name.startswith("."):
+                (images if name.lower().endswith(IMAGE_SUFFIXES) else others).append((below / name).as_posix())
+    for path in images:
         try:
             path.encode()
         except UnicodeEncodeError:
-            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-            raise ReidError(f"{root}/{shown}: the name is not UTF-8, in which paths are stored; rename it") from None
-    return tuple(sorted(found))
+            raise ReidError(
+                f"{root}/{_shown(path)}: the name is not UTF-8, in which paths are stored; rename it"
+            ) from None
+    return Entries(tuple(sorted(images)), tuple(sorted(map(_shown, others))))
+
+
+def _shown(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def ignored_notes(others: Sequence[str]) -> list[str]:
+    """A sentence on files that are no image files; none if there are none."""
+    number = counted(len(others), "file that is", "files that are")
+    return [f"ignored {number} no image file: {quoted(map(printable, others))}"] if others else []
 
 
 def missing_files(root: Path, paths: Iterable[str]) -> list[str]:

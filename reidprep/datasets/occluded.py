@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reidprep.datasets.base import Listing, Option, Reader
-from reidprep.datasets.images import FolderImages, image_paths
+from reidprep.datasets.images import FolderImages, ignored_notes, scan_tree
 from reidprep.datasets.labels import labelled_listing
 from reidprep.datasets.pattern import PathPattern
 from reidprep.errors import ReidError
@@ -34,21 +34,22 @@ def _find_p_duke(source: Path) -> Path | None:
 
 
 def _list_occluded(root: Path, options: Mapping[str, str]) -> Listing:
-    paths = [f"{folder}/{path}" for folder in (OCCLUDED, WHOLE) for path in image_paths(root / folder, follow=True)]
-    return _listing(root, paths, _TEST)
+    return _listing(root, (OCCLUDED, WHOLE), _TEST)
 
 
 def _list_p_duke(root: Path, options: Mapping[str, str]) -> Listing:
-    paths = [f"{folder}/{path}" for folder in ("train", "test") for path in image_paths(root / folder, follow=True)]
-    return _listing(root, paths, _P_DUKE_TEST)
+    return _listing(root, ("train", "test"), _P_DUKE_TEST)
 
 
-def _listing(root: Path, paths: list[str], test: PathPattern) -> Listing:
+def _listing(root: Path, folders: tuple[str, ...], test: PathPattern) -> Listing:
+    found = [(folder, scan_tree(root / folder, follow=True)) for folder in folders]
+    paths = [f"{folder}/{path}" for folder, entries in found for path in entries.images]
     tested, others = test.read(paths)
     trained, ignored = _TRAIN.read(others)
     notes = [
         f"ignored {counted(len(ignored), 'image')} in no person's folder: {quoted(map(printable, ignored))}"
     ] * bool(ignored)
+    notes += ignored_notes([f"{folder}/{path}" for folder, entries in found for path in entries.others])
     images = [*(replace(image, split="train") for image in trained), *tested]
     try:
         return labelled_listing(images, {}, notes) if images else Listing((), notes)

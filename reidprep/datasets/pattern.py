@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidprep.datasets.base import Listing, Option, Reader, did_you_mean
-from reidprep.datasets.images import FolderImages, image_paths
+from reidprep.datasets.images import FolderImages, ignored_notes, scan_tree
 from reidprep.datasets.labels import NUMBER, OPTIONS, TEST, Labelled, labelled_listing
 from reidprep.errors import ReidError
 from reidprep.text import printable, quoted
@@ -129,12 +129,14 @@ def list_pattern(root: Path, pattern: PathPattern, options: Mapping[str, str]) -
     Raises:
         ReidError: no image there; more than a tenth of them of another form; as `labelled_listing`.
     """
-    paths = image_paths(root, follow=True)
+    found = scan_tree(root, follow=True)
+    paths = found.images
     images, others = pattern.read(paths)
     check_matched(root, pattern.text, paths, others, skip=options.get("unmatched") == "skip")
     notes = [f"{len(images):,} of {len(paths):,} images are named like {pattern.text}"]
     if others:
         notes.append(f"ignored {len(others):,} that are not: {quoted(map(printable, others))}")
+    notes += ignored_notes(found.others)
     try:
         return labelled_listing(images, options, notes)
     except ReidError as error:

@@ -283,3 +283,19 @@ def test_numbers_that_are_no_ids_are_not_taken_for_names(tmp_path: Path, pid: st
     with pytest.raises(ReidError, match=rf"line 2: pid '{pid}' is not a whole number (?s:.*)ids=text"):
         open_dataset(tmp_path / "list.csv")
     assert open_dataset(tmp_path / "list.csv", options={"ids": "text"}).names.people == (pid,)
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"),
+    [("", ("folders", {})), ("", ("pattern", {"pattern": "{pid}/*"})), ("occluded_body_images/", (None, {}))],
+)
+def test_files_that_are_no_images_are_told(
+    tmp_path: Path, folder: str, options: tuple[str | None, Mapping[str, str]]
+) -> None:
+    for name in ("ann/1.jpg", "ann/2.jpg", "joe/1.gif", "joe/\udcff.jfif", "joe/.hidden"):
+        file = tmp_path / folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (tmp_path / "whole_body_images").mkdir(exist_ok=bool(folder))
+    notes = open_dataset(tmp_path, *options).notes
+    assert rf"ignored 2 files that are no image file: {folder}joe/1.gif, {folder}joe/\xff.jfif" in notes
