@@ -75,6 +75,7 @@ class EpochEnd(Checkpoint):
         if is_best(self.history, f"val/{pl_module.task.monitor}"):
             self.files.save_again(self.last, self.best)
         self.records.epoch(self.history)
+        self.files.wait()  # decoding workers are forked next
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to signals again: Lightning's own handler ends the process without a word."""

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
@@ -233,6 +234,25 @@ def test_a_validation_that_was_cut_short_is_made_up_for(epoch, run, trained, tin
                 run(recipe)
     before = load_checkpoint(tmp_path / "run")
     assert before.epoch == epoch and "val/mAP" not in before.history[-1]
+
+    writing = []
+
+    def slowly(write):
+        def written(*paths):
+            writing.append(1)
+            time.sleep(0.1)
+            write(*paths)
+            writing.pop()
+
+        return written
+
+    def workers_start(module, loader=StageModule.train_dataloader):
+        assert not writing  # they would take over the locks of the thread that writes
+        return loader(module)
+
+    for name in ("_write", "_write_again"):
+        monkeypatch.setattr(checkpoint_files, name, slowly(getattr(checkpoint_files, name)))
+    monkeypatch.setattr(StageModule, "train_dataloader", workers_start)
     run(recipe)
     assert untimed(load_checkpoint(tmp_path / "run").history) == untimed(
         load_checkpoint(trained("steps-1", tiny(**STEPS, execution={"accumulate": 1}))).history
