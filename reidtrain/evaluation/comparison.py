@@ -53,7 +53,8 @@ def compare(checkpoint: Checkpoint, images: RankedImages) -> Comparison:
         return Comparison()
     if others := other_people(column, *(shards.pids[rows] for rows in (images.query, images.gallery))):
         return Comparison(remarks=(f"No figure of the papers is beside these: {others}.",))
-    return Comparison((variant, column), tuple(_remarks(checkpoint, variant, column, BENCHMARKS[column])))
+    remarks = (*_remarks(checkpoint, variant, column, BENCHMARKS[column]), *_missing(shards))
+    return Comparison((variant, column), remarks)
 
 
 def other_people(column: str, query: NDArray[np.int64], gallery: NDArray[np.int64]) -> str:
@@ -69,6 +70,15 @@ def other_people(column: str, query: NDArray[np.int64], gallery: NDArray[np.int6
         return ""
     shown = f"{counted(ours[0], 'person')} among {ours[1]} in the gallery"
     return f"the queries show {shown}, {column} has {theirs.query} among {theirs.gallery}"
+
+
+def _missing(shards: ShardSet) -> Iterator[str]:
+    """Images of the dataset that are not in the shards, so that the scores are of easier or harder ones."""
+    summary = shards.manifest.summary
+    if excluded := sum(summary.excluded.get(split, 0) for split in ("query", "gallery")):
+        yield f"{counted(excluded, 'query or gallery image')} left out on demand"
+    if skipped := summary.skipped + summary.skipped_in_poses:
+        yield f"{counted(skipped, 'image')} of the dataset could not be used"
 
 
 def other_crops(checkpoint: Checkpoint, shards: ShardSet) -> str:

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from reidprep.poses.reader import PoseSet
+from reidprep.shards.build import BuildOptions, build_shards
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.evaluation.comparison import compare, other_crops
 from reidtrain.evaluation.images import query_gallery_images
@@ -47,3 +49,11 @@ def test_crops_that_were_cut_otherwise_are_told(checkpoint, drawn_shards) -> Non
     plan = {**checkpoint.source["plan"], "beta": 0.125}
     trained = replace(checkpoint, source={**checkpoint.source, "plan": plan})
     assert other_crops(trained, shards) == "crops are cut otherwise than those trained on (beta 0.125 -> 0.0625)"
+
+
+def test_images_that_are_not_in_the_shards_are_told(checkpoint, drawn_poses, tmp_path) -> None:
+    impostors = [path for path in PoseSet(drawn_poses).column("paths").tolist() if "/0000_" in path]
+    build_shards(drawn_poses, tmp_path / "fewer", BuildOptions(), exclude=impostors[2:])
+    assert compare(checkpoint, query_gallery_images(tmp_path / "fewer")).remarks[-1] == (
+        "2 query or gallery images left out on demand"
+    )
