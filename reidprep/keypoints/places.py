@@ -7,13 +7,19 @@ from numpy.typing import NDArray
 
 from reidprep.datasets.images import Box
 from reidprep.errors import ReidError
-from reidprep.skeleton import indices
+from reidprep.skeleton import FACE, INDEX, JOINTS, indices
 
 _FEWEST_IMAGES, _FEWEST_JOINTS = 8, 6
 _REACH = (0.5, 1.0)
 """Of the image's width and height: up to where joints reach in half of the images. MoveNet's on Market-1501 reach to
 .87 and .91; coordinates of images half as large to .43 and .46, percentages to .68 and .36 or beyond the image."""
 
+_FARTHEST_FACE = 0.15
+"""Of the extent of a person's joints: up to where the middle of eyes and ears lies from the nose in half of the images.
+.05 in MoveNet's on Market-1501; .5 of BODY_25B's joints read as BODY_25's, .7 of COCO's with a neck at the end."""
+
+_NOSE, _AROUND = INDEX["nose"], indices(*(joint for joint in FACE if joint != "nose"))
+_HIPS = indices("r_hip", "l_hip")
 _HEAD, _FEET = indices("nose", "neck"), indices("r_knee", "r_ankle", "l_knee", "l_ankle")
 
 
@@ -76,7 +82,8 @@ def check_places(joints: NDArray[np.float32], image_sizes: NDArray[np.int32], co
 
     Raises:
         ReidError: most joints that were found lie outside of their images; or, over several images, they keep to one
-            corner, reach beyond the images, or their people lie or stand on their heads.
+            corner, reach beyond the images, their people lie or stand on their heads, or their eyes and ears are not in
+            the face.
     """
     found = (joints[..., 2] >= max(confidence, 1e-6)) & np.isfinite(joints).all(axis=-1)
     if not found.any():
@@ -97,6 +104,16 @@ def check_places(joints: NDArray[np.float32], image_sizes: NDArray[np.int32], co
             f"are they of images of another size, or percentages, or are x and y swapped?{remedy}"
         )
     pixels = np.where(found[..., None], joints[..., :2], np.nan)[enough]
+    # With hips, as of a head alone they may be far apart.
+    faces = found[enough, _NOSE] & found[enough][:, _AROUND].any(axis=1) & found[enough][:, _HIPS].any(axis=1)
+    if faces.sum() >= _FEWEST_IMAGES:
+        extent = (np.nanmax(pixels[faces], axis=1) - np.nanmin(pixels[faces], axis=1)).max(axis=1)
+        off = np.linalg.norm(np.nanmean(pixels[faces][:, _AROUND], axis=1) - pixels[faces, _NOSE], axis=1)
+        if np.median(off / np.maximum(extent, 1e-6)) > _FARTHEST_FACE:
+            raise ReidError(
+                "in most images eyes and ears are far from the nose: are the joints in another order than "
+                f"{', '.join(JOINTS)}, or than their number tells?"
+            )
     ends = [pixels[:, group] for group in (_HEAD, _FEET)]
     both = np.isfinite(ends[0][..., 0]).any(axis=1) & np.isfinite(ends[1][..., 0]).any(axis=1)
     if both.sum() < _FEWEST_IMAGES:

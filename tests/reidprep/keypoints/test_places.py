@@ -8,6 +8,7 @@ import pytest
 from reidprep.datasets.images import Box
 from reidprep.errors import ReidError
 from reidprep.keypoints.places import check_frame, check_places, to_size
+from reidprep.skeleton import COCO17_JOINTS, INDEX, JOINTS, REGIONS
 
 from .conftest import standing
 
@@ -70,6 +71,17 @@ def test_joints_are_scaled_to_the_size_of_the_image() -> None:
 def test_images_of_another_shape_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ReidError, match=rf"k.json: is for an image of {size[0]}x{size[1]}, and the image is 64x128"):
         to_size(people(1), size, SIZE, "k.json")
+
+
+def test_joints_in_another_order_are_not_a_face() -> None:
+    joints, sizes = people(), np.tile(np.array(SIZE, np.int32), (20, 1))
+    neck_last = joints[:, [*(JOINTS.index(name) for name in COCO17_JOINTS), INDEX["neck"]]]
+    with pytest.raises(ReidError, match="eyes and ears are far from the nose: are the joints in another order"):
+        check_places(neck_last, sizes, 0.3)
+    check_places(neck_last[:7], sizes[:7], 0.3)  # too few to tell
+    from_behind = joints.copy()
+    from_behind[:, list(REGIONS["head"]), 2] = 0
+    check_places(from_behind, sizes, 0.3)
 
 
 def test_a_frame_that_a_box_leaves_or_ends_before_is_another() -> None:
