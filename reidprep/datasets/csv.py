@@ -40,7 +40,7 @@ class _BadValue(Exception):
 def _find(source: Path) -> Path | None:
     if source.is_file():
         return source if source.suffix.lower() == ".csv" else None
-    lists = [file for file in sorted(source.glob("*.[cC][sS][vV]")) if file.is_file() and _may_list(file)]
+    lists = [file for file in sorted(source.glob("[!.]*.[cC][sS][vV]")) if file.is_file() and _may_list(file)]
     return lists[0] if len(lists) == 1 else None
 
 

@@ -211,7 +211,8 @@ def scan(folder: Path) -> Entries:
                     # Paths are stored as UTF-8: a name in another encoding cannot be kept.
                     others.append(_shown(name))
                     continue
-                if not name.lower().endswith(IMAGE_SUFFIXES):
+                # macOS puts files ._a.jpg beside a.jpg.
+                if name.startswith(".") or not name.lower().endswith(IMAGE_SUFFIXES):
                     others.append(name)
                 elif entry.is_dir():
                     others.append(name + "/")

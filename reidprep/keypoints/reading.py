@@ -113,7 +113,7 @@ def _files(folder: Path, format: str | None) -> tuple[str, list[tuple[str, Path]
             for name in sorted(names):
                 path = Path(root, name)
                 # A pipe would be waited for without end.
-                if name.endswith(".json") and path.is_file():
+                if name.endswith(".json") and not name.startswith(".") and path.is_file():
                     found.append((path.relative_to(folder).as_posix(), path))
     except OSError as error:
         raise ReidError(f"{error.filename or folder}: cannot be listed: {error.strerror or error}") from None

@@ -196,3 +196,9 @@ def test_without_box_columns_a_file_name_is_just_a_name(tmp_path: Path, save_ima
     file = write(tmp_path, HEADER + f'"{name}",1,1,train\n')
     assert open_dataset(file).records == (Record(name, 1, 1, "train"),)
     np.testing.assert_array_equal(open_images("csv", file).read(name), pixels)
+
+
+def test_a_list_beside_its_shadow_of_macos(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("path,pid,camid,split\na.jpg,1,1,train\n")
+    (tmp_path / "._people.csv").write_bytes(b"\0\x05\x16\x07\xff")
+    assert open_dataset(tmp_path).root == tmp_path / "people.csv"

@@ -85,12 +85,12 @@ def test_a_safe_path_stays_inside(path: str) -> None:
 
 
 def test_scan_tells_images_from_the_rest(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.jpg", "Thumbs.db", "readme.txt"):
+    for name in ("b.JPG", "a.jpg", "._a.jpg", "Thumbs.db", "readme.txt"):
         (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()
     entries = scan(tmp_path)
     assert entries.images == ("a.jpg", "b.JPG")
-    assert entries.others == ("Thumbs.db", "folder.jpg/", "readme.txt")
+    assert entries.others == ("._a.jpg", "Thumbs.db", "folder.jpg/", "readme.txt")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only here may a file name be any bytes")

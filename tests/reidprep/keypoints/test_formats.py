@@ -37,6 +37,7 @@ def test_openpose_with_both_models(write) -> None:
     coco18, body25 = points(18), points(25, 1)
     write("query/a.b_keypoints.json", openpose(coco18))
     write("other.json", "{")  # not one of OpenPose's
+    write("._c_keypoints.json", b"\0\xff")  # as macOS puts beside files
     folder = write("c_keypoints.json", openpose(body25, coco18)).parent
     for format in (None, "openpose"):
         keypoints = read_keypoints(folder, format)
