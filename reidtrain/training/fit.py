@@ -24,6 +24,7 @@ from reidprep.progress import Progress, unseen
 from reidprep.signals import Signals
 from reidprep.text import counted
 from reidtrain.checkpoints import (
+    Checkpoint,
     Unfinished,
     checkpoint_content,
     checkpoint_path,
@@ -35,7 +36,7 @@ from reidtrain.models.attention_driven import AttentionDrivenNet
 from reidtrain.models.factory import Model, build_model
 from reidtrain.models.self_attention import SelfAttentionNet
 from reidtrain.models.weights import load_matching, read_weights, trained_recipe
-from reidtrain.recipes.loading import load_recipe, stored_recipe
+from reidtrain.recipes.loading import load_recipe, recipe_to_dict, stored_recipe
 from reidtrain.recipes.schema import Execution, Recipe
 from reidtrain.training.checkpoint_files import WholeFiles
 from reidtrain.training.epoch_end import EpochEnd
@@ -170,7 +171,10 @@ def train(
     start = load_first_weights(model, init) if init else None
     with RunFolder(out, recipe, task.source, start, overwrite) if first else nullcontext() as folder:
         last = out / "checkpoints" / "last.ckpt"
-        resumed = load_checkpoint(last) if last.is_file() and not (overwrite and not first) else None
+        resumed = _resumed(last) if last.is_file() and not (overwrite and not first) else None
+        if resumed and folder is not None:
+            recipe_then = recipe_to_dict(resumed.recipe)
+            folder.check_same(last, {"recipe": recipe_then, "source": resumed.source, "init": resumed.init})
         history: list[dict[str, Any]] = [dict(row) for row in resumed.history] if resumed else []
         begun = resumed.unfinished if resumed else None
         if begun and begun.processes != machine.devices * machine.nodes:
@@ -227,6 +231,14 @@ def train(
         if records is not None:
             records.close()
         return result
+
+
+def _resumed(last: Path) -> Checkpoint:
+    try:
+        return load_checkpoint(last)
+    except ReidError as error:
+        best = "copy best.ckpt over it to go on from there, or " if last.with_name("best.ckpt").is_file() else ""
+        raise ReidError(f"{error}. In this run: {best}start anew by --overwrite") from None
 
 
 @contextmanager

@@ -66,19 +66,24 @@ class RunFolder:
         overwrite: bool = False,
     ) -> None:
         self.path = path
-        self.recipe = recipe
+        self.recipe, self.source, self.init = recipe, source, init
         self._claim = FolderClaim(path, RUN, overwrite=overwrite)
         try:
             earlier = None if overwrite or not any(path.glob("checkpoints/*.ckpt")) else self._claim.earlier
             self.longer: int | None = None
             if earlier is not None:
-                self._check_same(earlier, recipe, source, init)
+                if earlier.get("version") != SCHEMA.version:
+                    raise ReidError(
+                        f"{self.path}: {SCHEMA.name} version {earlier.get('version')} is not known to {TOOL}; choose "
+                        "another folder, or --overwrite to start anew"
+                    )
+                self.check_same(path / "run.json", earlier)
             else:
                 self._claim.clear()
         except BaseException:
             self.close()
             raise
-        self.about: dict[str, Any] = dict(earlier or {})
+        self.about: dict[str, Any] = {"seconds": 0.0, **(earlier or {})}
         self._started = {
             "schema": SCHEMA.name,
             "version": SCHEMA.version,
@@ -93,7 +98,7 @@ class RunFolder:
                 "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
             },
             "started": self.about.get("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
-            "seconds": self.about.get("seconds", 0.0),
+            "seconds": self.about["seconds"],
             "recipe": recipe_to_dict(recipe),
         }
 
@@ -135,38 +140,36 @@ class RunFolder:
         writer.writerows(history)
         write_file(self.path / "metrics.csv", text.getvalue().encode())
 
-    def _check_same(
-        self,
-        earlier: Mapping[str, Any],
-        recipe: Recipe,
-        source: Mapping[str, Any],
-        init: Mapping[str, Any] | None,
-    ) -> None:
-        if earlier.get("version") != SCHEMA.version:
-            raise ReidError(
-                f"{self.path}: {SCHEMA.name} version {earlier.get('version')} is not known to {TOOL}; choose another "
-                "folder, or --overwrite to start anew"
-            )
+    def check_same(self, file: Path, earlier: Mapping[str, Any]) -> None:
+        """Make sure that a file of the folder is of this run.
+
+        Args:
+            file: run.json, or a checkpoint.
+            earlier: what it says: `recipe`, `source`, `init`.
+
+        Raises:
+            ReidError: it is of another one; the differences are named.
+        """
         try:
-            changed = changes(recipe_to_dict(recipe), stored_recipe(earlier["recipe"]))
-            last = f"stages.{len(recipe.stages) - 1}.epochs"
-            if not recipe.training.max_minutes and last in changed and changed[last][0] > changed[last][1]:
-                new, old = changed.pop(last)
-                self.longer = recipe.epochs - new + old
+            changed = changes(recipe_to_dict(self.recipe), stored_recipe(earlier["recipe"]))
+            last = f"stages.{len(self.recipe.stages) - 1}.epochs"
+            new, old = changed.get(last, (0, 0))
+            if not self.recipe.training.max_minutes and old != "absent" and new > old:
+                del changed[last]
+                self.longer = self.recipe.epochs - new + old
             found = [f"--set {key} is {new}, was {old}" for key, (new, old) in changed.items() if key not in _SAME_RUN]
-            ours, theirs = map(_compared, (source, earlier["source"]))
-            found += [f"data: {entry}" for entry in differences(json.loads(json.dumps(ours)), theirs)]
-            ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (init, earlier["init"]))
+            ours, theirs = (json.loads(json.dumps(_compared(each))) for each in (self.source, earlier["source"]))
+            found += [f"data: {entry}" for entry in differences(ours, theirs)]
+            ours, theirs = ({"sha256": (entry or {}).get("sha256")} for entry in (self.init, earlier["init"]))
             found += [f"--init: {entry}" for entry in differences(ours, theirs)]
-            float(earlier["seconds"])
+            float(earlier.get("seconds", 0.0))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ReidError(
-                f"{self.path / 'run.json'}: a field is missing or wrong ({error!r}); choose another folder, or "
-                "--overwrite to start anew"
+                f"{file}: a field is missing or wrong ({error!r}); choose another folder, or --overwrite to start anew"
             ) from None
         if found:
             raise ReidError(
-                f"{self.path}: holds a run that differs: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}. "
+                f"{file}: holds a run that differs: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}. "
                 "Choose another folder, or --overwrite to start anew"
             )
 

@@ -401,6 +401,7 @@ def test_checkpoints_are_written_by_time_and_at_the_end(run, tiny, tmp_path, mon
         ({"seed": 7}, "seed is 7, was 0"),
         ({"model": {"branches": ["whole"]}}, "model.branches is .*whole.*, was .*head"),
         (SELF_ATTENTION, "network is self-attention, was attention-driven"),
+        ({"stages": ONE * 3}, "stages.0.name is train, was softmax"),
     ],
 )
 def test_a_folder_of_another_recipe_is_refused(change, message, copied, run, full):
@@ -453,6 +454,20 @@ def test_a_validation_without_any_match_is_refused_before_the_first_step(
 def test_a_folder_of_other_shards_is_refused(copied, run, full, strips_shards):
     with pytest.raises(ReidError, match="data: "):
         run(full(), shards=strips_shards)
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_a_damaged_one_replaced_by_the_best(
+    copied, run, full, finished_other
+):
+    last, best = (copied / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    shutil.copy(finished_other / "checkpoints" / "last.ckpt", last)
+    with pytest.raises(ReidError, match=r"last\.ckpt: holds a run that differs: --set network is attention-driven"):
+        run(full())
+    last.write_bytes(b"half a checkpoint")
+    with pytest.raises(ReidError, match=r"last\.ckpt cannot be read.*copy best\.ckpt over it.*--overwrite"):
+        run(full())
+    shutil.copy(best, last)
+    assert run(full()).last["epoch"] == 3
 
 
 def test_a_folder_that_is_no_run_is_refused_and_kept(run, tiny, tmp_path):
