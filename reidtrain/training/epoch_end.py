@@ -77,10 +77,6 @@ class EpochEnd(Checkpoint):
         self.records.epoch(self.history)
         self.files.wait()  # decoding workers are forked next
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to signals again: Lightning's own handler ends the process without a word."""
-        self.signals.listen()
-
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -73,6 +73,7 @@ class StageModule(pl.LightningModule):
         begun: how far an earlier sitting came in that epoch.
         workers: processes that decode.
         describe: what a checkpoint says besides the weights; see `reidtrain.checkpoints`.
+        listen: to signals, again: by then Lightning has set its own handler, which ends the process without a word.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class StageModule(pl.LightningModule):
         begun: Unfinished | None,
         workers: int,
         describe: Callable[[int, Unfinished | None], Mapping[str, Any]],
+        listen: Callable[[], None],
     ) -> None:
         super().__init__()
         self.model = model
@@ -99,6 +101,7 @@ class StageModule(pl.LightningModule):
         self.begun = begun
         self.workers = workers
         self.describe = describe
+        self.listen = listen
         self.by_the_clock: float | None = None
         self.generator = torch.Generator()
         self.sums: dict[str, Tensor] = {}
@@ -140,6 +143,7 @@ class StageModule(pl.LightningModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Batches of this process in the order of the recipe."""
+        self.listen()
         batch = self.stage.batch
         if batch.total == 1:
             raise ReidError("a batch of one image has no statistics to normalise by; give at least 2 images")

@@ -171,6 +171,17 @@ def test_a_signal_ends_the_step_and_the_rest_gives_the_same_weights(
     assert untimed(whole.history) == untimed(parts.history)
 
 
+def test_a_signal_while_decoding_is_prepared_is_heard(run, tiny, monkeypatch):
+    def signalled(*arguments, loader=module.BatchLoader, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loader(*arguments, **options)
+
+    monkeypatch.setattr(module, "BatchLoader", signalled)
+    with pytest.raises(Interrupted, match="epoch 1, step 2 of 4 is in ") as stop:
+        run(tiny(**STEPS, execution={"accumulate": 2}))
+    assert stop.value.signal == signal.SIGTERM
+
+
 def test_a_checkpoint_that_is_due_is_written_within_an_epoch_and_gone_on_from(
     run, trained, tiny, tmp_path, monkeypatch
 ):

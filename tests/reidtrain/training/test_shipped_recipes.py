@@ -119,7 +119,7 @@ def test_200_steps_are_finite_and_the_loss_falls(recipe: Recipe, many_shards: Pa
     model = build_model(small.model, task.classes, seed=0).train()
     preprocessor = make_preprocessor(small, task.means, augmented=True).train()
     for index, stage in enumerate(small.stages):
-        module = StageModule(model, preprocessor, task, small, index, 0, 0, None, 0, lambda *_: {})
+        module = StageModule(model, preprocessor, task, small, index, 0, 0, None, 0, lambda *_: {}, lambda: None)
         values = losses(module, STEPS // len(small.stages))
         twenties = [float(np.mean(values[at : at + 20])) for at in range(0, len(values), 20)]
         print(f"\n{RECIPES[recipe]}, {stage.name}:", *(f"{each:.2f}" for each in twenties), end=" ")

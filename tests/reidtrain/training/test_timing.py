@@ -19,7 +19,7 @@ def test_an_epoch_that_begins_slowly_does_not_change_what_the_end_is_expected_to
     now = [0.0]
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     recipe = tiny(training={"max_minutes": 1.0})
-    module = StageModule(torch.nn.Identity(), None, None, recipe, 0, 0, 0, None, 0, None)
+    module = StageModule(torch.nn.Identity(), None, None, recipe, 0, 0, 0, None, 0, None, None)
     module.sampler = ShuffledBatchSampler(400, 4, seed=0)
     trainer = SimpleNamespace(world_size=1, strategy=SimpleNamespace(broadcast=lambda value: value))
     at = Timing(unseen, Pace(recipe, [], 0.0, validation_images=100))
