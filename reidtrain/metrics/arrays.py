@@ -32,7 +32,7 @@ class Operations(Protocol):
         """Whether it holds real numbers, which truth values are not."""
 
     def is_double(self, array: Any) -> bool:
-        """Whether it holds float64."""
+        """Whether it holds float64, or longer."""
 
     def cast(self, array: Any, like: Any) -> Any:
         """The same numbers in the type of `like`; the array itself where it has that type."""
@@ -91,7 +91,8 @@ class _NumPy:
         return array.dtype.kind in "fiu"
 
     def is_double(self, array: NDArray[Any]) -> bool:
-        return array.dtype == np.float64
+        # In the byte order of whatever machine wrote it, or longer.
+        return array.dtype.kind == "f" and array.dtype.itemsize >= 8
 
     def cast(self, array: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
         return array.astype(like.dtype, copy=False)

@@ -97,7 +97,7 @@ class Gallery:
             indices: (queries, n) images; -1 for none.
             metric: `euclidean` or `cosine`.
         """
-        double = np.float64 in (query.dtype, *(on_host(part[:0]).dtype for part in self.parts))
+        double = any(operations(array).is_double(array) for array in (query, *self.parts))
         found = np.empty(indices.shape, dtype=np.float64 if double else np.float32)
         at_once = max(1, _BYTES_AT_ONCE // (found.itemsize * self.dimension * indices.shape[1]))
         for first in range(0, len(query), at_once):

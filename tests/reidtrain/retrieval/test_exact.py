@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reidprep.errors import ReidError
+from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.retrieval import exact
 from reidtrain.retrieval.exact import search
 from reidtrain.retrieval.gallery import Gallery
@@ -68,6 +69,17 @@ def test_progress_reaches_the_whole_gallery(monkeypatch):
     seen = []
     search(np.ones((2, 3)), [np.ones((20, 3)), np.ones((5, 3))], progress=lambda *values: seen.append(values))
     assert seen == [(7, 25), (14, 25), (20, 25), (25, 25)]
+
+
+@pytest.mark.parametrize("dtype", ["<f8", ">f8"])
+def test_double_precision_of_either_byte_order(dtype):
+    people = np.random.default_rng(0).normal(size=(50, 8))
+    gallery, numbers = np.concatenate([people, people + 1e-6]).astype(dtype), np.arange(100)
+    query = (people + 1e-7).astype(dtype)
+    found = search(query, [gallery], top=1)
+    assert found.distances.dtype == np.float64 and found.indices[:, 0].tolist() == numbers[:50].tolist()
+    metrics = evaluate_features(query, gallery, numbers[:50], numbers, numbers[:50] * 0, numbers * 0 + 1)
+    assert metrics.mAP == 1
 
 
 def test_tensors():
