@@ -20,6 +20,9 @@ _QUERIES_AT_ONCE = 4096
 _FEW_ROWS = 32
 """Where a block of whole rows has fewer, a product of matrices spends its time fetching the gallery."""
 
+_SAMPLE, _ALIKE = 64, 1e-3
+"""Features to look at, and the share of their squared lengths below which their spread makes distances delicate."""
+
 _LARGEST_SQUARE, _SMALLEST_SQUARE = 1e37, 1e-37
 
 
@@ -68,8 +71,7 @@ class FeatureDistances:
         query: (queries, dimension) real numbers.
         gallery: (gallery, dimension) real numbers.
         metric: `euclidean` or `cosine`.
-        query_squares: (queries,) squared lengths, float64 where one of the features is, else float32, which is
-            what distances are computed in.
+        query_squares: (queries,) squared lengths, in the type that distances are computed in (`checked`).
         gallery_squares: (gallery,) squared lengths, of the same type.
     """
 
@@ -83,8 +85,9 @@ class FeatureDistances:
     def checked(cls, query_features: Any, gallery_features: Any, metric: Metric, *, first: int = 0) -> FeatureDistances:
         """Distances between two sets of features of one model.
 
-        float64 features are compared in float64, all others in float32. `first` is what messages call the gallery's
-        first row, where it is a part of a larger one.
+        float64 features are compared in float64, and so are those of a gallery that differ by less than about a
+        thirtieth of their length, of which rounding would leave little; all others in float32. `first` is what messages
+        call the gallery's first row, where it is a part of a larger one.
 
         Raises:
             ReidError: no features, features that are not finite real numbers or too large to square, of two
@@ -100,7 +103,8 @@ class FeatureDistances:
                 f"query_features have {query.shape[1]} dimensions, gallery_features {gallery.shape[1]}: "
                 "they come from different models; extract both with the same one"
             )
-        dtype = np.float64 if ops.is_double(query) or ops.is_double(gallery) else np.float32
+        double = ops.is_double(query) or ops.is_double(gallery) or _nearly_alike(ops, gallery)
+        dtype = np.float64 if double else np.float32
         like = ops.place(np.empty(0, dtype), query)
         squares = [
             ops.place(_squared_lengths(ops, name, array, like, metric, row), array)
@@ -187,6 +191,14 @@ def _parts(features: Any) -> Iterator[Any]:
     """Features, up to `BLOCK_BYTES` of them at a time even as float64."""
     rows = max(1, BLOCK_BYTES // (8 * features.shape[1]))
     return (features[first : first + rows] for first in range(0, len(features), rows))
+
+
+def _nearly_alike(ops: Operations, features: Any) -> bool:
+    """Whether some evenly spaced features differ by little of their length."""
+    rows = np.unique(np.linspace(0, len(features) - 1, _SAMPLE).astype(np.int64))
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
+        some = ops.host(ops.take(features, rows)).astype(np.float64)
+        return bool(np.square(some - some.mean(axis=0)).sum() < _ALIKE * np.square(some).sum())
 
 
 def _squared_lengths(

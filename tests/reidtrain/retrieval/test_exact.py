@@ -82,6 +82,18 @@ def test_double_precision_of_either_byte_order(dtype):
     assert metrics.mAP == 1
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_features_that_differ_by_a_thousandth_are_not_lost_in_rounding(metric):
+    """Their distances are differences of numbers a million times as large."""
+    people, noise = np.random.default_rng(0).normal(size=(2, 200, 64))
+    gallery, query = ((1 + 1e-3 * values).astype(np.float32) for values in (people, people + noise))
+    found, exact_ones = (search(query.astype(kind), [gallery], top=10) for kind in (np.float32, np.float64))
+    np.testing.assert_array_equal(found.indices, exact_ones.indices)
+    labels = np.arange(200), np.arange(200), np.zeros(200, int), np.ones(200, int)
+    scores = [evaluate_features(query.astype(kind), gallery, *labels, metric=metric).mAP for kind in (float, "f4")]
+    assert scores[0] == scores[1]
+
+
 def test_tensors():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
