@@ -154,11 +154,13 @@ def _line(number: int, points: int) -> dict[str, Any]:
 
 
 class _PlainNumbers(LogFormatter):
-    """0.002, not 2 x 10^-3; which ticks are named is left to Matplotlib."""
+    """0.002, not 2 x 10^-3, but no row of zeros; which ticks are named is left to Matplotlib."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         named = super().__call__(x, pos)
-        return np.format_float_positional(x, precision=3, fractional=False, trim="-") if named else ""
+        if not named:
+            return ""
+        return f"{x:.3g}" if x < 1e-4 else np.format_float_positional(x, precision=3, fractional=False, trim="-")
 
 
 def _logarithmic(axes: Axes) -> None:

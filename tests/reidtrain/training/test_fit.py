@@ -373,7 +373,7 @@ def test_a_validation_that_would_take_the_rest_of_the_time_is_the_last(run, tiny
 def test_only_whole_batches_of_training_are_compiled(run, full, monkeypatch):
     """A last batch of three images, and validation, would take minutes each to compile."""
     monkeypatch.setattr(module, "SMALLEST_LAST_BATCH", 3)
-    stages = [{"epochs": 2, "batch": {"size": 5}, "optimizer": {"lr": 0.001}}]
+    stages = [{"epochs": 1, "batch": {"size": 5}, "optimizer": {"lr": 0.001}}]
     plain = run(full(stages=stages), "plain").out
     compiling = partialmethod(torch.nn.Module.compile, backend="eager")  # traced as ever, but without a C++ compiler
     monkeypatch.setattr(torch.nn.Module, "compile", compiling)
