@@ -29,6 +29,12 @@ def differences(
     return [name for name in dict.fromkeys(found) if not any(other.startswith(f"{name} ") for other in found)]
 
 
+def first_differences(old: Mapping[str, Any], new: Mapping[str, Any], limit: int = 3) -> str:
+    """The first few `differences` for a message: "beta 5 -> 7; exact ..."; empty if there are none."""
+    found = differences(old, new)
+    return "; ".join(found[:limit]) + (" ..." if len(found) > limit else "")
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Dotted names and values, in words, of nested mappings."""
     for name, value in values.items():

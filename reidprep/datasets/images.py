@@ -223,11 +223,6 @@ def scan(folder: Path) -> Entries:
     return Entries(tuple(sorted(images)), tuple(sorted(others)))
 
 
-def image_paths(root: Path, *, follow: bool = False) -> tuple[str, ...]:
-    """Relative POSIX paths of the image files at any depth below a folder: `Entries.images` of `scan_tree`."""
-    return scan_tree(root, follow=follow).images
-
-
 def scan_tree(root: Path, *, follow: bool = False) -> Entries:
     """Relative POSIX paths of the files at any depth below a folder, but for hidden ones, told apart by suffix.
 

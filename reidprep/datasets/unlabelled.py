@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.csv import list_unlabelled, open_listed
-from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages, image_paths
+from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages, scan_tree
 from reidprep.errors import ReidError
 
 
@@ -41,7 +41,7 @@ def open_unlabelled(source: Path) -> Unlabelled:
         ReidError: nothing there, no image, something else, or a list that cannot be used.
     """
     if source.is_dir():
-        paths = image_paths(source)
+        paths = scan_tree(source).images
         if not paths:
             raise ReidError(
                 f"{source}: holds no image ({', '.join(IMAGE_SUFFIXES)}); give a folder with images of people"

@@ -18,7 +18,7 @@ from reidprep.shards.cropping import crop_parameters
 from reidprep.shards.format import SHARDS, Excluded, ShardPlan
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST, read_manifest
-from reidprep.text import differences
+from reidprep.text import first_differences
 from reidtrain.papers.tables import PAPER_BETA
 from reidtrain.papers.variants import Alignment, AttentionDrivenVariant, Variant
 from reidtrain.recipes.variants import beta_in_48ths
@@ -160,16 +160,12 @@ def cut_otherwise(paths: Sequence[Path]) -> str:
     found = {path: {**crop_parameters(plan), "beta": None} for path, plan in plans.items() if plan.alignment == "pose"}
     for path, other in list(found.items())[1:]:
         first = next(iter(found))
-        if differing := differences(found[first], other):
-            more = " ..." if len(differing) > _FEW else ""
+        if differing := first_differences(found[first], other):
             return (
                 f"The rows are not for comparison with each other: the crops of {first} and {path} were cut "
-                f"differently ({'; '.join(differing[:_FEW])}{more})."
+                f"differently ({differing})."
             )
     return ""
-
-
-_FEW = 3
 
 
 def _plan(path: Path) -> ShardPlan:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reidprep.poses.format import DatasetPlan
 from reidprep.shards.cropping import crop_parameters, needs_joints
 from reidprep.shards.reader import ShardSet
-from reidprep.text import counted, differences
+from reidprep.text import counted, first_differences, quoted
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.evaluation.images import RankedImages
 from reidtrain.papers.rows import BENCHMARKS, Benchmark, PaperRow, dataset_column, paper_row
@@ -85,9 +85,8 @@ def other_crops(checkpoint: Checkpoint, shards: ShardSet) -> str:
     """A remark where crops were cut otherwise than those that a network was trained on; empty if they were not."""
     if not needs_joints(shards.plan, checkpoint.recipe.model.views) or not _says_its_shards(checkpoint):
         return ""
-    found = differences(crop_parameters(checkpoint.shard_plan()), crop_parameters(shards.plan))
-    more = " ..." if len(found) > _MOST else ""
-    return f"crops are cut otherwise than those trained on ({'; '.join(found[:_MOST])}{more})" if found else ""
+    found = first_differences(crop_parameters(checkpoint.shard_plan()), crop_parameters(shards.plan), _MOST)
+    return f"crops are cut otherwise than those trained on ({found})" if found else ""
 
 
 def _says_its_shards(checkpoint: Checkpoint) -> bool:
@@ -119,7 +118,7 @@ def _remarks(checkpoint: Checkpoint, variant: Variant, column: str, theirs: Benc
     found = changes(recipe_to_dict(checkpoint.recipe), recipe_to_dict(paper))
     said = [f"{k} {ours} (paper {its})" for k, (ours, its) in found.items() if k.startswith(_SAID) and k not in unused]
     if said:
-        yield ", ".join(said[:_MOST]) + (f" and {len(said) - _MOST} more" if len(said) > _MOST else "")
+        yield quoted(said, _MOST)
     if checkpoint.epoch != checkpoint.recipe.epochs:
         minutes = checkpoint.recipe.training.max_minutes
         limit = "" if minutes is None else f", which ends after {minutes:g} minutes"

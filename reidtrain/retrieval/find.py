@@ -16,7 +16,7 @@ from reidprep.progress import Steps, unseen_steps
 from reidprep.shards.cropping import crop_parameters
 from reidprep.shards.reader import ShardSet
 from reidprep.store.manifest import MANIFEST
-from reidprep.text import differences
+from reidprep.text import first_differences
 from reidtrain.evaluation.lists import FoundList, Known, found_lists
 from reidtrain.features.embedder import Embedded, Embedder
 from reidtrain.features.files import ABOUT_FILE, GALLERY, read_about
@@ -138,16 +138,11 @@ def _require_same(embedder: Embedder, file: Path) -> None:
 
 
 def _require_same_crops(what: str, embedder: Embedder, theirs: Mapping[str, Any], remedy: str) -> None:
-    found = differences(theirs, embedder.about()["crops"])
-    if found:
-        more = " ..." if len(found) > _FEW else ""
+    if found := first_differences(theirs, embedder.about()["crops"]):
         raise ReidError(
-            f"{what} were cut otherwise than those of the queries ({'; '.join(found[:_FEW])}{more}); {remedy} with the "
+            f"{what} were cut otherwise than those of the queries ({found}); {remedy} with the "
             "parameters of the checkpoint's shards, or give the images"
         )
-
-
-_FEW = 3
 
 
 def _not_drawn(row: int) -> NDArray[np.uint8]:

@@ -210,8 +210,19 @@ def train(
             for index in unended:
                 before = epochs_before(recipe, history, index)
                 first_epoch = len(history) - before
-                at = (index, before, first_epoch, begun)
-                module = StageModule(model, preprocessor, task, recipe, *at, machine.workers, describe, signals.listen)
+                module = StageModule(
+                    model,
+                    preprocessor,
+                    task,
+                    recipe,
+                    index,
+                    before,
+                    first_epoch,
+                    begun,
+                    machine.workers,
+                    describe,
+                    signals.listen,
+                )
                 epochs = recipe.stages[index].epochs
                 if pace is not None:  # the clock ends it, but where all that is left is a validation
                     epochs = first_epoch if first_epoch and finished(recipe, history) else -1
