@@ -53,7 +53,8 @@ images=$data
 if compgen -G "$data/*.tar.gz" > /dev/null; then
   images=$out/images
   mkdir -p "$images"
-  printf '%s\0' "$data"/*.tar.gz | xargs -0 -P 4 -I '{}' tar -xzf '{}' -C "$images"
+  # One after the other: two that make the folder they have in common at the same time fail.
+  for archive in "$data"/*.tar.gz; do tar -xzf "$archive" -C "$images"; done
 fi
 # Archives may have a folder around the three.
 query=$(find "$images" -maxdepth 3 -type d -name query -print -quit)
