@@ -45,7 +45,7 @@ def draw_curves(history: History, path: Path) -> None:
     terms = sorted({name for row in history for name in row if name.startswith("loss/")})
     panels: list[tuple[str, list[str], Callable[[Axes], None]]] = [
         ("loss", ["loss", *terms, "val/loss"], _logarithmic),
-        ("learning rate", ["lr"], _logarithmic),
+        ("learning rate", ["lr"], _learning_rate),
         ("validation", ["val/rank1", "val/mAP"], _percent),
     ]
     drawn = [(title, keys, scale) for title, keys, scale in panels if any(len(_points(history, key)) for key in keys)]
@@ -169,6 +169,14 @@ def _logarithmic(axes: Axes) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(_PlainNumbers())
         axes.yaxis.set_minor_formatter(_PlainNumbers())
+
+
+def _learning_rate(axes: Axes) -> None:
+    """A logarithmic axis, of at most four decades: a cosine ends so near 0 that nothing else would be seen."""
+    _logarithmic(axes)
+    top = max(float(np.max(line.get_ydata())) for line in axes.get_lines())
+    if axes.get_yscale() == "log" and axes.get_ylim()[0] < top / 1e4:
+        axes.set_ylim(top / 1e4, top * 1.5)
 
 
 def _percent(axes: Axes) -> None:

@@ -70,6 +70,18 @@ def test_any_history_is_drawn(tmp_path: Path, history: list[dict[str, Any]]) -> 
     assert count(drawn(tmp_path, history), BLUE) > 20
 
 
+def test_the_end_of_a_cosine_leaves_the_rest_to_be_seen(tmp_path: Path) -> None:
+    """Its last rate is 8 decades below the others, which differ by a factor of 10: a quarter of the panel's height."""
+    rates = [{"epoch": epoch, "lr": 1e-3 * 10 ** (-epoch / 10)} for epoch in range(11)] + [{"epoch": 11, "lr": 1e-12}]
+    image = pixels(drawn(tmp_path, rates))
+    dark = (image < 40).all(axis=-1)
+    top, *_, bottom = np.flatnonzero(dark.mean(axis=1) > 0.5)
+    left, *_, right = np.flatnonzero(dark.mean(axis=0) > 0.5)
+    inside = (np.abs(image - BLUE).sum(axis=-1) < 12)[:, left:right]
+    early, late = (np.flatnonzero(inside[:, int(share * (right - left))]).mean() for share in (0.1, 0.8))
+    assert (late - early) / (bottom - top) > 0.1
+
+
 def test_the_same_history_gives_the_same_bytes(tmp_path: Path) -> None:
     one, two = (drawn(tmp_path, [row(1), row(2)], name).read_bytes() for name in ("one.png", "two.png"))
     assert one == two
