@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
@@ -79,6 +80,11 @@ class Checkpoint:
     def __repr__(self) -> str:
         classes = counted(len(self.class_names), "class", "classes")
         return f"Checkpoint({self.path}, {self.recipe.network} network, {classes}, epoch {self.epoch})"
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """Of the file when first asked for: a run that goes on replaces it. None if it cannot be read any more."""
+        return file_sha256(self.path)
 
     def model(self) -> Model:
         """The network with these weights, in evaluation mode, on the CPU."""

@@ -49,7 +49,7 @@ class Explored:
         if self.computing.precision is not None:
             asked["precision"] = self.computing.precision
         return {
-            "checkpoint_sha256": file_sha256(self.checkpoint.path),
+            "checkpoint_sha256": self.checkpoint.sha256,
             "manifest_sha256": file_sha256(self.shards / MANIFEST),
             **asked,
         }
@@ -75,9 +75,11 @@ class Explored:
             if about["images"] == kind:
                 return path
         kept = self.file(f"features-{kind}")
-        if kept.exists() and not differences(read_about(kept), {**self.wanted, "images": kind}):
-            return kept
-        return None
+        try:
+            fits = not differences(read_about(kept), {**self.wanted, "images": kind})
+        except ReidError:  # none, or what a killed run has left
+            fits = False
+        return kept if fits else None
 
     def features(self, kind: Kind, progress: Progress) -> Path:
         """A file or folder of features of some images.
@@ -119,7 +121,7 @@ def features_by_run(paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) ->
     Raises:
         ReidError: as `read_about`.
     """
-    hashes = [file_sha256(checkpoint.path) for checkpoint in checkpoints]
+    hashes = [checkpoint.sha256 for checkpoint in checkpoints]
     found: list[list[Path]] = [[] for _ in checkpoints]
     for path in paths:
         of = read_about(path).get("checkpoint_sha256")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reidprep.errors import ReidError
-from reidprep.files import TOOL, claim_file, file_sha256, write_file
+from reidprep.files import TOOL, claim_file, write_file
 from reidprep.shards.format import View
 from reidprep.shards.reader import ShardSet
 from reidprep.store.hdf5 import Schema
@@ -132,7 +132,7 @@ def describe(checkpoint: Checkpoint, views: Sequence[View], outputs: Sequence[st
         "alignment": str(checkpoint.source.get("alignment") or ""),
         "recipe": json.dumps(recipe_to_dict(recipe)),
         "epoch": str(checkpoint.epoch),
-        "checkpoint_sha256": file_sha256(checkpoint.path) or "",
+        "checkpoint_sha256": checkpoint.sha256 or "",
     }
 
 

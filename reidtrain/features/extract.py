@@ -129,7 +129,7 @@ def about_network(checkpoint: Checkpoint, computing: Computing) -> dict[str, Any
         "tool": TOOL,
         "network": checkpoint.recipe.network,
         "checkpoint": str(checkpoint.path),
-        "checkpoint_sha256": file_sha256(checkpoint.path),
+        "checkpoint_sha256": checkpoint.sha256,
         "epoch": checkpoint.epoch,
         "flip": computing.flip,
         "precision": computing.precision_for(checkpoint),

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from reidprep.errors import ReidError
-from reidtrain.checkpoints import run_subfolder
+from reidprep.progress import unseen
+from reidtrain.checkpoints import load_checkpoint, run_subfolder
 from reidtrain.evaluation.images import query_gallery_images
 from reidtrain.explore import contradictions, rankings
 from reidtrain.explore.contradictions import contradictions_of
 from reidtrain.explore.rankings import rankings_of
 from reidtrain.explore.sources import FOLDER, Explored, features_by_run
+from reidtrain.features.files import read_about
 
 from .conftest import OTHER
 
@@ -70,3 +72,19 @@ def test_a_damaged_file_is_made_again(
     assert (again.lists == a_run.rankings.lists).all()
     contradictions_of(copy, "test")
     assert made == ["rank", "find_contradictions"]
+
+
+def test_what_a_killed_run_left_of_its_features_is_made_again(explored: Explored, tmp_path: Path) -> None:
+    copy = replace(explored, out=tmp_path)
+    (copy.file("features-test") / ".features.unfinished").mkdir(parents=True)
+    assert copy.find("test") is None
+    assert read_about(copy.features("test", unseen))["images"] == "test"
+
+
+def test_features_are_named_after_the_checkpoint_that_was_loaded(explored: Explored, tmp_path: Path) -> None:
+    # A run that is looked at while it trains replaces its checkpoint.
+    last = Path(shutil.copy(explored.checkpoint.path, tmp_path / "last.ckpt"))
+    copy = replace(explored, checkpoint=load_checkpoint(last), out=tmp_path / "kept")
+    loaded = copy.wanted["checkpoint_sha256"]
+    last.write_bytes(last.read_bytes() + b"later")
+    assert read_about(copy.features("train", unseen))["checkpoint_sha256"] == loaded
