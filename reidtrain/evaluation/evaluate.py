@@ -61,8 +61,9 @@ class Evaluation:
         scoring: how features were scored; `rerank` is whether they were also re-ranked.
         gallery: gallery images or tracklets, without those of no person.
         tracklet_images: query and gallery images whose features were pooled; None where there are no tracklets.
-        remarks: what differs from the papers, or why their figures are not beside ours; and from the crops trained on.
+        remarks: what differs from the papers, or why their figures are not beside ours.
         rows: each feature, `embedding` last; then re-ranked.
+        crops: what differs from the crops trained on; empty if nothing does.
     """
 
     about: Mapping[str, Any]
@@ -71,6 +72,7 @@ class Evaluation:
     remarks: tuple[str, ...]
     rows: tuple[Scored, ...]
     tracklet_images: tuple[int, int] | None = None
+    crops: str = ""
 
     def __repr__(self) -> str:
         embedding = next(row for row in self.rows if row.feature == EMBEDDING)
@@ -220,8 +222,7 @@ def _evaluate(
             rows.append(Scored(name, how.rerank, metrics, papers.row(name, how.rerank)))
     how = replace(scoring, rerank=rerank)
     crops = other_crops(checkpoint, images.shards)
-    remarks = (*papers.remarks, crops) if crops else papers.remarks
-    return Evaluation(about, how, _people(gallery), remarks, tuple(rows), tracklet_images)
+    return Evaluation(about, how, _people(gallery), papers.remarks, tuple(rows), tracklet_images, crops)
 
 
 def _people(features: Features) -> int:

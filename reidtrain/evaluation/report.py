@@ -57,7 +57,7 @@ def as_values(evaluation: Evaluation) -> dict[str, Any]:
         "queries_identical": metrics.queries_identical,
         "gallery": evaluation.gallery,
         **({"tracklet_images": evaluation.tracklet_images} if evaluation.tracklet_images else {}),
-        "remarks": list(evaluation.remarks),
+        "remarks": [*evaluation.remarks, *([evaluation.crops] if evaluation.crops else [])],
         "rows": [
             {
                 "feature": row.feature,
@@ -111,8 +111,7 @@ def as_table(evaluations: Mapping[str, Evaluation]) -> str:
         metrics = evaluation.rows[0].metrics
         if without := metrics.queries_without_match:
             lines.append(f"{name}: {counted(without, 'query has', 'queries have')} no match")
-        if remark := metrics.remark():
-            lines.append(f"{name}: {remark}")
+        lines += [f"{name}: {remark}" for remark in (metrics.remark(), evaluation.crops) if remark]
     return "\n".join(lines)
 
 
@@ -132,6 +131,8 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
         yield from (f"  {remark}" for remark in evaluation.remarks)
     else:
         yield from evaluation.remarks
+    if evaluation.crops:
+        yield evaluation.crops
 
 
 def _computed(evaluation: Evaluation) -> str:

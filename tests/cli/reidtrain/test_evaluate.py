@@ -133,6 +133,7 @@ def test_several_datasets_are_scored_each_by_itself(make_run, drawn_shards, draw
     rows = {result["shards"]: result["rows"] for result in results}
     assert rows.keys() == {str(drawn_shards), str(other)}
     assert rows[str(other)] == alone["rows"] != rows[str(drawn_shards)]
+    [differs] = [result["dataset"] for result in results if result["shards"] == str(other)]
     for result in results:
         folder = Path(result["out"])
         assert folder.parent == run / "evaluation" and (folder / "cmc.png").is_file()
@@ -144,6 +145,7 @@ def test_several_datasets_are_scored_each_by_itself(make_run, drawn_shards, draw
         "market1501-2",
         "market1501-2, re-ranked",
         *(f"{result['dataset']} is {result['shards']}" for result in results),
+        f"{differs}: crops are cut otherwise than those trained on (beta 0.0625 -> 0.1)",
     ]
     assert "is given twice" in fail(run, drawn_shards, drawn_shards)
     assert "--features is a file of one dataset" in invoke(run, drawn_shards, other, "--features", "f.npz").output
