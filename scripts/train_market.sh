@@ -15,6 +15,8 @@
 #   --workers N      processes that decode                [default: cores less two, at least one]
 #   --skip-benchmarks  of the step and of the part branches, which take up to a sixth of the time before training
 #
+# Given again after it was cut off, it goes on with the training that was begun.
+#
 # Needs python3 with PyTorch, Lightning, h5py, OpenCV and ONNX Runtime; what else pyproject.toml names can be wheels.
 set -euo pipefail
 
@@ -69,8 +71,8 @@ if [ "$benchmarks" = yes ]; then
   [ "$device" != auto ] || measured=$(python3 -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
   each=$(python3 -c "import sys; print(int(5 * float(sys.argv[1])))" "$minutes") # a sixth of the time for both
   {
-    timeout "$each" python3 "$root/benchmarks/part_branches.py" --device "$measured" --batch 64 --bf16 --rounds 5
-    timeout "$each" python3 "$root/benchmarks/training_step.py" "$out/shards" --recipe "$recipe" "${sets[@]}" \
+    timeout --foreground "$each" python3 "$root/benchmarks/part_branches.py" --device "$measured" --batch 64 --bf16 --rounds 5
+    timeout --foreground "$each" python3 "$root/benchmarks/training_step.py" "$out/shards" --recipe "$recipe" "${sets[@]}" \
       --device "$measured" --batch 64 --steps 20 --workers "$workers" --only "channels last" "channels last, bf16"
   } > "$out/benchmarks.txt" 2>&1 || echo "a benchmark failed or took too long; see $out/benchmarks.txt" >&2
   mark "benchmarks"
@@ -78,14 +80,16 @@ fi
 
 seconds=$(($(left) - reserve))
 [ "$seconds" -ge 10 ] || { echo "Error: $(left) s are left, $reserve of them for the evaluation: give more --minutes" >&2; exit 1; }
+# A run that was cut off goes on as it was begun: what is left of its schedule takes no longer than the whole.
+training=$(sed -n 's/^training: {max_minutes: \(.*\)}$/\1/p' "$out/run/recipe.yaml" 2> /dev/null || true)
 # Should training overrun its time after all, SIGTERM leaves a checkpoint.
-timeout "$(left)" "${reidtrain[@]}" fit "$out/shards" --out "$out/run" --recipe "$recipe" "${sets[@]}" \
+timeout --foreground "$(left)" "${reidtrain[@]}" fit "$out/shards" --out "$out/run" --recipe "$recipe" "${sets[@]}" \
   --device "$device" --workers "$workers" --set validation.every=0 \
-  --set "training.max_minutes=$(python3 -c "print(round($seconds / 60, 3))")"
+  --set "training.max_minutes=${training:-$(python3 -c "print(round($seconds / 60, 3))")}"
 mark "trained"
 for way in "" flip; do
   [ "$(left)" -gt 5 ] || break
-  if timeout "$(left)" "${reidtrain[@]}" evaluate "$out/run" "$out/shards" --rerank ${way:+--$way} \
+  if timeout --foreground "$(left)" "${reidtrain[@]}" evaluate "$out/run" "$out/shards" --rerank ${way:+--$way} \
     --out "$out/evaluation${way:+-$way}" --batch-size 256 --device "$device" --workers "$workers"; then
     mark "evaluated${way:+ with --$way}"
   else

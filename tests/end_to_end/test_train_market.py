@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_archives_and_poses_become_scores_in_time(drawn, drawn_poses, tiny, tmp_path):
+def test_archives_and_poses_become_scores_in_time_also_after_a_kill(drawn, drawn_poses, tiny, tmp_path):
     data = tmp_path / "two archives"
     data.mkdir()
     for name, splits in (("train", ["bounding_box_train"]), ("test", ["query", "bounding_box_test"])):
@@ -29,17 +30,31 @@ def test_archives_and_poses_become_scores_in_time(drawn, drawn_poses, tiny, tmp_
     recipe.write_text(recipe_to_yaml(tiny()))
     out = tmp_path / "out"
 
-    began = time.monotonic()
     options = ["--minutes", "1.5", "--reserve", "50", "--device", "cpu", "--workers", "1", "--skip-benchmarks"]
     folders = ["--data", data, "--poses", drawn_poses, "--out", out, "--recipe", recipe]
-    result = subprocess.run(
-        [ROOT / "scripts" / "train_market.sh", *folders, *options],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [ROOT / "scripts" / "train_market.sh", *folders, *options],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    killed = start()
+    while not (out / "run" / "metrics.csv").is_file():
+        assert killed.poll() is None
+        time.sleep(0.2)
+    os.killpg(killed.pid, signal.SIGTERM)
+    assert "the same command goes on from there" in killed.communicate()[0]
+
+    began = time.monotonic()
+    again = start()
+    said = again.communicate()[0]
+    assert again.returncode == 0 and "going on after" in said, said
     assert time.monotonic() - began < 90
 
     run = json.loads((out / "run" / "run.json").read_text())
