@@ -130,12 +130,14 @@ class Explorer:
             top=int(addresses.choice(own, "top", tuple(map(str, TOPS))) or TOPS[1]),
         )
 
-    def measures(self, to: int | None) -> dict[str, NDArray[np.float64]]:
+    def measures(self, to: int | None) -> dict[str, NDArray[np.float32]]:
         """`MEASURES` of each query, (q,) each."""
         first = (
             self.rankings.first_rank if to is None else self.first_at.get(to, np.full(len(self.rankings.rows), np.nan))
         )
-        return {"ap": 100 * self.rankings.average_precision, "first": first}
+        # As the bars of a distribution count them: rounded otherwise, a value would lie on the other side of a bound.
+        measures = {"ap": 100 * self.rankings.average_precision, "first": first}
+        return {name: values.astype(np.float32) for name, values in measures.items()}
 
     @cached_property
     def first_at(self) -> dict[int, NDArray[np.float64]]:
@@ -163,9 +165,7 @@ class Explorer:
         for name, (low, high) in asked.ranges.items():
             values = measures[name][queries]
             if low is not None or high is not None:
-                queries = queries[
-                    (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
-                ]
+                queries = queries[between(values, low, high)]
         if asked.to is not None:
             queries = queries[~np.isnan(measures["first"][queries])]
         keys = (
@@ -185,6 +185,12 @@ class Explorer:
             )
             for card, words in zip(cards, (self.rankings.in_short(int(query)) for query in queries), strict=True)
         ]
+
+
+def between(values: NDArray[np.float32], low: float | None, high: float | None) -> NDArray[np.bool_]:
+    """Which values lie between two bounds, both included, None where open."""
+    least, greatest = np.float32(-np.inf if low is None else low), np.float32(np.inf if high is None else high)
+    return np.asarray((values >= least) & (values <= greatest))
 
 
 def pager(to: Callable[[int], str], page: int, pages: int) -> dict[str, str | None]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,14 +30,26 @@ class Confusion:
         other: whom they find.
         queries: positions of the queries.
         images: of the other, the first that each query finds, as samples.
-        cameras: (camera of the query, camera of the image) -> how many queries.
+        cameras: that of each query, and that of its image.
     """
 
     pid: int
     other: int
     queries: list[int]
     images: list[int]
-    cameras: Counter[tuple[int, int]]
+    cameras: list[tuple[int, int]]
+
+    def between(self, cameras: Collection[int], to: Collection[int]) -> Confusion:
+        """That of the queries at some cameras which find the other at some; empty for all."""
+        if not cameras and not to:
+            return self
+        kept = [
+            at
+            for at, (first, second) in enumerate(self.cameras)
+            if (not cameras or first in cameras) and (not to or second in to)
+        ]
+        queries, images, pairs = ([of[at] for at in kept] for of in (self.queries, self.images, self.cameras))
+        return replace(self, queries=queries, images=images, cameras=pairs)
 
 
 @dataclass(frozen=True)
@@ -76,18 +88,18 @@ class IdentitiesPage:
             return address("/confused", View().text({**asked, **(changes or {})}, page))
 
         chosen = [
-            (count, each)
+            some
             for each in self.confusions
             if (not pids or each.pid in pids or each.other in pids)
-            and (count := self._count(each, pairs["camera"], pairs["to"]))
+            and (some := each.between(pairs["camera"], pairs["to"])).queries
         ]
-        chosen.sort(key=lambda entry: -entry[0])
+        chosen.sort(key=lambda each: -len(each.queries))
         page, pages, shown = of_page(len(chosen), view)
         return site.page(
             "identities.html",
-            confusions=[self._shown(each) for _, each in chosen[shown]],
+            confusions=[self._shown(each, pairs["camera"]) for each in chosen[shown]],
             count=len(chosen),
-            people=len({each.pid for _, each in chosen}),
+            people=len({each.pid for each in chosen}),
             page=page,
             pages=pages,
             pager=pager(to, page, pages),
@@ -106,14 +118,6 @@ class IdentitiesPage:
             ],
         )
 
-    def _count(self, confusion: Confusion, cameras: tuple[int, ...], to: tuple[int, ...]) -> int:
-        """How many queries of a confusion are at some cameras, and find the other at some."""
-        return sum(
-            count
-            for (first, second), count in confusion.cameras.items()
-            if (not cameras or first in cameras) and (not to or second in to)
-        )
-
     def _confusions(self) -> list[Confusion]:
         """Each person, and whom its queries find before the first right image; the most frequent first."""
         rankings, index = self.explorer.rankings, self.explorer.index
@@ -126,38 +130,41 @@ class IdentitiesPage:
             for other in dict.fromkeys(others):
                 pair = int(index.pids[row]), int(other)
                 if pair not in found:
-                    found[pair] = Confusion(*pair, [], [], Counter())
+                    found[pair] = Confusion(*pair, [], [], [])
                 image = int(before[others.index(other)])
                 found[pair].queries.append(query)
                 found[pair].images.append(image)
-                found[pair].cameras[int(index.camids[row]), int(index.camids[image])] += 1
+                found[pair].cameras.append((int(index.camids[row]), int(index.camids[image])))
         return sorted(found.values(), key=lambda each: (-len(each.queries), each.pid, each.other))
 
     @cached_property
-    def _queries_of(self) -> dict[int, int]:
-        """Person -> queries with a match."""
-        rankings = self.explorer.rankings
-        counts: dict[int, int] = defaultdict(int)
+    def _queries_of(self) -> dict[int, list[int]]:
+        """Person -> cameras of its queries with a match."""
+        rankings, index = self.explorer.rankings, self.explorer.index
+        cameras: dict[int, list[int]] = defaultdict(list)
         for row in rankings.rows[rankings.match_counts > 0].tolist():
-            counts[int(self.explorer.index.pids[row])] += 1
-        return counts
+            cameras[int(index.pids[row])].append(int(index.camids[row]))
+        return cameras
 
-    def _shown(self, confusion: Confusion) -> Shown:
+    def _shown(self, confusion: Confusion, cameras: tuple[int, ...]) -> Shown:
         explorer = self.explorer
         rows = [int(explorer.rankings.rows[confusion.queries[0]]), confusion.images[0]]
         query, image = explorer.site.cards.of(rows, View(), explorer.site.exclusions.excluded, "whole")
 
         def queries(**more: object) -> str:
-            return address("/queries", View().text({"pid": confusion.pid, "min_first": 2, **more}))
+            return address(
+                "/queries",
+                View().text({"pid": confusion.pid, "camera": ",".join(map(str, cameras)), "min_first": 2, **more}),
+            )
 
         return Shown(
             confusion,
             query,
             image,
-            self._queries_of[confusion.pid],
+            sum(not cameras or camera in cameras for camera in self._queries_of[confusion.pid]),
             queries(),
             [
                 (f"camera {first} to {second}", count, queries(camera=first))
-                for (first, second), count in confusion.cameras.most_common(_CAMERAS)
+                for (first, second), count in Counter(confusion.cameras).most_common(_CAMERAS)
             ],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,34 +67,32 @@ class QueriesPage:
             sorts=SORTS,
             run=explorer.runs[0],
             rank1=float((measures["first"][scored] == 1).mean()) if len(scored) else None,
-            mean_ap=float(measures["ap"][scored].mean()) / 100 if len(scored) else None,
+            mean_ap=float(rankings.average_precision[scored].mean()) if len(scored) else None,
             failures=int((measures["first"][scored] > 1).sum()),
             to_failures=address("/queries", asked.text({"min_first": 2})),
             histogram=self._histogram(asked, measures["ap"][queries]),
-            matrix=self._matrix(asked, queries),
+            matrix=self._matrix(asked),
             cameras=explorer.cameras,
             flags=facets(explorer.index, poses=False)["flags"],
         )
 
-    def _histogram(self, asked: Asked, precisions: NDArray[np.float64]) -> Histogram:
+    def _histogram(self, asked: Asked, precisions: NDArray[np.float32]) -> Histogram:
         def link(low: float | None, high: float | None) -> str:
             return address("/queries", asked.text({"min_ap": shortest(low), "max_ap": shortest(high)}))
 
-        return histogram(precisions.astype(np.float32), link, unit="queries", limit=100)
+        return histogram(precisions, link, unit="queries", limit=100)
 
-    def _matrix(self, asked: Asked, queries: NDArray[np.intp]) -> list[tuple[int, list[Cell | None]]]:
+    def _matrix(self, asked: Asked) -> list[tuple[int, list[Cell | None]]]:
         """For each camera of queries, each camera of matches; None where there are no such queries."""
         explorer = self.explorer
-        cameras = explorer.index.camids[explorer.rankings.rows[queries]]
-        found = []
-        for camera in explorer.cameras:
-            if not (cameras == camera).any():
-                continue
-            cells: list[Cell | None] = []
-            for to in explorer.cameras:
-                first = explorer.measures(to)["first"][queries[cameras == camera]]
-                count = int(np.count_nonzero(~np.isnan(first)))
+        found: dict[int, list[Cell | None]] = {camera: [] for camera in explorer.cameras}
+        for to in explorer.cameras:
+            # What the cell leads to: bounds of the first right rank are of that at its camera.
+            queries = explorer.queries(replace(asked, to=to))
+            cameras = explorer.index.camids[explorer.rankings.rows[queries]]
+            first = explorer.measures(to)["first"][queries]
+            for camera, cells in found.items():
+                of = first[cameras == camera]
                 href = address("/queries", asked.text({"camera": camera, "to": to, "sort": "first", "order": "desc"}))
-                cells.append(Cell(href, count, int((first == 1).sum())) if count else None)
-            found.append((camera, cells))
-        return found
+                cells.append(Cell(href, len(of), int((of == 1).sum())) if len(of) else None)
+        return [(camera, cells) for camera, cells in found.items() if any(cells)]

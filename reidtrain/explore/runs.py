@@ -14,7 +14,7 @@ from reidprep.inspect import query as addresses
 from reidprep.inspect.charts import histogram
 from reidprep.inspect.grid import address, bounds
 from reidprep.inspect.query import View, shortest
-from reidtrain.explore.explorer import Asked, Explorer, of_page, pager
+from reidtrain.explore.explorer import Asked, Explorer, between, of_page, pager
 
 WINS = {"first": "the first is better", "second": "the second is better", "equal": "both are equal", "all": "all"}
 """Which queries are shown, and what they are called."""
@@ -30,7 +30,7 @@ class RunsPage:
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
         first, second = (100 * run.rankings.average_precision for run in explorer.runs)
-        self.gains: NDArray[np.float64] = second - first
+        self.gains: NDArray[np.float32] = (second - first).astype(np.float32)
         """(q,) by how much the second is better, in average precision; nan without a match."""
 
     def runs(self, request: Request) -> Response:
@@ -48,8 +48,9 @@ class RunsPage:
 
         gains = self.gains
         masks = {"first": gains < 0, "second": gains > 0, "equal": gains == 0, "all": ~np.isnan(gains)}
-        within = (gains >= (-np.inf if low is None else low)) & (gains <= (np.inf if high is None else high))
-        chosen = np.flatnonzero(masks[wins] & within)
+        within = between(gains, low, high)
+        masks = {name: mask & within for name, mask in masks.items()}
+        chosen = np.flatnonzero(masks[wins])
         chosen = chosen[np.argsort(-np.abs(gains[chosen]), kind="stable")]
         page, pages, shown = of_page(len(chosen), view)
         both = [run.rankings for run in explorer.runs]
@@ -80,7 +81,7 @@ class RunsPage:
                 for rankings, mine, theirs in zip(both, first, first[::-1], strict=True)
             ],
             histogram=histogram(
-                gains[within & ~np.isnan(gains)].astype(np.float32),
+                gains[masks["all"]],
                 lambda least, most: to(min_gain=shortest(least), max_gain=shortest(most), wins="all"),
                 unit="queries",
                 limit=100,

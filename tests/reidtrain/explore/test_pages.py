@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from html import unescape
 
 import numpy as np
 import pytest
 
 from reidprep.shards.reader import ShardSet
-from reidtrain.explore.explorer import Run
+from reidtrain.explore.explorer import Run, between
 from reidtrain.explore.rankings import RIGHT, WRONG
 
 from ...reidprep.inspect.test_pages import Links
@@ -86,6 +87,33 @@ def test_people_are_confused_with_those_that_come_before_the_first_right_image(
     assert {(int(a), int(b)): int(n) for a, b, n in found} == expected and expected
     nobody = client.get("/confused?pid=999999").text
     assert "Nobody is confused" in nobody
+
+
+def test_people_confused_between_two_cameras_are_shown_there(client, drawn_shards) -> None:
+    camids = ShardSet.open(drawn_shards).camids
+    page = client.get("/confused?camera=1&to=2").text
+    card = r'.*?<article class="sample[^"]*" data-index="(\d+)"'
+    pairs = re.findall(rf"by <a[^>]*>(\d+) of (\d+) quer{card}{card}", page, re.S)
+    assert [camids[[int(query), int(image)]].tolist() for *_, query, image in pairs] == [[1, 2]] * len(pairs)
+    between = [sum(map(int, re.findall(r"</a>: (\d+)</li>", part))) for part in page.split('class="between"')[1:]]
+    assert [int(count) for count, *_ in pairs] == sorted(between, reverse=True) == between
+    assert pairs and all(int(count) <= int(of) for count, of, *_ in pairs)
+
+
+@pytest.mark.parametrize("path", ["/queries", "/queries?min_first=2", "/queries?min_first=2&to=2", "/runs?min_gain=1"])
+def test_numbers_lead_to_as_many_queries(client, path: str) -> None:
+    page = client.get(path).text
+    found = re.findall(r'<a href="([^"]*)" title="(\d+) queries"', page)
+    found += re.findall(r'<a href="([^"]*)" aria-label="[^"]*: (\d+) queries"', page)
+    found += re.findall(r'<a href="(/runs[^"]*)"[^>]*>[^<(]*\((\d+)\)', page)
+    assert found
+    for address, number in found:
+        assert f'data-count="{number}"' in client.get(unescape(address)).text, address
+
+
+def test_bounds_are_those_of_the_bars() -> None:
+    values = np.array([29, 55, 100]) * 0.01 * 100  # 28.999999999999996, 55.00000000000001, 100
+    assert between(values.astype(np.float32), 29, 55).tolist() == [True, True, False]
 
 
 def test_two_runs_are_compared_by_query(client, two_runs: list[Run]) -> None:
