@@ -48,8 +48,12 @@ class Confusion:
             for at, (first, second) in enumerate(self.cameras)
             if (not cameras or first in cameras) and (not to or second in to)
         ]
-        queries, images, pairs = ([of[at] for at in kept] for of in (self.queries, self.images, self.cameras))
-        return replace(self, queries=queries, images=images, cameras=pairs)
+        return replace(
+            self,
+            queries=[self.queries[at] for at in kept],
+            images=[self.images[at] for at in kept],
+            cameras=[self.cameras[at] for at in kept],
+        )
 
 
 @dataclass(frozen=True)

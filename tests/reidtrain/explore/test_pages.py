@@ -11,6 +11,7 @@ import pytest
 
 from reidprep.shards.reader import ShardSet
 from reidtrain.explore.explorer import Run, between
+from reidtrain.explore.identities import Confusion
 from reidtrain.explore.rankings import RIGHT, WRONG
 
 from ...reidprep.inspect.test_pages import Links
@@ -89,15 +90,11 @@ def test_people_are_confused_with_those_that_come_before_the_first_right_image(
     assert "Nobody is confused" in nobody
 
 
-def test_people_confused_between_two_cameras_are_shown_there(client, drawn_shards) -> None:
-    camids = ShardSet.open(drawn_shards).camids
-    page = client.get("/confused?camera=1&to=2").text
-    card = r'.*?<article class="sample[^"]*" data-index="(\d+)"'
-    pairs = re.findall(rf"by <a[^>]*>(\d+) of (\d+) quer{card}{card}", page, re.S)
-    assert [camids[[int(query), int(image)]].tolist() for *_, query, image in pairs] == [[1, 2]] * len(pairs)
-    between = [sum(map(int, re.findall(r"</a>: (\d+)</li>", part))) for part in page.split('class="between"')[1:]]
-    assert [int(count) for count, *_ in pairs] == sorted(between, reverse=True) == between
-    assert pairs and all(int(count) <= int(of) for count, of, *_ in pairs)
+def test_people_confused_between_two_cameras_are_shown_there() -> None:
+    confusion = Confusion(7, 8, [0, 1, 2], [10, 11, 12], [(1, 2), (3, 2), (1, 3)])
+    some = confusion.between((1,), (2, 3))
+    assert (some.queries, some.images, some.cameras) == ([0, 2], [10, 12], [(1, 2), (1, 3)])
+    assert not confusion.between((2,), ()).queries and confusion.between((), ()) is confusion
 
 
 @pytest.mark.parametrize("path", ["/queries", "/queries?min_first=2", "/queries?min_first=2&to=2", "/runs?min_gain=1"])
