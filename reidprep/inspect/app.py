@@ -123,6 +123,7 @@ def _plain(site: Site, page: Callable[[Request], Response]) -> Callable[[Request
 
     def answer(request: Request) -> Response:
         try:
+            site.samples.check_unchanged()
             return page(request)
         except BadQuery as error:
             return site.problem(400, "This address makes no sense", f"{error}.")

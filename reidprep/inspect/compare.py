@@ -132,6 +132,7 @@ class ComparePage:
         if box != "any" and box not in BOXES:
             raise BadQuery(f"box is {box[:40]!r}; it can be any, {', '.join(BOXES)}")
         below = _share(request.query_params.get("below") or "1")
+        self.comparison.other.check_unchanged()
         excluded = site.exclusions.excluded
         rows = site.selector.rows(view.filter, excluded)
         rows = rows[np.isfinite(self.comparison.overlaps[rows]).all(axis=1)]

@@ -33,6 +33,7 @@ def picture_response(request: Request, samples: Samples, index: int, name: str) 
         name: `source`, or one of `Samples.crops`.
     """
     try:
+        samples.check_unchanged()
         picture = source_picture(samples.source(index)) if name == "source" else samples.crop(index, name)
     except ReidError as error:
         return Response(placeholder(str(error)), 404, media_type="image/svg+xml")

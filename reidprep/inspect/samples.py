@@ -17,9 +17,10 @@ from reidprep.datasets.base import ImageSource
 from reidprep.datasets.registry import open_images
 from reidprep.errors import ImageError, ReidError
 from reidprep.inspect.index import Index
-from reidprep.poses.format import DatasetPlan
+from reidprep.poses.format import POSES, DatasetPlan
+from reidprep.shards.format import SHARDS
 from reidprep.skeleton import PARTS
-from reidprep.store.manifest import Manifest
+from reidprep.store.manifest import MANIFEST, Manifest, read_manifest
 
 CROPS = ("whole", *PARTS, "plain")
 """Pictures of a sample beside its source image, in the order that shards store them."""
@@ -86,6 +87,7 @@ class Samples(ABC):
         self.index = index
         self.dataset = dataset.name
         self.source_problem = ""
+        self._stamp: tuple[int, int, int] | None = None
         self._images: ImageSource | None = None
         try:
             self._images = open_images(self.dataset, source or (path / manifest.source).resolve(), dataset.options)
@@ -116,6 +118,22 @@ class Samples(ABC):
             raise
         except ReidError as error:
             raise ImageError(str(error)) from None
+
+    def check_unchanged(self) -> None:
+        """Make sure that the directory is still the one that was opened: numbers are in memory, crops are read from it.
+
+        Raises:
+            ReidError: it was made again, or is gone.
+        """
+        try:
+            status = (self.path / MANIFEST).stat()
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        except OSError:
+            stamp = None
+        if stamp is None or stamp != self._stamp:
+            if read_manifest(self.path, SHARDS, POSES).to_json() != self.manifest.to_json():
+                raise ReidError(f"{self.path}: was made again since it was opened; end this command and start it again")
+            self._stamp = stamp
 
     @abstractmethod
     def geometry(self, index: int) -> Geometry:

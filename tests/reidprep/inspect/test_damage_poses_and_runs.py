@@ -58,6 +58,21 @@ def test_a_damaged_file_breaks_nothing_else(browse, by_hand, damage: str) -> Non
         assert indices(client.get("/?min_score=-1").text) == [last]
 
 
+def test_shards_that_were_made_again_are_not_shown_by_the_old_numbers(browse, by_hand) -> None:
+    path = by_hand({"train": ["a.jpg", "b.jpg"]})
+    client = browse(path)
+    assert client.get("/image/0/whole").status_code == 200
+    (path / MANIFEST).touch()
+    assert client.get("/image/0/whole").status_code == 200
+    shutil.rmtree(path)
+    assert client.get("/").status_code == 409
+    by_hand({"train": ["b.jpg", "a.jpg"]}, encoding="raw")
+    for address in ("/", "/sample/0"):
+        answer = client.get(address)
+        assert answer.status_code == 409 and "was made again" in answer.text
+    assert client.get("/image/0/whole").status_code == 404
+
+
 def test_poses_have_overlays_only(browse, drawn_poses: Path, tmp_path: Path) -> None:
     client = browse(drawn_poses, exclude=tmp_path / "exclude.csv")
     page = client.get("/").text
