@@ -14,7 +14,7 @@ class ReidError(Exception):
         ...     ShardSet.open("elsewhere")
         ... except ReidError as error:
         ...     print(error)
-        elsewhere: no manifest.json here; expected a directory of shards
+        elsewhere: no such directory; expected a directory of shards (reidprep build-shards)
     """
 
 

@@ -88,6 +88,7 @@ TARS = Format(
     TarPlan,
     TarSummary,
     TarStatistics,
+    command="reidprep export --format webdataset",
     most_rows=lambda plan: plan.samples_per_tar,
 )
 

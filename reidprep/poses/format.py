@@ -132,6 +132,7 @@ POSES = Format(
     PosePlan,
     PoseSummary,
     PoseStatistics,
+    command="reidprep extract-poses",
     most_rows=lambda plan: plan.rows_per_part,
     beside=(EXCLUDE,),
     grows=may_grow,

@@ -251,6 +251,7 @@ SHARDS = Format(
     ShardPlan,
     ShardSummary,
     ShardStatistics,
+    command="reidprep build-shards",
     most_rows=lambda plan: plan.samples_per_shard,
     fits=lambda plan, statistics: len(statistics.channel_sums) == len(image_shapes(plan)),
     beside=(EXCLUDE,),

@@ -39,6 +39,7 @@ class Format(Generic[Plan, Summary, Statistics]):
         plan: type of every parameter that shapes the bytes of the files.
         summary: type of the totals.
         statistics: type of what is added up over files.
+        command: what makes such a directory.
         most_rows: a plan -> the rows that a file may have, those left out included.
         fits: a plan and the statistics of a file -> whether these are of what the plan says is in it.
         beside: names of somebody else's files that may lie in such a directory; they stay as they are.
@@ -52,6 +53,7 @@ class Format(Generic[Plan, Summary, Statistics]):
     plan: type[Plan]
     summary: type[Summary]
     statistics: type[Statistics]
+    command: str
     most_rows: Callable[[Plan], int]
     fits: Callable[[Plan, Statistics], bool] = lambda plan, statistics: True
     beside: tuple[str, ...] = ()
@@ -276,12 +278,13 @@ def read_manifest(directory: Path, *formats: Format[Any, Any, Any]) -> Manifest[
             its format does not allow; names the field. Manifests of before they had a hash are taken without.
     """
     path = directory / MANIFEST
-    expected = " or ".join(format.schema.name.removeprefix("reidprep.") for format in formats)
+    expected = " or ".join(f"{format.schema.name.removeprefix('reidprep.')} ({format.command})" for format in formats)
     try:
         text = read_file(path)
         values = msgspec.json.decode(text)
     except FileNotFoundError:
-        raise ReidError(f"{directory}: no {MANIFEST} here; expected a directory of {expected}") from None
+        found = f"no {MANIFEST} here" if directory.exists() else "no such directory"
+        raise ReidError(f"{directory}: {found}; expected a directory of {expected}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ReidError(f"{path}: cannot be read ({error}); make the directory again") from None
     head = checked(values, _Head, path)

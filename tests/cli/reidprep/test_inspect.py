@@ -65,7 +65,7 @@ def test_a_port_in_use(drawn_shards: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["/nowhere at all"], 1, "no manifest.json here; expected a directory of shards or poses"),
+        (["/nowhere at all"], 1, "no such directory; expected a directory of shards (reidprep build-shards) or"),
         (["{shards}", "--port", "70000"], 2, "--port"),
         (["{shards}", "--host", "no.such.host.invalid"], 1, "--host no.such.host.invalid"),
         (["{shards}", "--host", "192.0.2.1"], 1, "--host 192.0.2.1"),

@@ -100,7 +100,8 @@ def test_skipped_images_give_exit_status_3(drawn: Path, tmp_path: Path) -> None:
         (["extract-poses", "{full}", "{out}"], "no dataset found"),
         (["extract-poses", "{drawn}", "{out}", "--dataset-option", "color=red"], "no option 'color'"),
         (["build-shards", "{full}", "{out}"], "no manifest.json"),
-        (["build-shards", "{shards}", "{out}"], "holds 'reidprep.shards', expected poses"),
+        (["build-shards", "{full}/gone", "{out}"], "no such directory"),
+        (["build-shards", "{shards}", "{out}"], r"holds 'reidprep.shards', expected poses \(reidprep extract-poses\)"),
         (["build-shards", "{poses}", "{full}"], "not empty"),
         (
             ["build-shards", "{poses}", "{out}", "--canonical", "{full}/note.txt"],

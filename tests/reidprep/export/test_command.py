@@ -43,8 +43,8 @@ def test_the_formats_offered_are_those_of_the_library() -> None:
         ("poses", "webdataset", "holds poses, but --format webdataset takes shards; use --format coco or "),
         ("shards", "coco", "holds shards, but --format coco takes poses; use --format webdataset or --format images"),
         ("shards", "openpose", "holds shards, but --format openpose takes poses"),
-        ("drawn", "coco", "no manifest.json here; expected a directory of poses or shards"),
-        ("gone", "coco", "no manifest.json here"),
+        ("drawn", "coco", "no manifest.json here; expected a directory of poses (reidprep extract-poses) or shards"),
+        ("gone", "coco", "no such directory"),
     ],
 )  # fmt: skip
 def test_the_wrong_kind_of_folder(

@@ -12,7 +12,7 @@ from reidprep.store.hdf5 import Schema
 from reidprep.store.manifest import JOURNAL, MANIFEST, Format, Skipped, StoreFile, read_manifest, signed
 from reidprep.store.writer import StoreWriter, relative_source
 
-FORMAT = Format(Schema("reidprep.test", 2), dict, dict, dict, most_rows=lambda plan: 10)
+FORMAT = Format(Schema("reidprep.test", 2), dict, dict, dict, command="make-test", most_rows=lambda plan: 10)
 ESCAPING = {"name": "../../etc/passwd", "rows": 1, "sha256": "", "skipped": [], "statistics": {}}
 PLAIN = ESCAPING | {"name": "a.h5"}
 NESTED: dict = {}
@@ -144,7 +144,7 @@ def test_what_a_later_program_adds_is_read_and_compared(tmp_path: Path) -> None:
 
 
 def test_a_missing_manifest_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(ReidError, match="no manifest.json here; expected a directory of test"):
+    with pytest.raises(ReidError, match=r"no manifest.json here; expected a directory of test \(make-test\)"):
         read_manifest(tmp_path, FORMAT)
 
 

@@ -104,7 +104,7 @@ def copies(two: list[Path], folder: Path) -> list[Path]:
     [
         (lambda two, _: [two[0], two[1], two[0]], "small: is given twice; give each shard directory once"),
         (copies, "copy: is given twice"),
-        (lambda two, _: [two[0], Path("nowhere")], "nowhere: no manifest.json here"),
+        (lambda two, _: [two[0], Path("nowhere")], "nowhere: no such directory"),
     ],
 )
 def test_the_same_directory_is_refused(given, message, two, tiny, tmp_path) -> None:
