@@ -33,9 +33,9 @@ def open_unlabelled(source: Path) -> Unlabelled:
     """List images of people; none is opened.
 
     Args:
-        source: a folder, whose images at any depth are taken, in the order of their paths, but for hidden ones
-            and those behind symbolic links to folders; a CSV
-            file with the column `path` and, of people in larger frames, `x,y,width,height`; or one image.
+        source: a folder, whose images at any depth are taken, in the order of their paths, but for hidden ones and those
+            behind symbolic links to folders; a CSV file with the column `path` and, of people in larger frames,
+            `x,y,width,height`; or one image.
 
     Raises:
         ReidError: nothing there, no image, something else, or a list that cannot be used.

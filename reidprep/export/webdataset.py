@@ -33,7 +33,7 @@ from reidprep.store.manifest import Format, Origin, StoreFile
 from reidprep.store.writer import StoreWriter, relative_source
 
 SAMPLES_PER_TAR = 1000
-VIEWS = ("whole", *PARTS, "image")
+MEMBERS = ("whole", *PARTS, "image")
 """Names of a sample's images, in the order in which shards store them."""
 
 
@@ -164,12 +164,12 @@ def export_webdataset(
 
 def _plan(manifest: ShardManifest, splits: tuple[Split, ...], samples_per_tar: int) -> TarPlan:
     suffix = "jpg" if manifest.plan.encoding == "jpeg" else "npy"
-    views = VIEWS[: len(image_shapes(manifest.plan))]
+    images = MEMBERS[: len(image_shapes(manifest.plan))]
     return TarPlan(
         shards=ShardsUsed(tool=manifest.tool, sha256=manifest.sha256, **vars(manifest.plan)),
         splits=splits,
         samples_per_tar=samples_per_tar,
-        members=(*(f"{view}.{suffix}" for view in views), "json"),
+        members=(*(f"{image}.{suffix}" for image in images), "json"),
     )
 
 

@@ -97,6 +97,11 @@ class Batch:
         """The batch in page-locked memory; `DataLoader(pin_memory=True)` calls this."""
         return self._each(lambda tensor: tensor.pin_memory())
 
+    def map_views(self, function: Callable[[View, Tensor], Tensor]) -> Batch:
+        """The batch with what a function makes of each view, given its name and its images."""
+        views = {view: getattr(self, view) for view in VIEWS}
+        return replace(self, **{view: function(view, images) for view, images in views.items() if images is not None})
+
     def _each(self, function: Callable[[Tensor], Tensor]) -> Batch:
         tensors = {name: value for name, value in vars(self).items() if value is not None}
         return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})

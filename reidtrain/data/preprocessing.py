@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated, Any
 
@@ -134,20 +134,20 @@ class Preprocessor(nn.Module):
             ValueError: an active augmentation without a generator.
         """
         if not (self.training and self.augmentation.active):
-            return _on_views(_on_views(batch, self._resize), self._subtract_mean)
+            return batch.map_views(self._resize).map_views(self._subtract_mean)
         if generator is None:
             raise ValueError("augmentation needs a generator")
         draws = _Draws(generator, batch.labels.device)
         if self.augmentation.horizontal_flip:
             flipped = draws.uniform(len(batch)) < self.augmentation.horizontal_flip
-            batch = _on_views(batch, lambda _, images: flip(images, flipped))
-        batch = _on_views(batch, self._resize)
+            batch = batch.map_views(lambda _, images: flip(images, flipped))
+        batch = batch.map_views(self._resize)
         for name, adjust in _COLOUR_JITTER.items():
             if strength := getattr(self.augmentation, name):
                 factor = draws.uniform(len(batch), 1 - strength, 1 + strength)
-                batch = _on_views(batch, partial(_adjusted, adjust, factor))
-        batch = _on_views(batch, self._subtract_mean)
-        return _on_views(batch, lambda _, images: self._move_and_erase(images, draws))
+                batch = batch.map_views(partial(_adjusted, adjust, factor))
+        batch = batch.map_views(self._subtract_mean)
+        return batch.map_views(lambda _, images: self._move_and_erase(images, draws))
 
     def _resize(self, view: str, images: Tensor) -> Tensor:
         # Flip and resize come first, while pixels are uint8: the flip is cheapest on the fewer pixels that are stored,
@@ -288,11 +288,6 @@ class _Draws:
         top, left = self.integers(height - rows + 1, number), self.integers(width - columns + 1, number)
         erased = self.uniform(number) < probability
         return top, left, rows * erased, columns
-
-
-def _on_views(batch: Batch, function: Callable[[str, Tensor], Tensor]) -> Batch:
-    views = {view: getattr(batch, view) for view in VIEWS}
-    return replace(batch, **{view: function(view, images) for view, images in views.items() if images is not None})
 
 
 def _adjusted(adjust: Callable[[Tensor, Tensor], Tensor], factor: Tensor, view: str, images: Tensor) -> Tensor:

@@ -197,7 +197,7 @@ def _evaluate(
     rerank, scoring = scoring.rerank, replace(scoring, rerank=False)
     about = about_features(checkpoint, images.shards.path, images.kind, computing)
     query, gallery = _features(checkpoint, images, about, computing, features, progress)
-    tracklet_images = None if query.tracklets is None else (_people(query), _people(gallery))
+    tracklet_images = None if query.tracklets is None else (_with_person(query), _with_person(gallery))
     query, gallery = pooled(query), pooled(gallery)
 
     rows: list[Scored] = []
@@ -222,10 +222,11 @@ def _evaluate(
             rows.append(Scored(name, how.rerank, metrics, papers.row(name, how.rerank)))
     how = replace(scoring, rerank=rerank)
     crops = other_crops(checkpoint, images.shards)
-    return Evaluation(about, how, _people(gallery), papers.remarks, tuple(rows), tracklet_images, crops)
+    return Evaluation(about, how, _with_person(gallery), papers.remarks, tuple(rows), tracklet_images, crops)
 
 
-def _people(features: Features) -> int:
+def _with_person(features: Features) -> int:
+    """How many images or tracklets show somebody."""
     return int((features.pids >= 0).sum())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -235,7 +235,7 @@ def flipped_features(model: Model, inputs: Batch) -> dict[str, Tensor]:
 
     Features of length 1 are so again after the mean, each half of the attention-driven embedding for itself.
     """
-    plain, mirrored = run(model, inputs), run(model, _mirrored(inputs))
+    plain, mirrored = run(model, inputs), run(model, inputs.map_views(lambda _, images: images.flip(-1)))
     if isinstance(plain, SelfAttentionOutput):
         assert isinstance(mirrored, SelfAttentionOutput)
         return named_features(plain._replace(feature=(plain.feature + mirrored.feature) / 2))
@@ -257,8 +257,3 @@ def named_features(output: AttentionDrivenOutput | SelfAttentionOutput) -> dict[
     if output.fused is not None and not output.fuses_whole and len(alone.keys() - {"whole"}) > 1:
         alone["fused"] = output.fused
     return {EMBEDDING: output.embedding, **{name: F.normalize(value, dim=1) for name, value in alone.items()}}
-
-
-def _mirrored(batch: Batch) -> Batch:
-    views = {name: getattr(batch, name) for name in ("whole", "parts", "image")}
-    return replace(batch, **{name: images.flip(-1) for name, images in views.items() if images is not None})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor
 
 from reidprep.errors import ReidError
-from reidprep.shards.format import VIEWS
 from reidprep.text import counted
 from reidtrain.checkpoints import Unfinished
 from reidtrain.data.dataset import Batch, BatchLoader
@@ -200,7 +198,8 @@ class StageModule(pl.LightningModule):
         torch.manual_seed(int(seeds[1]))  # the only generator that dropout knows
         inputs = self.preprocessor(batch, self.generator)
         if not self.recipe.execution.channels_last:
-            inputs = _contiguous(inputs)
+            # Channels first in memory as well; loaders give them last.
+            inputs = inputs.map_views(lambda _, images: images.contiguous())
         with nullcontext() if len(batch) == self.stage.batch.total else uncompiled(self.recipe):
             output = run(self.model, inputs, **forward_options(self.stage.loss))
         terms = loss_terms(output, batch.labels, self.stage.loss)
@@ -277,9 +276,3 @@ class StageModule(pl.LightningModule):
 def uncompiled(recipe: Recipe) -> AbstractContextManager[object]:
     """Where a compiled network computes as if it were not: for a batch or a mode that is not worth minutes."""
     return torch.compiler.set_stance("force_eager") if recipe.execution.compile else nullcontext()
-
-
-def _contiguous(batch: Batch) -> Batch:
-    """The batch with channels first in memory as well; loaders give them last."""
-    views = {view: getattr(batch, view) for view in VIEWS}
-    return replace(batch, **{view: images.contiguous() for view, images in views.items() if images is not None})
