@@ -33,8 +33,8 @@ def open_unlabelled(source: Path) -> Unlabelled:
     """List images of people; none is opened.
 
     Args:
-        source: a folder, whose images at any depth are taken, in the order of their paths, but for hidden ones and those
-            behind symbolic links to folders; a CSV file with the column `path` and, of people in larger frames,
+        source: a folder, whose images at any depth are taken, in the order of their paths, but for hidden ones and
+            those behind symbolic links to folders; a CSV file with the column `path` and, of people in larger frames,
             `x,y,width,height`; or one image.
 
     Raises:
