@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from secrets import randbits
 from threading import Lock
 
 import msgspec
@@ -32,7 +33,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
         filter: the query of an address, for all samples that fit it.
         undo: number of a change to many samples that is to be taken back.
         excluded: whether they are to be on the list; not with `undo`.
-        reason: why.
+        reason: why; without it a sample keeps the reason that it has.
     """
 
     index: int | None = None
@@ -52,7 +53,8 @@ class Marking:
     def __init__(self, site: Site) -> None:
         self.site = site
         self._changes: dict[int, Change] = {}
-        self._numbers = count(1)
+        # Pages keep them: they must not stand for the changes of a later start.
+        self._numbers = count(randbits(40))
         self._lock = Lock()
 
     async def answer(self, request: Request) -> Response:
@@ -71,8 +73,8 @@ class Marking:
             asked = msgspec.json.decode(body, type=Asked)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _refusal(400, 'send {"index": number, "excluded": true or false, "reason": text}')
-        reason = (asked.reason or "").strip()
-        if len(reason) > _MAX_REASON or not all(c.isprintable() for c in reason):
+        reason = None if asked.reason is None else asked.reason.strip()
+        if reason is not None and (len(reason) > _MAX_REASON or not all(c.isprintable() for c in reason)):
             return _refusal(400, f"the reason is one line of up to {_MAX_REASON} characters")
         try:
             return await run_in_threadpool(self._mark, asked, reason)
@@ -81,7 +83,7 @@ class Marking:
         except ReidError as error:
             return _refusal(409, str(error))
 
-    def _mark(self, asked: Asked, reason: str) -> Response:
+    def _mark(self, asked: Asked, reason: str | None) -> Response:
         given = [name for name in ("index", "filter", "undo") if getattr(asked, name) is not None]
         if len(given) != 1 or (asked.excluded is None) != (given == ["undo"]):
             return _refusal(400, "send index or filter with excluded, or undo")
@@ -89,7 +91,7 @@ class Marking:
             return self._undo(asked.undo)
         excluded = bool(asked.excluded)
         if asked.filter is not None:
-            return self._mark_all(asked.filter, excluded, reason)
+            return self._mark_all(asked.filter, excluded, reason or "")
         assert asked.index is not None
         paths = self.site.samples.index.paths
         if not 0 <= asked.index < len(paths):

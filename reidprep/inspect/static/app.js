@@ -135,15 +135,16 @@ async function mark(card) {
   const index = Number(card.dataset.index);
   const excluded = button.getAttribute("aria-pressed") !== "true";
   // A card may suggest one.
-  const answer = await send(index, excluded, reason?.value || card.dataset.reason || "");
-  if (answer) remember([...done, { index, excluded, reason: answer.reason }]);
+  const answer = await send(index, excluded, reason?.value || card.dataset.reason);
+  // Another page may have marked it meanwhile.
+  if (answer) remember([...done, { index, before: answer.reason }]);
 }
 
 async function undo() {
   const last = done.at(-1);
   if (!last) return;
   if (last.undo === undefined) {
-    if (await send(last.index, !last.excluded, last.reason)) remember(done.slice(0, -1));
+    if (await send(last.index, last.before !== null, last.before ?? "")) remember(done.slice(0, -1));
     return;
   }
   try {
