@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reidprep.text import counted
+from reidprep.text import counted, printable
 
 from ..common import EXIT_SKIPPED, print_json, print_listed, progress
 from ..options import COMPUTING, GroupedCommand, embedding_options, embedding_settings, json_option
@@ -51,7 +51,7 @@ def embed(
     seconds = time.monotonic() - started
     if as_json:
         doubtful = {"doubtful": doubtful_images(embedded), "skipped_files": plain(list(embedded.skipped))}
-        print_json({"out": str(out), "seconds": round(seconds, 2), **about, **doubtful})
+        print_json({"out": str(out), "seconds": round(seconds, 2), **about, **doubtful, "notes": embedded.notes})
     else:
         sizes = ", ".join(f"{name} {size}" for name, size in about["dimensions"].items())
         click.echo(f"{out}: {counted(about['samples'], 'image')} in {seconds:.1f} s, epoch {about['epoch']}; {sizes}")
@@ -116,7 +116,9 @@ LOW = 32
 
 
 def print_remarks(embedded: Embedded) -> None:
-    """Say on standard error which images were left out, and what is doubtful about the others."""
+    """Say on standard error what was passed over or left out, and what is doubtful about the images."""
+    for note in embedded.notes:
+        click.echo(f"note: {printable(note)}", err=True)
     if embedded.skipped:
         listed = [f"{entry.path}: {entry.reason}" for entry in embedded.skipped]
         print_listed(f"{counted(len(listed), 'image was', 'images were')} skipped:", listed, "; --json lists all")

@@ -101,7 +101,9 @@ def find(
     if as_json:
         pictures = {} if album is None else {"page": str(album.page), "sheets": [str(sheet) for sheet in album.sheets]}
         doubtful = [doubtful_images(some) for some in finding.embedded]
-        print_json({"queries": as_records(found), "doubtful": doubtful, "skipped_files": plain(skipped), **pictures})
+        notes = [note for some in finding.embedded for note in some.notes]
+        told = {"doubtful": doubtful, "skipped_files": plain(skipped), "notes": notes}
+        print_json({"queries": as_records(found), **told, **pictures})
     else:
         print_found(found)
         if album is not None:

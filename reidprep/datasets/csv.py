@@ -116,13 +116,17 @@ def _check_columns(root: Path, columns: Sequence[str], options: Mapping[str, str
         raise ReidError(f"{root}: has the columns sequence and tracklet, which are kept in one place; rename one")
 
 
-def list_unlabelled(file: Path) -> list[str]:
+def list_unlabelled(file: Path) -> tuple[list[str], list[str]]:
     """Record paths of a list that need not say who the people are: the column `path`, and perhaps those of a box.
+
+    Returns:
+        The paths, and what is to be said about the columns.
 
     Raises:
         ReidError: the file cannot be read, or a row cannot be used.
     """
-    return _read(file, REQUIRED[:1], lambda _, row: _path(row))[1]
+    columns, paths = _read(file, REQUIRED[:1], lambda _, row: _path(row))
+    return paths, _unused_notes(columns)
 
 
 def _read(
@@ -251,14 +255,15 @@ def _split(text: str) -> Split:
 
 
 def _notes(file: Path, columns: Sequence[str], paths: Sequence[str]) -> list[str]:
-    notes = []
-    used = REQUIRED + OPTIONAL + (BOX if _has_boxes(columns) else ())
-    unused = [repr(name) for name in columns if name not in used]
-    if unused:
-        notes.append(f"columns not used: {quoted(unused, 10)}")
     if _has_boxes(columns):
         paths = list(dict.fromkeys(split_box(path)[0] for path in paths))
-    return notes + missing_notes(file.parent, paths)
+    return _unused_notes(columns) + missing_notes(file.parent, paths)
+
+
+def _unused_notes(columns: Sequence[str]) -> list[str]:
+    used = REQUIRED + OPTIONAL + (BOX if _has_boxes(columns) else ())
+    unused = [repr(name) for name in columns if name not in used]
+    return [f"columns not used: {quoted(unused, 10)}"] if unused else []
 
 
 READER = Reader(

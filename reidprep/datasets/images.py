@@ -228,7 +228,7 @@ def scan_tree(root: Path, *, follow: bool = False) -> Entries:
 
     Args:
         root: the folder.
-        follow: look behind symbolic links to folders, too.
+        follow: look behind symbolic links to folders, too; else they are among the others.
 
     Raises:
         ReidError: a folder that cannot be listed, or an image whose name is not UTF-8.
@@ -250,6 +250,9 @@ def scan_tree(root: Path, *, follow: bool = False) -> Entries:
             seen.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = Path(folder).relative_to(root)
+        if not follow:
+            links = (name for name in folders if os.path.islink(os.path.join(folder, name)))  # noqa: PTH114, PTH118
+            others += [f"{(below / name).as_posix()}/ (a link)" for name in links]
         for name in names:
             if not name.startswith("."):
                 (images if name.lower().endswith(IMAGE_SUFFIXES) else others).append((below / name).as_posix())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.csv import list_unlabelled, open_listed
-from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages, scan_tree
+from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages, ignored_notes, scan_tree
 from reidprep.errors import ReidError
 
 
@@ -19,11 +19,13 @@ class Unlabelled:
         root: what the paths are relative to.
         paths: record paths, of boxes in frames too (`reidprep.datasets.images.with_box`).
         images: reads them.
+        notes: what was passed over, in plain words.
     """
 
     root: Path
     paths: tuple[str, ...]
     images: ImageSource
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -38,22 +40,24 @@ def open_unlabelled(source: Path) -> Unlabelled:
             `x,y,width,height`; or one image.
 
     Raises:
-        ReidError: nothing there, no image, something else, or a list that cannot be used.
+        ReidError: nothing there, no image, something else, a list that cannot be used, or a name that is not UTF-8.
     """
     if source.is_dir():
-        paths = scan_tree(source).images
-        if not paths:
+        found = scan_tree(source)
+        if not found.images:
             raise ReidError(
                 f"{source}: holds no image ({', '.join(IMAGE_SUFFIXES)}); give a folder with images of people"
             )
-        return Unlabelled(source, paths, FolderImages(source))
+        notes = tuple(f"{source}: {note}" for note in ignored_notes(found.others))
+        return Unlabelled(source, found.images, FolderImages(source), notes)
     if not source.exists():
         raise ReidError(f"{source}: no such file or folder")
     if source.suffix.lower() == ".csv":
-        listed = tuple(list_unlabelled(source))
+        listed, remarks = list_unlabelled(source)
         if not listed:
             raise ReidError(f"{source}: lists no image")
-        return Unlabelled(source.parent, listed, open_listed(source))
+        notes = tuple(f"{source}: {note}" for note in remarks)
+        return Unlabelled(source.parent, tuple(listed), open_listed(source), notes)
     if source.suffix.lower() in IMAGE_SUFFIXES:
         return Unlabelled(source.parent, (source.name,), FolderImages(source.parent))
     raise ReidError(

@@ -62,11 +62,13 @@ class Embedded:
         features: of those that could be used, in their order, with `flags`; person and camera are -1.
         image_sizes: (n, 2) int32, width and height of these.
         skipped: the others, and why.
+        notes: what else of a folder or a list was passed over.
     """
 
     features: Features
     image_sizes: NDArray[np.int32]
     skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Embedder:
@@ -216,7 +218,7 @@ class Embedder:
         arrays = {name: np.concatenate([values[name] for values in found]) for name in found[0]}
         nobody = np.full(len(paths), NOBODY_KNOWN, np.int64)
         features = Features(arrays, nobody, nobody.copy(), np.array(paths, np.str_), flags)
-        return Embedded(features, sizes, tuple(skipped))
+        return Embedded(features, sizes, tuple(skipped), people.notes)
 
     def about(self) -> dict[str, Any]:
         """What a file of these features says about itself, but for images and sizes (docs/features-format.md)."""
@@ -305,11 +307,12 @@ def embed_to_file(
 
 @dataclass(frozen=True, eq=False)
 class _People:
-    """Images to embed: their paths, what reads them, and what they are in messages."""
+    """Images to embed: their paths, what reads them, what they are in messages, and what was passed over."""
 
     paths: Sequence[str]
     source: ImageSource
     what: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -345,7 +348,7 @@ def _people(images: People, boxes: ArrayLike | Sequence[ArrayLike] | None) -> _P
         listed = open_unlabelled(Path(images))
         if boxes is not None:
             raise ValueError("boxes go with images: read them by reidprep.read_image, or list them in a CSV file")
-        return _People(listed.paths, listed.images, str(images))
+        return _People(listed.paths, listed.images, str(images), listed.notes)
     if not isinstance(images, np.ndarray) and len(images) and all(isinstance(image, (str, Path)) for image in images):
         if boxes is not None:
             raise ValueError("boxes go with images: read them by reidprep.read_image, or list them in a CSV file")

@@ -26,14 +26,17 @@ def test_a_folder_becomes_a_file_and_what_is_wrong_with_its_images_is_told(make_
     run = make_run("run", *SMALLEST)
     shutil.copytree(drawn / "query", tmp_path / "photos/below")
     (tmp_path / "photos/damaged.jpg").write_bytes(b"\xff\xd8\xffno image")
+    (tmp_path / "photos/below/moving.gif").write_bytes(b"GIF89a")
+    ignored = "photos: ignored 1 file that is no image file: below/moving.gif"
     result = invoke(run, tmp_path / "photos", tmp_path / "features.npz")
     assert result.exit_code == 3 and "4 images in" in result.stdout, result.output
-    assert "1 image was skipped:\n  damaged.jpg: " in result.stderr
+    assert "1 image was skipped:\n  damaged.jpg: " in result.stderr and ignored in result.stderr
     assert read_arrays(tmp_path / "features.npz", ["paths"])["paths"].tolist()[0].startswith("below/")
 
     result = invoke(run, tmp_path / "photos/below", tmp_path / "features", "--json", "--not-encoded")
     about = json.loads(result.stdout)
     assert result.exit_code == 0 and about["samples"] == 4 and not about["encoded"] and about["skipped_files"] == []
+    assert about["notes"][0].endswith(": ignored 1 file that is no image file: moving.gif")
 
 
 def test_frames_and_tiny_images_are_told(make_run, drawn, tmp_path) -> None:

@@ -13,7 +13,9 @@ def test_images_of_a_folder_at_any_depth_but_for_hidden_ones(tmp_path: Path) -> 
     for name in ("b.JPG", "a/c.png", "a/.d.png", ".thumbs/e.jpg", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert open_unlabelled(tmp_path).paths == ("a/c.png", "b.JPG")
+    listed = open_unlabelled(tmp_path)
+    assert listed.paths == ("a/c.png", "b.JPG")
+    assert listed.notes == (f"{tmp_path}: ignored 1 file that is no image file: notes.txt",)
     one = open_unlabelled(tmp_path / "b.JPG")
     assert (one.root, one.paths, len(one)) == (tmp_path, ("b.JPG",), 1)
 
@@ -25,6 +27,20 @@ def test_images_of_a_folder_at_any_depth_but_for_hidden_ones(tmp_path: Path) -> 
 def test_a_list_needs_no_labels(text: str, paths: list[str], tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text(text)
     assert list(open_unlabelled(tmp_path / "list.csv").paths) == paths
+
+
+def test_folders_behind_links_are_told(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"")
+    (tmp_path / "photos/more").symlink_to(tmp_path)
+    listed = open_unlabelled(tmp_path / "photos")
+    assert listed.paths == ("a.jpg",) and listed.notes[0].endswith("no image file: more/ (a link)")
+
+
+def test_columns_of_a_list_that_say_nothing_here_are_told(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,left,top,width,height\na.jpg,1,2,3,4\n")
+    listed = open_unlabelled(tmp_path / "list.csv")
+    assert listed.notes == (f"{tmp_path / 'list.csv'}: columns not used: 'left', 'top', 'width', 'height'",)
 
 
 @pytest.mark.parametrize(
