@@ -44,9 +44,10 @@ def index(
       reidtrain index gallery-*.npy --out index
       reidtrain search query.npy gallery-*.npy --index index
     """
-    from reidtrain.retrieval.files import open_gallery
+    from reidtrain.retrieval.files import open_gallery, require_one_network
     from reidtrain.retrieval.index import build_index
 
+    require_one_network(gallery)
     with progress("index") as report:
         facts = build_index(
             open_gallery(gallery), out, kind=kind, metric=metric, seed=seed, overwrite=overwrite, progress=report

@@ -14,6 +14,7 @@ from reidprep.datasets.images import FrameImages
 from reidprep.errors import ReidError
 from reidprep.files import claim_file, whole_file
 from reidprep.shards.reader import ShardSet
+from reidprep.text import counted, first_differences
 from reidtrain.evaluation.lists import Known
 from reidtrain.features.files import ABOUT, ABOUT_FILE, GALLERY, read_about, read_array
 from reidtrain.features.numpy_files import NPZ, array_names
@@ -70,7 +71,7 @@ def open_side(files: Sequence[Path], prefix: str) -> Side:
         prefix: `query_` or `gallery_`.
 
     Raises:
-        ReidError: as `read_array`.
+        ReidError: as `read_array`; or labels of another number of images.
     """
     parts = [read_array(file, _name(file, prefix, "features")) for file in files]
     sizes = [len(part) for part in parts]
@@ -87,7 +88,11 @@ def _name(file: Path, prefix: str, label: str) -> str:
 
 
 def _labels(files: Sequence[Path], sizes: Sequence[int], prefix: str, label: str) -> list[NDArray[Any]] | None:
-    """Labels of all images, by part; None where they are not known of all."""
+    """Labels of all images, by part; None where they are not known of all.
+
+    Raises:
+        ReidError: as `read_array`; or there are not as many as features.
+    """
     parts = []
     for file, size in zip(files, sizes, strict=True):
         name = _name(file, prefix, label)
@@ -101,7 +106,7 @@ def _labels(files: Sequence[Path], sizes: Sequence[int], prefix: str, label: str
             return None
         parts.append(read_array(source, name))
         if len(parts[-1]) != size:
-            return None
+            raise ReidError(f"{source}: {name} is of {counted(len(parts[-1]), 'image')}, the features are of {size}")
     return parts
 
 
@@ -148,7 +153,7 @@ def require_one_network(files: Sequence[Path]) -> None:
     """Refuse features that cannot be compared, as far as their files say who computed them and how.
 
     Raises:
-        ReidError: two networks, or features with and without those of mirrored images.
+        ReidError: two networks, features with and without those of mirrored images, or crops that were cut otherwise.
     """
     told = [(file, about) for file in files if (about := _about(file)) is not None]
     for file, about in told[1:]:
@@ -159,6 +164,13 @@ def require_one_network(files: Sequence[Path]) -> None:
                     f"{file}: its features were computed {what} than those of {first} ({key} {about.get(key)}, "
                     f"not {ours.get(key)}); compute both by one checkpoint"
                 )
+        cut, otherwise = ours.get("crops"), about.get("crops")
+        # Not in files of before.
+        if isinstance(cut, dict) and isinstance(otherwise, dict) and (found := first_differences(cut, otherwise)):
+            raise ReidError(
+                f"{file}: the crops of its features were cut otherwise than those of {first} ({found}); compute both "
+                "with the same parameters"
+            )
 
 
 def _below(root: Path) -> Callable[[int, str], NDArray[np.uint8]]:

@@ -112,6 +112,11 @@ def test_what_cannot_be_compared_is_refused(
     flipping = Embedder(run, Computing("cpu", 0, flip=True), estimator=estimator)
     embed_to_file(flipping, person, tmp_path / "flipped.npz")
     build_shards(drawn_poses, tmp_path / "beta", BuildOptions(beta=0.1))
+    extract_to_file(load_checkpoint(run), tmp_path / "beta", tmp_path / "beta.npz", computing=COMPUTING)
+    output = CliRunner().invoke(main, ["search", files[0], str(tmp_path / "beta.npz")]).output
+    assert "beta.npz: the crops of its features were cut otherwise than those of" in output and "(beta 0.0625" in output
+    asked = ["index", *files[1:], "--kind", "hnsw", "--out", str(tmp_path / "index")]
+    assert "by another network than those of" in CliRunner().invoke(main, asked).output
     np.savez(tmp_path / "anybodys.npz", gallery_features=np.ones((3, 4)))
     for checkpoint, gallery, message in [
         (other, "features.npz", "features.npz: its features were computed by another network"),
