@@ -16,7 +16,7 @@ import click
 
 from reidprep.errors import Interrupted, ReidError
 from reidprep.progress import Progress
-from reidprep.text import counted, printable
+from reidprep.text import counted, printable, utf8
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +72,7 @@ class Group(click.Group):
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(utf8(json.dumps(value, ensure_ascii=False)).decode())
 
 
 def print_skipped(skipped: list[Any]) -> None:

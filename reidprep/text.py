@@ -83,6 +83,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def utf8(text: str) -> bytes:
+    r"""Text to write. What of a path of this machine is no character becomes `\udce9`, which JSON reads as it was."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """`counted(2, "file")` is "2 files", `counted(2, "query", "queries")` "2 queries"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -257,13 +257,20 @@ def scan_tree(root: Path, *, follow: bool = False) -> Entries:
             if not name.startswith("."):
                 (images if name.lower().endswith(IMAGE_SUFFIXES) else others).append((below / name).as_posix())
     for path in images:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise ReidError(
-                f"{root}/{_shown(path)}: the name is not UTF-8, in which paths are stored; rename it"
-            ) from None
+        check_name(root, path)
     return Entries(tuple(sorted(images)), tuple(sorted(map(_shown, others))))
+
+
+def check_name(root: Path, path: str) -> None:
+    """Make sure that the path of an image below a folder can be stored.
+
+    Raises:
+        ReidError: it is not UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ReidError(f"{root}/{_shown(path)}: the name is not UTF-8, in which paths are stored; rename it") from None
 
 
 def _shown(path: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.csv import list_unlabelled, open_listed
-from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages, ignored_notes, scan_tree
+from reidprep.datasets.images import IMAGE_SUFFIXES, FolderImages, check_name, ignored_notes, scan_tree
 from reidprep.errors import ReidError
 
 
@@ -59,6 +59,7 @@ def open_unlabelled(source: Path) -> Unlabelled:
         notes = tuple(f"{source}: {note}" for note in remarks)
         return Unlabelled(source.parent, tuple(listed), open_listed(source), notes)
     if source.suffix.lower() in IMAGE_SUFFIXES:
+        check_name(source.parent, source.name)
         return Unlabelled(source.parent, (source.name,), FolderImages(source.parent))
     raise ReidError(
         f"{source}: is no image ({', '.join(IMAGE_SUFFIXES)}), no folder of images, and no .csv file that lists some"

@@ -18,6 +18,7 @@ from reidprep.files import TOOL, FolderKind, whole_folder
 from reidprep.progress import Progress, unseen
 from reidprep.shards.reader import ShardSet
 from reidprep.synth.truth import is_drawn
+from reidprep.text import utf8
 
 MARKER = "preview.json"
 """Lists the files of an album, and so says which of them a later one may replace."""
@@ -108,7 +109,7 @@ def write_album(
             articles += [Markup(card_template.render(card=card)) for card in cards]
             progress(len(articles), count)
         page = environment.get_template(f"{look.name}.html")
-        (folder / PAGE).write_bytes(page.render(title=title, what=what, articles=articles, **about).encode())
+        (folder / PAGE).write_bytes(utf8(page.render(title=title, what=what, articles=articles, **about)))
         marker = {"schema": ALBUM.schema, "version": 1, "tool": TOOL, "files": [PAGE, *names]}
         (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", newline="\n")
     return Album(out / PAGE, tuple(out / name for name in names), count)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import write_file
+from reidprep.text import utf8
 from reidtrain.metrics.protocols import JUNK
 
 Verdict = Literal["right", "wrong", "junk"]
@@ -205,7 +206,7 @@ def write_lists(path: Path, lists: Sequence[FoundList]) -> None:
     require_list_file(path)
     if path.suffix.lower() == ".json":
         text = json.dumps({"queries": as_records(lists)}, indent=1, ensure_ascii=False) + "\n"
-        write_file(path, text.encode())
+        write_file(path, utf8(text))
         return
     several = any(found.model is not None for found in lists)
     stream = io.StringIO()
@@ -219,4 +220,4 @@ def write_lists(path: Path, lists: Sequence[FoundList]) -> None:
             writer.writerow(
                 [*asked, entry.rank, image.path, image.pid, image.camid, f"{entry.distance:.7g}", entry.verdict]
             )
-    write_file(path, stream.getvalue().encode())
+    write_file(path, utf8(stream.getvalue()))

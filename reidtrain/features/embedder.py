@@ -295,7 +295,8 @@ def embed_to_file(
         features = embedded.features
         about = embedder.about() | {
             "images": "unlabelled",
-            "source": str(images.resolve()),
+            # Not resolved: paths are relative to the folder of a link, not to that of what it leads to.
+            "source": str(images.absolute()),
             "skipped": len(embedded.skipped),
             "samples": len(features.pids),
             "dimensions": features.dimensions,

@@ -114,7 +114,7 @@ def about_features(checkpoint: Checkpoint, shards: Path, images: str, computing:
     """What a file of features of shards says about itself, but for its sizes (docs/features-format.md)."""
     return {
         **about_network(checkpoint, computing),
-        "shards": str(shards),
+        "shards": str(shards.absolute()),
         "manifest_sha256": file_sha256(shards / MANIFEST),
         "images": images,
         "crops": crop_parameters(ShardSet.open(shards).plan),

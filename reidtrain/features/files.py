@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import FolderKind, claim_file, read_file, whole_file, whole_folder
 from reidprep.store.hdf5 import Schema
-from reidprep.text import counted
+from reidprep.text import counted, utf8
 from reidtrain.features.numpy_files import NPZ, StoredArray, array_names, load_arrays, stored_array, stored_arrays
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def read_about(path: Path) -> dict[str, Any]:
             raise ReidError(f"{where} cannot be read: it is larger than the memory") from None
     else:
         where = f"{path}: its array {ABOUT}"
-        text = str(read_arrays(path, (ABOUT,))[ABOUT]).encode(errors="replace")
+        text = utf8(str(read_arrays(path, (ABOUT,))[ABOUT]))
     try:
         about = json.loads(text)
     except (ValueError, RecursionError):
@@ -298,7 +298,7 @@ class _Folder:
             self.files[name].write(np.ascontiguousarray(rows).tobytes())
 
     def finish(self, about: Mapping[str, Any]) -> None:
-        (self.path / ABOUT_FILE).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (self.path / ABOUT_FILE).write_bytes(utf8(json.dumps(about, indent=1, ensure_ascii=False) + "\n"))
 
 
 def _arrays(features: Features, prefix: str) -> dict[str, NDArray[Any]]:

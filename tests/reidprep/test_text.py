@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from reidprep.text import counted, differences
+from reidprep.text import counted, differences, utf8
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,8 @@ def test_what_is_called_the_same_is_named_once() -> None:
         "the poses 1 -> 2",
         "--b [1] -> None",
     ]
+
+
+def test_names_that_are_no_text_come_back_from_json() -> None:
+    content = {"path": "caf\udce9/é.jpg"}
+    assert json.loads(utf8(json.dumps(content, ensure_ascii=False))) == content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -88,6 +89,24 @@ def test_a_gallery_of_one_and_several_queries(run, drawn, person, tmp_path) -> N
     lists = found(run, drawn / "query", person, tmp_path / "one", "--top", 5)
     assert len(lists) == 5 and [len(entry["found"]) for entry in lists] == [1] * 5
     assert lists[4]["found"][0]["distance"] == 0
+
+
+def test_images_of_a_list_are_where_its_link_lies(run, drawn, person, tmp_path) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/real.csv").write_text(f"path\n{person.name}\n")
+    shutil.copy(person, tmp_path)
+    (tmp_path / "current.csv").symlink_to("lists/real.csv")
+    embed_to_file(Embedder(run, COMPUTING), tmp_path / "current.csv", tmp_path / "features.npz")
+    result = invoke(run, person, tmp_path / "features.npz", "--draw", tmp_path / "drawn")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX alone")
+def test_folders_whose_names_are_no_text(run, drawn, person, tmp_path) -> None:
+    gallery = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(drawn / "query", gallery)
+    result = invoke(run, person, gallery, "--draw", tmp_path / "drawn", "--list", tmp_path / "list.json", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["queries"], result.output
 
 
 def test_images_that_cannot_be_read_are_left_out_and_told(run, drawn, tmp_path) -> None:

@@ -63,3 +63,5 @@ def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(b"")
     with pytest.raises(ReidError, match=r"\\xff\.jpg: the name is not UTF-8"):
         open_unlabelled(tmp_path)
+    with pytest.raises(ReidError, match=r"\\xff\.jpg: the name is not UTF-8"):
+        open_unlabelled(tmp_path / os.fsdecode(b"\xff.jpg"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reidprep.errors import ReidError
 from reidtrain.features import numpy_files
-from reidtrain.features.files import read_about, read_array, read_query_and_gallery
+from reidtrain.features.files import Features, open_output, read_about, read_array, read_query_and_gallery
 
 ABOUT = {"schema": "reidtrain.features", "version": 1, "dimensions": {"embedding": 3, "whole": 2}}
 FORMS = ("stored", "compressed", "folder")
@@ -54,6 +54,16 @@ def fails(path, *names):
         read_query_and_gallery(path, *names)
     assert str(path) in str(error.value)
     return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["features.npz", "folder"])
+def test_paths_that_are_no_text_are_written_and_read(name, tmp_path):
+    about = {**ABOUT, "source": os.fsdecode(b"caf\xe9")}
+    features = Features({"embedding": np.ones((2, 3), np.float32)}, np.ones(2, np.int64), np.ones(2, np.int64))
+    with open_output(tmp_path / name) as output:
+        output.write(features, "", 2)
+        output.finish(about)
+    assert read_about(tmp_path / name) == about
 
 
 @pytest.mark.parametrize("form", FORMS)
