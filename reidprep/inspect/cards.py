@@ -165,7 +165,8 @@ class Cards:
 
     def overlay(self, row: int, geometry: Geometry, *, height: float, tooltips: bool = False) -> Markup:
         """A sample's source image with all layers; the whole-body crop at its place where there is no source."""
-        name, frame = ("source", (0, 0, *geometry.size)) if geometry.size else ("whole", geometry.boxes[0])
+        size = None if self.samples.crops and self.samples.source_problem else geometry.size
+        name, frame = ("source", (0, 0, *size)) if size else ("whole", geometry.boxes[0])
         scene = compose(
             geometry.joints,
             frame,

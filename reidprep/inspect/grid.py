@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -112,7 +112,7 @@ class GridPages:
             splits=[(name, int((index.splits[rows] == i).sum())) for i, name in enumerate(SPLITS)],
             page=page,
             pages=pages,
-            pager=self._pager(f"/identity/{pid}", View(show=show), page, pages),
+            pager=self._pager(f"/identity/{pid}", View(), page, pages, {"show": show}),
             previous=int(pids[at - 1]) if at > 0 else None,
             following=int(pids[at + 1]) if at + 1 < len(pids) else None,
         )
@@ -146,11 +146,13 @@ class GridPages:
         digits = {"height": 0, "images": 0}.get(sort, 2 if sort.startswith("score") else 3)
         return [replace(card, value=(SORTS[sort], measure(float(keys[card.index]), digits))) for card in cards]
 
-    def _pager(self, base: str, view: View, page: int, pages: int) -> dict[str, str | None]:
+    def _pager(
+        self, base: str, view: View, page: int, pages: int, changes: Mapping[str, object] | None = None
+    ) -> dict[str, str | None]:
         def to(number: int) -> str | None:
             if not 1 <= number <= pages or number == page:
                 return None
-            return address(base, view.text(page=number))
+            return address(base, view.text(changes, number))
 
         return {"first": to(1), "previous": to(page - 1), "next": to(page + 1), "last": to(pages)}
 

@@ -1,12 +1,14 @@
 """Every page answers, says what it should, and breaks on nothing that an address or the data can hold."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reidprep.inspect import grid
 from reidprep.shards.exclusions import write_exclusions
 from reidprep.shards.reader import ShardSet
 
@@ -115,6 +117,13 @@ def test_a_person_by_camera(reader, drawn_shards: Path) -> None:
     cameras = [int(shards.camids[index]) for index in indices(page)]
     assert cameras == sorted(cameras)
     assert re.findall(r'id="camera-(\d+)"', page) == [str(camera) for camera in sorted(set(cameras))]
+
+
+def test_the_pages_of_a_person_show_the_same(reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid, "PER_PERSON", 2)
+    for show in ("all", "parts", "whole"):
+        (following,) = set(re.findall(r'rel="next" href="([^"]*)">Next<', reader.get(f"/identity/2?show={show}").text))
+        assert f"show-{show}" in reader.get(unescape(following)).text
 
 
 def test_junk_is_a_person_too(reader, drawn_shards: Path) -> None:

@@ -39,8 +39,9 @@ def test_pictures_that_are_not_there(reader, path: str) -> None:
     assert reader.get(path).status_code == 404
 
 
-def test_without_source_images_the_crop_stands_at_its_place(browse, by_hand) -> None:
-    client = browse(by_hand({"train": ["a.jpg"]}, without="image_sizes"))
+@pytest.mark.parametrize("without", ["image_sizes", ""])
+def test_without_source_images_the_crop_stands_at_its_place(browse, by_hand, without: str) -> None:
+    client = browse(by_hand({"train": ["a.jpg"]}, without=without))
     answer = client.get("/image/0/source")
     assert answer.status_code == 404 and answer.headers["content-type"] == "image/svg+xml"
     assert "--source" in client.get("/sample/0").text
