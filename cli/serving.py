@@ -79,6 +79,7 @@ def serve_samples(
     """
     import secrets
     import webbrowser
+    from threading import Thread
 
     from reidprep.inspect.app import create_app, open_samples
     from reidprep.inspect.exclusions import Exclusions
@@ -110,6 +111,7 @@ def serve_samples(
         else:
             click.echo(f"{counted(len(samples.index), 'sample')} at {address}  (Ctrl-C ends)")
         if not no_browser:
-            webbrowser.open(address)
+            # Aside: a browser in the terminal, or one that $BROWSER names, is waited for, and waits for the page.
+            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     serve(app, listener, ready)

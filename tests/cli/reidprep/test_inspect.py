@@ -1,4 +1,6 @@
 import json
+import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -52,6 +54,24 @@ def test_serves_until_ctrl_c_and_ends_quietly(started, drawn_shards: Path) -> No
     output, errors = process.communicate(timeout=20)
     assert process.returncode == 0 and output == "" and errors == ""
     connection.close()
+
+
+def test_a_browser_that_is_waited_for_gets_the_page(drawn_shards: Path, tmp_path: Path) -> None:
+    browser, got = tmp_path / "browser.py", tmp_path / "got"
+    browser.write_text(
+        "import sys, urllib.request\n"
+        f"open({str(got)!r}, 'wb').write(urllib.request.urlopen(sys.argv[1], timeout=5).read())\n"
+    )
+    environment = {**os.environ, "BROWSER": shlex.join([sys.executable, str(browser), "%s"])}
+    command = [*COMMAND, str(drawn_shards), "--port", "0", "--exclude-file", str(tmp_path / "exclude.csv")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            until = time.monotonic() + 20
+            while time.monotonic() < until and not (got.is_file() and got.stat().st_size):
+                time.sleep(0.05)
+        finally:
+            process.kill()
+    assert got.read_bytes().startswith(b"<!DOCTYPE html>")
 
 
 def test_a_port_in_use(drawn_shards: Path) -> None:
