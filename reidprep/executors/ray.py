@@ -348,6 +348,7 @@ def versions() -> dict[str, str]:
     import numpy
     import onnxruntime
     import PIL
+    import simplejpeg
 
     program, version = TOOL.split()
     return {
@@ -357,6 +358,7 @@ def versions() -> dict[str, str]:
         "opencv": cv2.__version__,
         "HDF5": h5py.version.hdf5_version,
         "Pillow": PIL.__version__,
+        "simplejpeg": simplejpeg.__version__,
         "onnxruntime": onnxruntime.__version__,
     }
 
