@@ -48,16 +48,8 @@ class PoseEstimator(Protocol):
 
 
 @runtime_checkable
-class LooksUpPaths(Protocol):
-    """What an estimator offers besides if it looks joints up by the paths of the images instead of seeing them."""
-
-    def check_paths(self, paths: Sequence[str]) -> None:
-        """Check the record paths of all images to come; to be called before the first of them.
-
-        Raises:
-            ReidError: it has joints for none of them, or cannot tell some of them apart.
-        """
-        ...
+class ChecksJoints(Protocol):
+    """What an estimator offers besides if it cannot know that its joints are what it takes them for."""
 
     def check_joints(self, joints: NDArray[np.float32], image_sizes: NDArray[np.int32], confidence: float) -> None:
         """Check what it gave for all images, once their sizes are known.
@@ -68,6 +60,19 @@ class LooksUpPaths(Protocol):
             confidence: score from which a joint counts as found.
 
         Raises:
-            ReidError: these are no pixels of the images.
+            ReidError: these are no pixels of the images, or other joints.
+        """
+        ...
+
+
+@runtime_checkable
+class LooksUpPaths(ChecksJoints, Protocol):
+    """What an estimator offers besides if it looks joints up by the paths of the images instead of seeing them."""
+
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """Check the record paths of all images to come; to be called before the first of them.
+
+        Raises:
+            ReidError: it has joints for none of them, or cannot tell some of them apart.
         """
         ...

@@ -24,6 +24,7 @@ from reidprep.estimators.runtime import onnxruntime_device, session_device, star
 from reidprep.estimators.top_down import HEAT_MAP_SCORES, SIMCC_SCORES, decode_heat_maps, decode_simcc, to_image, warp
 from reidprep.files import read_file
 from reidprep.images import Images, image_list
+from reidprep.keypoints.places import check_order
 from reidprep.skeleton import to_18_joints
 from reidprep.text import counted
 
@@ -110,6 +111,13 @@ class OnnxFile:
                 row[:, :2] = to_image(row[:, :2], (image.shape[0], image.shape[1]), size, padding)
             joints.append(to_18_joints(keypoints))
         return np.concatenate([np.zeros((0, 18, 3), np.float32), *joints])
+
+    def check_joints(self, joints: NDArray[np.float32], image_sizes: NDArray[np.int32], confidence: float) -> None:
+        """See `ChecksJoints.check_joints`: a file tells how many joints there are, and not which."""
+        try:
+            check_order(joints, confidence)
+        except ReidError as error:
+            raise ReidError(f"{self.file}: {error} --estimator mmpose goes by the names of a model's joints") from None
 
     def forward(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The network alone: (`batch_size`, height, width, 3) uint8 RGB -> x and y, or heat maps.

@@ -64,7 +64,7 @@ class KeypointFiles:
         self._names.check(paths)
 
     def check_joints(self, joints: NDArray[np.float32], image_sizes: NDArray[np.int32], confidence: float) -> None:
-        """See `LooksUpPaths.check_joints`."""
+        """See `ChecksJoints.check_joints`."""
         try:
             check_places(joints, image_sizes, confidence)
         except ReidError as error:

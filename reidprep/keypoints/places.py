@@ -85,7 +85,7 @@ def check_places(joints: NDArray[np.float32], image_sizes: NDArray[np.int32], co
             corner, reach beyond the images, their people lie or stand on their heads, or their eyes and ears are not in
             the face.
     """
-    found = (joints[..., 2] >= max(confidence, 1e-6)) & np.isfinite(joints).all(axis=-1)
+    found = _found(joints, confidence)
     if not found.any():
         return
     places = joints[..., :2] / image_sizes[:, None]
@@ -103,17 +103,8 @@ def check_places(joints: NDArray[np.float32], image_sizes: NDArray[np.int32], co
             f"in half of the images the joints reach only to {across:.0%} of the width and {down:.0%} of the height: "
             f"are they of images of another size, or percentages, or are x and y swapped?{remedy}"
         )
+    check_order(joints, confidence)
     pixels = np.where(found[..., None], joints[..., :2], np.nan)[enough]
-    # With hips, as of a head alone they may be far apart.
-    faces = found[enough, _NOSE] & found[enough][:, _AROUND].any(axis=1) & found[enough][:, _HIPS].any(axis=1)
-    if faces.sum() >= _FEWEST_IMAGES:
-        extent = (np.nanmax(pixels[faces], axis=1) - np.nanmin(pixels[faces], axis=1)).max(axis=1)
-        off = np.linalg.norm(np.nanmean(pixels[faces][:, _AROUND], axis=1) - pixels[faces, _NOSE], axis=1)
-        if np.median(off / np.maximum(extent, 1e-6)) > _FARTHEST_FACE:
-            raise ReidError(
-                "in most images eyes and ears are far from the nose: are the joints in another order than "
-                f"{', '.join(JOINTS)}, or than their number tells?"
-            )
     ends = [pixels[:, group] for group in (_HEAD, _FEET)]
     both = np.isfinite(ends[0][..., 0]).any(axis=1) & np.isfinite(ends[1][..., 0]).any(axis=1)
     if both.sum() < _FEWEST_IMAGES:
@@ -124,3 +115,34 @@ def check_places(joints: NDArray[np.float32], image_sizes: NDArray[np.int32], co
         raise ReidError(f"the people lie in most images: are x and y swapped?{remedy}")
     if (lower < 0).mean() > 0.8:
         raise ReidError(f"the people stand on their heads in most images: does y grow upwards?{remedy}")
+
+
+def check_order(joints: NDArray[np.float32], confidence: float) -> None:
+    """Refuse joints that are not those they are taken for.
+
+    Args:
+        joints: (n, 18, 3) x, y, score.
+        confidence: score from which a joint counts as found.
+
+    Raises:
+        ReidError: over several images, eyes and ears are not in the face.
+    """
+    found = _found(joints, confidence)
+    # With hips, as of a head alone they may be far apart.
+    faces = found[:, _NOSE] & found[:, _AROUND].any(axis=1) & found[:, _HIPS].any(axis=1)
+    faces &= found.sum(axis=1) >= _FEWEST_JOINTS
+    if faces.sum() < _FEWEST_IMAGES:
+        return
+    pixels = np.where(found[..., None], joints[..., :2], np.nan)[faces]
+    extent = (np.nanmax(pixels, axis=1) - np.nanmin(pixels, axis=1)).max(axis=1)
+    off = np.linalg.norm(np.nanmean(pixels[:, _AROUND], axis=1) - pixels[:, _NOSE], axis=1)
+    if np.median(off / np.maximum(extent, 1e-6)) > _FARTHEST_FACE:
+        raise ReidError(
+            "in most images eyes and ears are far from the nose: are the joints in another order than "
+            f"{', '.join(JOINTS)}, or than their number tells?"
+        )
+
+
+def _found(joints: NDArray[np.float32], confidence: float) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (joints[..., 2] >= max(confidence, 1e-6)) & np.isfinite(joints).all(axis=-1)
+    return found

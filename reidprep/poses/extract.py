@@ -18,7 +18,7 @@ from reidprep.datasets.base import Dataset, ImageSource
 from reidprep.datasets.images import check_readable
 from reidprep.datasets.selection import select
 from reidprep.errors import ImageError, ReidError
-from reidprep.estimators.base import LooksUpPaths, PoseEstimator
+from reidprep.estimators.base import ChecksJoints, LooksUpPaths, PoseEstimator
 from reidprep.executors.base import Executor
 from reidprep.executors.local import LocalExecutor
 from reidprep.files import write_file
@@ -384,7 +384,7 @@ def extract_poses(
                     signals.stop(f"{share} are done and kept; the same command does the rest")
 
         require_rows(directory.manifest, "images")
-        if isinstance(estimator, LooksUpPaths) and not directory.manifest.complete:
+        if isinstance(estimator, ChecksJoints) and not directory.manifest.complete:
             written = concatenate([read_poses(place / file.name, file.rows) for file in directory.manifest.files])
             estimator.check_joints(written.joints, written.image_sizes, plan.confidence)
         directory.finish(_summary(directory.manifest, dataset.names))

@@ -18,7 +18,7 @@ from reidprep.alignment.canonical import CanonicalPoses
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.unlabelled import open_unlabelled
 from reidprep.errors import ImageError, ReidError
-from reidprep.estimators.base import LooksUpPaths, PoseEstimator
+from reidprep.estimators.base import ChecksJoints, LooksUpPaths, PoseEstimator
 from reidprep.executors.local import ordered_map, single_threaded
 from reidprep.images import Images, image_list, read_image
 from reidprep.poses.extract import NO_JOINTS, images_per_step
@@ -213,7 +213,7 @@ class Embedder:
         joints, sizes, flags = (
             np.concatenate([getattr(some, name) for some in crops]) for name in ("joints", "image_sizes", "flags")
         )
-        if isinstance(estimator, LooksUpPaths):
+        if isinstance(estimator, ChecksJoints):
             estimator.check_joints(joints, sizes, self.plan.confidence)
         arrays = {name: np.concatenate([values[name] for values in found]) for name in found[0]}
         nobody = np.full(len(paths), NOBODY_KNOWN, np.int64)

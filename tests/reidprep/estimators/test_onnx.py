@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 from reidprep.errors import ReidError
+from reidprep.estimators.base import ChecksJoints
 from reidprep.estimators.onnx import OnnxFile
 from reidprep.estimators.registry import create_estimator
 from reidprep.skeleton import INDEX
@@ -53,6 +54,15 @@ def test_the_number_of_joints_decides_the_skeleton(make_graph, joints: int, nose
     assert got[INDEX["l_ankle"], :2].tolist() == list(SPOTS[l_ankle % 3])
     if neck is not None:
         assert got[INDEX["neck"], :2].tolist() == list(SPOTS[neck % 3])
+
+
+def test_joints_in_another_order_than_their_number_tells_are_refused(make_graph) -> None:
+    estimator = OnnxFile(make_graph(joints=18), device="cpu")
+    assert isinstance(estimator, ChecksJoints)
+    joints, sizes = estimator([spotted()] * 8), np.full((8, 2), (48, 64), np.int32)
+    with pytest.raises(ReidError, match=r"simcc\.onnx: in most images eyes and ears are far from the nose"):
+        estimator.check_joints(joints, sizes, estimator.confidence)
+    estimator.check_joints(joints[:7], sizes[:7], estimator.confidence)  # too few to tell
 
 
 def test_colour_order_mean_and_std_from_options(make_graph) -> None:
