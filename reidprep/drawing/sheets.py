@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -102,9 +103,10 @@ def draw_sheet(title: str, legend: Sequence[Mark], cards: Sequence[Image.Image])
 def shorten(text: str, size: int, width: float) -> str:
     """One printable line that fits `width` pixels; what is cut comes out of the middle, as file names end tellingly."""
     text = "".join(character if character.isprintable() else "?" for character in text)
-    kept = len(text)
-    result = text
-    while kept > 2 and font(size).getlength(result) > width:
-        kept -= 1
-        result = f"{text[: kept // 2]}...{text[len(text) - (kept + 1) // 2 :]}"
-    return result
+
+    def cut(kept: int) -> str:
+        return f"{text[: kept // 2]}...{text[len(text) - (kept + 1) // 2 :]}"
+
+    if len(text) <= 2 or font(size).getlength(text) <= width:
+        return text
+    return cut(max(2, bisect_right(range(len(text)), width, key=lambda kept: font(size).getlength(cut(kept))) - 1))

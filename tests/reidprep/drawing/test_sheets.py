@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reidprep.drawing import sheets
 from reidprep.drawing.raster import font
 from reidprep.drawing.sheets import MARGIN, Canvas, Mark, draw_sheet, shorten
 
@@ -47,3 +48,16 @@ def test_shortened_text_is_one_line_that_fits(text: str) -> None:
     assert result.isprintable()
     assert font(14).getlength(result) <= 300
     assert result[-4:] == text[-4:].replace("\x1b", "?")
+
+
+def test_the_longest_path_is_shortened_in_a_few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    class Counted:
+        def getlength(self, text: str) -> float:
+            looks.append(text)
+            return 7.0 * len(text)
+
+    monkeypatch.setattr(sheets, "font", lambda size: Counted())
+    assert len(shorten("x" * 4096, 14, 300)) == 42
+    assert len(looks) < 20
