@@ -31,7 +31,7 @@ def serving_options(command: Command) -> Command:
                 "--allow-host",
                 multiple=True,
                 metavar="NAME",
-                help="Answer under this name too, such as that of a proxy; repeat.",
+                help="Answer under this name too, such as that of a proxy; may be repeated.",
             ),
             click.option("--no-browser", is_flag=True, help="Do not open a browser."),
             click.option(

@@ -79,7 +79,14 @@ DATASETS = (
     type=click.IntRange(0, 999999999),
     help="Who trains, and which images are queries, where SOURCE does not say.  [default: 0]",
 )
-@click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=SPLITS, help="May be repeated.")
+@click.option(
+    "--split",
+    "splits",
+    type=click.Choice(SPLITS),
+    multiple=True,
+    default=SPLITS,
+    help="Only this split; may be repeated.",
+)
 @estimator_options
 @click.option(
     "--limit", type=click.IntRange(1), help="At most so many images of each split, of whole identities.  [default: all]"

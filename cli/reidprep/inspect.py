@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="RUN",
-    help="Show the curves, ranked lists and attention maps in this run folder, or folder of pictures; repeat.",
+    help="Show the curves, ranked lists and attention maps in this run folder, or folder of pictures; may be repeated.",
 )
 @click.option(
     "--compare",

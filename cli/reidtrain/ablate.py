@@ -26,7 +26,7 @@ DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of all runs; tables share it.")
 @click.option("--poses", type=DIRECTORY, help="Poses to build the shards of the rows from.")
 @click.option("--source", type=click.Path(exists=True, path_type=Path), help="Where their images are now.")
-@click.option("--shards", type=DIRECTORY, multiple=True, help="Shards to use for the rows they serve; repeatable.")
+@click.option("--shards", type=DIRECTORY, multiple=True, help="Shards to use for the rows they serve; may be repeated.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Column of the paper.  [default: that of the data]")
 @click.option(
     "--recipe",
@@ -34,7 +34,7 @@ DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="NAME|FILE",
     help="What the rows change.  [default: the paper's, for the dataset]",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of it; repeatable.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of it; may be repeated.")
 @click.option("--init", type=click.Path(exists=True, path_type=Path), help="Weights that every run starts from.")
 @first_which_option
 @click.option(

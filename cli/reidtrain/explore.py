@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     "--features",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Features of RUN or --other that extract-features made of --split test or train; repeat.  [default: computed]",
+    help="Features of RUN or --other that extract-features made of --split test or train; may be repeated.  "
+    "[default: computed]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where what is computed is kept.  [default: RUN/explore]")
 @click.option(

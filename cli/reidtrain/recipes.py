@@ -10,7 +10,13 @@ from ..options import json_option, known_recipe
 
 @click.command(short_help="List the shipped recipes, or print one.")
 @click.argument("recipe", required=False, callback=known_recipe, metavar="[NAME|FILE]")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value first, as `fit` does.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value first, as `fit` does; may be repeated.",
+)
 @json_option
 def recipes(recipe: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """List the shipped recipes; of one, print every value, those at their defaults included.
