@@ -124,6 +124,7 @@ def poses(parts: int, folder: Path) -> dict[str, float]:
             joints=rng.random((ROWS, len(JOINTS), 3)).astype(np.float32),
             image_sizes=np.full((ROWS, 2), 64, np.int32),
             channel_means=rng.random((ROWS, 3)).astype(np.float32),
+            crc32=np.ones(ROWS, np.uint32),
         )
         data = poses_bytes(content, plan)
         for number in range(parts):

@@ -26,6 +26,7 @@ from reidprep.poses.format import (
     POSES,
     DatasetPlan,
     EstimatorPlan,
+    Measures,
     PoseFile,
     PoseManifest,
     PosePlan,
@@ -78,7 +79,7 @@ class Estimated:
         file: the task's.
         records: the readable images.
         joints: (n, 18, 3) of them.
-        images: width, height and channel means of each.
+        images: what is stored of each besides.
         skipped: the other images.
         taken_over: how many of the joints are those of before the dataset grew.
         replaced: images that are others than those of the same names of then.
@@ -87,7 +88,7 @@ class Estimated:
     file: str
     records: Sequence[Record]
     joints: NDArray[np.float32]
-    images: Sequence[tuple[int, int, float, float, float]]
+    images: Sequence[Measures]
     skipped: Sequence[Skipped]
     taken_over: int = 0
     replaced: Sequence[str] = ()
@@ -153,7 +154,7 @@ def estimator_plan(estimator: PoseEstimator) -> EstimatorPlan:
 
 def _estimate(task: PoseTask, source: ImageSource, estimator: PoseEstimator, on_error: OnError) -> Estimated:
     joints: dict[str, NDArray[np.float32]] = {}
-    measures: dict[str, tuple[int, int, float, float, float]] = {}
+    measures: dict[str, Measures] = {}
     skipped: dict[str, str] = {}
     replaced: list[str] = []
 
@@ -205,7 +206,7 @@ def _estimate(task: PoseTask, source: ImageSource, estimator: PoseEstimator, on_
 
 def _poses(pieces: Sequence[Estimated]) -> Poses:
     records = [record for piece in pieces for record in piece.records]
-    images = np.array([row for piece in pieces for row in piece.images], np.float64).reshape(-1, 5)
+    images = np.array([row for piece in pieces for row in piece.images], np.float64).reshape(-1, 6)
     return Poses(
         paths=np.array([record.path for record in records], dtype=np.str_),
         pids=np.array([record.pid for record in records], dtype=np.int64),
@@ -215,7 +216,8 @@ def _poses(pieces: Sequence[Estimated]) -> Poses:
         frames=np.array([record.frame for record in records], dtype=np.int64),
         joints=np.concatenate([piece.joints for piece in pieces]).astype(np.float32),
         image_sizes=images[:, :2].astype(np.int32),
-        channel_means=images[:, 2:].astype(np.float32),
+        channel_means=images[:, 2:5].astype(np.float32),
+        crc32=images[:, 5].astype(np.uint32),
     )
 
 
@@ -225,8 +227,11 @@ def _known(task: PoseTask, unfinished: Kept) -> Estimated | None:
     if rows is None or unfinished.poses is None:
         return None
     poses = take(unfinished.poses, np.array(rows, np.int64))
-    images = np.concatenate([poses.image_sizes, poses.channel_means], axis=1, dtype=np.float64)
-    measures = [(int(width), int(height), *means) for width, height, *means in images.tolist()]
+    columns = (poses.image_sizes, poses.channel_means, poses.crc32)
+    measures = [
+        (width, height, red, green, blue, crc32)
+        for (width, height), (red, green, blue), crc32 in zip(*(column.tolist() for column in columns), strict=True)
+    ]
     return Estimated(task.file, task.records, poses.joints, measures, ())
 
 

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from reidprep.datasets.base import Dataset
 from reidprep.datasets.registry import open_dataset
 from reidprep.errors import ReidError
+from reidprep.images import read_image
 from reidprep.poses.extract import ExtractOptions, extract_poses
 from reidprep.poses.reader import PoseSet
 from reidprep.records import Names
 from reidprep.store.manifest import MANIFEST
+from reidprep.verify import verify
 
 OPTIONS = ExtractOptions(rows_per_part=5)
 Contents = dict[str, bytes]
@@ -226,6 +229,21 @@ def test_an_image_that_was_replaced_is_estimated_again(drawn: Path, tmp_path: Pa
     assert manifest.replaced == (first,) and manifest.kept == 19 and len(estimator.seen) == 3
     extract_poses(everything, tmp_path / "whole", Brightest(), OPTIONS)
     assert contents(tmp_path / "p") == contents(tmp_path / "whole")
+
+
+def test_a_mirrored_image_is_another(drawn: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "people"
+    shutil.copytree(drawn, folder)
+    everything = open_dataset(folder)
+    first = everything.records[0].path
+    image = Image.fromarray(read_image(folder / first))
+    image.save(folder / first, "PNG")
+    extract_poses(part_of(everything, [True] * 20 + [False] * 2), tmp_path / "p", Brightest(), OPTIONS)
+    ImageOps.mirror(image).save(folder / first, "PNG")
+    [fault] = verify(tmp_path / "p", source=folder)
+    assert fault.row == 0 and "other pixels of the same mean colour" in fault.reason
+    assert extract_poses(everything, tmp_path / "p", Brightest(), OPTIONS, grow=True).replaced == (first,)
+    assert verify(tmp_path / "p", source=folder) == []
 
 
 def test_images_that_could_not_be_read_are_tried_again(drawn: Path, tmp_path: Path) -> None:
