@@ -28,7 +28,7 @@ from reidtrain.data.dataset import ShardDataset, collate
 from reidtrain.data.preprocessing import ChannelMeans
 from reidtrain.data.splits import choose_identities
 from reidtrain.evaluation.images import RankedImages, held_out_images, query_gallery_images
-from reidtrain.features.extractor import Computing, Extractor, extract
+from reidtrain.features.extractor import Computing, Extractor, compute_features
 from reidtrain.features.files import EMBEDDING
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.models.factory import Model, build_model, run
@@ -64,7 +64,9 @@ def untrained(shards: Path, recipe: Recipe, images: RankedImages, workers: int, 
         rows = np.random.default_rng(recipe.seed).permutation(rows)[: BATCHES * BATCH]
         measure(model, ShardDataset(train, model.views), rows, preprocess)
     model.eval()
-    return lambda rows: extract(model, preprocess, images.shards, indices=rows, workers=workers).arrays[EMBEDDING]
+    return lambda rows: compute_features(model, preprocess, images.shards, indices=rows, workers=workers).arrays[
+        EMBEDDING
+    ]
 
 
 @torch.no_grad()

@@ -103,7 +103,7 @@ class Extractor:
         with plain_failures(
             memory=f"lower --batch-size (now {how.batch_size})", worker=f"lower --workers (now {how.workers})"
         ):
-            return extract(
+            return compute_features(
                 self._model,
                 self._preprocessor,
                 shards,
@@ -196,7 +196,7 @@ def compute(
     return {name: np.concatenate(rows) for name, rows in collected.items()}
 
 
-def extract(
+def compute_features(
     model: Model,
     preprocessor: Preprocessor,
     shards: ShardSet,

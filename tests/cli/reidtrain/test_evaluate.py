@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the models need PyTorch: pip instal
 from reidprep.shards.build import BuildOptions, build_shards
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
-from reidtrain.features.extractor import Extractor, compute, extract
+from reidtrain.features.extractor import Extractor, compute, compute_features
 from reidtrain.features.files import Features
 from reidtrain.metrics.ranking import evaluate_features
 from reidtrain.metrics.reranking import Reranking
@@ -63,7 +63,7 @@ def extracted(run: Path, shards: Path) -> list[Features]:
     checkpoint = load_checkpoint(run)
     model, preprocess = checkpoint.model(), checkpoint.preprocessor()
     splits = (ShardSet.open(shards, split) for split in ("query", "gallery"))
-    return EXTRACTED.setdefault(key, [extract(model, preprocess, split, workers=0) for split in splits])
+    return EXTRACTED.setdefault(key, [compute_features(model, preprocess, split, workers=0) for split in splits])
 
 
 def scored(run: Path, shards: Path, **options: object) -> dict[str, RankingMetrics]:

@@ -20,7 +20,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
-from reidtrain.features.extractor import extract
+from reidtrain.features.extractor import compute_features
 from reidtrain.recipes.loading import recipe_from_dict
 
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -68,7 +68,7 @@ def test_an_onnx_file_needs_only_onnxruntime(
     sample = shards[1]
     names = [entry.name for entry in session.get_outputs()]
     values = session.run(None, {"whole": sample.whole[None], "parts": sample.parts[None]})
-    expected = extract(
+    expected = compute_features(
         two_branches.model(), two_branches.preprocessor(), shards, indices=np.array([1]), workers=0
     ).arrays
     assert [name.removeprefix("feature_") for name in names] == [*expected]

@@ -6,7 +6,7 @@ pytest.importorskip("torch")
 from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import load_checkpoint
 from reidtrain.evaluation.sources import split_features
-from reidtrain.features.extractor import Computing, extract
+from reidtrain.features.extractor import Computing, compute_features
 
 
 def test_features_by_a_model_are_those_it_computes(make_checkpoint, drawn_shards) -> None:
@@ -17,7 +17,9 @@ def test_features_by_a_model_are_those_it_computes(make_checkpoint, drawn_shards
     total = 0
     for split, features in zip(("query", "gallery"), found, strict=True):
         shards = ShardSet.open(drawn_shards, split)
-        expected = extract(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays["embedding"]
+        expected = compute_features(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays[
+            "embedding"
+        ]
         np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
         total += len(shards)
     assert calls[-1] == (total, total) and calls == sorted(calls)

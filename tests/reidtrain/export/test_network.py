@@ -13,7 +13,7 @@ from reidprep.shards.reader import ShardSet
 from reidtrain.checkpoints import Checkpoint
 from reidtrain.export.agreement import Reference, compare, random_crops
 from reidtrain.export.network import EndToEnd, Outputs
-from reidtrain.features.extractor import extract
+from reidtrain.features.extractor import compute_features
 from reidtrain.models.attention_driven import AttentionDrivenConfig
 from reidtrain.models.factory import ModelConfig
 from reidtrain.models.self_attention import SelfAttentionConfig
@@ -44,7 +44,7 @@ def test_samples_as_they_are_stored_give_the_features_that_are_extracted(
     checkpoint = make_checkpoint(
         network, PLAIN[network], **{names[view]: size for view, size in shards.stored_sizes.items()}
     )
-    expected = extract(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays
+    expected = compute_features(checkpoint.model(), checkpoint.preprocessor(), shards, workers=0).arrays
     end_to_end = EndToEnd(checkpoint.model(), checkpoint.preprocessor(), Outputs(features=network[0] == "a"))
     views = end_to_end.model.views
     samples = [shards[index] for index in range(len(shards))]
