@@ -35,7 +35,7 @@ class Look(Generic[Card]):
     Attributes:
         package: whose templates `<name>.html` and `<name>_card.html` are the page and a card on it.
         name: of the kind.
-        legend: of a sheet.
+        legend: of a sheet, one mark or more.
         draw: a card on a sheet.
     """
 

@@ -74,7 +74,7 @@ def draw_sheet(title: str, legend: Sequence[Mark], cards: Sequence[Image.Image])
 
     Args:
         title: what stands at the top.
-        legend: what stands below it.
+        legend: what stands below it, one mark or more.
         cards: one or more, left to right and top to bottom.
     """
     card_width = max(card.width for card in cards)
