@@ -90,7 +90,7 @@ def find_contradictions(
     camids = np.zeros(total, np.int64)
     labels = Labels.checked(pids, pids, camids, camids, total, total)
     somebody = ~np.isin(pids, [*nobody])
-    near = min(NEAR, total - 1)
+    near = min(NEAR, max(1, total - 1))  # a sample alone has itself, infinitely far
     found = Contradictions(
         about=about or {},
         rows=rows,

@@ -9,8 +9,18 @@ import numpy as np
 import pytest
 
 from reidprep.datasets.registry import open_dataset, open_images
+from reidprep.store.hdf5 import hdf5_bytes
 from reidprep.synth.dataset import generate
-from reidtrain.explore.contradictions import NOBODY, find_contradictions, halves, strays, twins, two_groups
+from reidtrain.explore.contradictions import (
+    NOBODY,
+    SCHEMA,
+    _table,
+    find_contradictions,
+    halves,
+    strays,
+    twins,
+    two_groups,
+)
 
 PEOPLE, IMAGES = 40, 12
 
@@ -41,6 +51,13 @@ def test_neighbours_are_the_nearest_of_the_own_label_and_of_others() -> None:
                 assert of[which] and distance == pytest.approx(far[of].min(), abs=1e-5)
         np.testing.assert_allclose(found.near_distances[i], np.sort(far)[:10], atol=1e-5)
         np.testing.assert_allclose(far[found.near[i]], found.near_distances[i], atol=1e-5)
+
+
+def test_a_single_image_contradicts_nothing_and_can_be_kept() -> None:
+    found = find_contradictions(np.ones((1, 4), np.float32), np.array([7]), np.array([3]))
+    assert [len(way(found)[0]) for way in (strays, twins, halves)] == [0, 0, 0]
+    near = found.near.shape[1]
+    assert hdf5_bytes(SCHEMA, {"samples": 1, "near": near}, _table(near), vars(found))
 
 
 @pytest.mark.parametrize("seed", range(3))
