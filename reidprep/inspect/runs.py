@@ -97,10 +97,10 @@ def _is_file(file: Path) -> bool:
 
 
 def _listed(folder: Path) -> list[str]:
-    """Sheets that the folder's marker lists."""
+    """Sheets that the folder's marker lists, in its order: by name sheet-1000 comes before sheet-999."""
     try:
         content: Any = json.loads(read_file(folder / MARKER))
         names = [str(name) for name in content["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return sorted(name for name in names if _SHEET.fullmatch(name))
+    return [name for name in names if _SHEET.fullmatch(name)]

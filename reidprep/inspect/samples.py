@@ -88,9 +88,10 @@ class Samples(ABC):
         self.dataset = dataset.name
         self.source_problem = ""
         self._stamp: tuple[int, int, int] | None = None
+        self._source = source or (path / manifest.source).resolve()
         self._images: ImageSource | None = None
         try:
-            self._images = open_images(self.dataset, source or (path / manifest.source).resolve(), dataset.options)
+            self._images = open_images(self.dataset, self._source, dataset.options)
         except ReidError as error:
             if source is not None:
                 raise
@@ -99,7 +100,7 @@ class Samples(ABC):
     @cached_property
     def version(self) -> str:
         """Changes when what is shown at an address changes."""
-        text = f"{self.path.resolve()}\n{self.manifest.to_json().decode()}"
+        text = f"{self.path.resolve()}\n{self._source.resolve()}\n{self.manifest.to_json().decode()}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def source(self, index: int) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """What is damaged, and what is not shards: pose directories and the pictures of runs."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from reidprep.files import write_file
+from reidprep.inspect.runs import find_run_pictures
 from reidprep.store.manifest import MANIFEST
 
 from .conftest import count, indices
@@ -114,6 +116,15 @@ def test_pictures_of_a_run(browse, drawn_shards: Path, tmp_path: Path) -> None:
     for name in ("other.png", "sheet-002.png", "preview.json", "index.html", "..%2frun.json", "%2e%2e%2frun.json"):
         assert client.get(f"/run/1/{name}").status_code == 404
     assert client.get("/run/7/curves.png").status_code == 404
+
+
+def test_sheets_come_in_the_order_of_their_list(tmp_path: Path) -> None:
+    names = [f"sheet-{number:03d}.png" for number in (1, 999, 1000)]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "preview.json").write_text(json.dumps({"files": ["index.html", *names]}))
+    (found,) = find_run_pictures(tmp_path)
+    assert list(found.names) == names
 
 
 def test_a_run_without_pictures_yet(browse, drawn_shards: Path, tmp_path: Path) -> None:

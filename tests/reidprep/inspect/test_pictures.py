@@ -1,6 +1,7 @@
 """Pictures: the bytes of the shards, the pixels of the source, or the reason why there is none."""
 
 import re
+import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -49,10 +50,13 @@ def test_without_source_images_the_crop_stands_at_its_place(browse, by_hand, wit
     assert drawing and 'href="/image/0/whole?' in drawing[0]
 
 
-def test_addresses_of_pictures_change_with_the_shards(browse, by_hand, drawn_shards: Path) -> None:
+def test_addresses_of_pictures_change_with_the_shards_and_the_source(
+    browse, by_hand, drawn: Path, drawn_shards: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(drawn, tmp_path / "copy")
     versions = set()
-    for path in (by_hand({"train": ["a.jpg"]}), drawn_shards):
-        found = re.search(r"/image/0/whole\?v=(\w+)", browse(path).get("/").text)
+    for path, source in ((by_hand({"train": ["a.jpg"]}), None), (drawn_shards, drawn), (drawn_shards, copy)):
+        found = re.search(r"/image/0/whole\?v=(\w+)", browse(path, source=source).get("/").text)
         assert found
         versions.add(found[1])
-    assert len(versions) == 2
+    assert len(versions) == 3
