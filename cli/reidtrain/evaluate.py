@@ -77,10 +77,11 @@ def evaluate(
       reidtrain evaluate small shards --held-out --json
       reidtrain evaluate run market-shards cuhk03-shards
     """
+    from reidprep.files import claim_file
     from reidtrain.checkpoints import load_checkpoint, run_subfolder
     from reidtrain.evaluation.evaluate import Evaluation, evaluate_each
     from reidtrain.evaluation.evaluate import evaluate as run
-    from reidtrain.evaluation.report import as_table, as_text, as_values, cmc_curves, write_metrics
+    from reidtrain.evaluation.report import METRICS_FILE, as_table, as_text, as_values, cmc_curves, write_metrics
     from reidtrain.features.extractor import Computing
     from reidtrain.plots.curves import FIGURE_SUFFIXES, draw_cmc
 
@@ -102,6 +103,7 @@ def evaluate(
         "progress": progress,
     }
     network = load_checkpoint(checkpoint, which)
+    claim_file(folder / METRICS_FILE, overwrite=True)
     if len(shards) > 1:
         results = evaluate_each(network, shards, **how)
         for name, each in results.items():

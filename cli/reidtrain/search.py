@@ -74,7 +74,7 @@ def search(
       reidtrain search features.npz --draw found --list found.csv
     """
     from reidprep.drawing.album import ALBUM
-    from reidprep.files import check_folder
+    from reidprep.files import check_folder, claim_file
     from reidtrain.evaluation.lists import as_record, found_lists, require_list_file, write_lists
     from reidtrain.features.files import GALLERY, QUERY
     from reidtrain.plots.ranked import write_found
@@ -90,6 +90,8 @@ def search(
         raise click.UsageError("--images and --query-images go with --draw")
     if listing is not None:
         require_list_file(listing)
+    if out is not None:
+        claim_file(out, overwrite=True)
     if draw is not None:
         check_folder(draw, ALBUM, overwrite=True)
     require_one_network([query, *gallery])

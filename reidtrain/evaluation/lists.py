@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
-from reidprep.files import write_file
+from reidprep.files import claim_file, write_file
 from reidprep.text import utf8
 from reidtrain.metrics.protocols import JUNK
 
@@ -188,13 +188,14 @@ LIST_SUFFIXES = (".csv", ".json")
 
 
 def require_list_file(path: Path) -> None:
-    """Make sure, before long work, that a list can be written to a file of this name.
+    """Make sure, before long work, that a list can be written to a file of this name; its folder is made if need be.
 
     Raises:
-        ReidError: it ends otherwise, or is a folder.
+        ReidError: it ends otherwise, is a folder, or its folder cannot be written to.
     """
     if path.suffix.lower() not in LIST_SUFFIXES or path.is_dir():
         raise ReidError(f"{path}: lists are files that end in {' or '.join(LIST_SUFFIXES)}")
+    claim_file(path, overwrite=True)
 
 
 def write_lists(path: Path, lists: Sequence[FoundList]) -> None:

@@ -282,6 +282,12 @@ def test_identities_that_are_not_held_out(crowd_shards, make_run, drawn_shards) 
     assert "other training identities than the network was trained on" in message
 
 
+def test_a_folder_that_cannot_be_written_to_is_an_error_before_the_work(make_run, tmp_path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    result = invoke(make_run("run", *SMALLEST), "no-shards", "--out", tmp_path / "file")
+    assert result.exit_code == 1 and "file: is a file; choose a folder" in result.output, result.output
+
+
 def test_no_query_split(make_run, drawn_shards, tmp_path) -> None:
     shutil.copytree(drawn_shards, tmp_path / "copy")
     manifest = tmp_path / "copy" / "manifest.json"

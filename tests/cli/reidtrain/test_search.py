@@ -152,6 +152,15 @@ def fails(*arguments: object) -> str:
     return result.output
 
 
+def test_where_results_go_is_made_or_refused_before_the_search(features, tmp_path, monkeypatch) -> None:
+    asked = ("search", tmp_path / "features.npz")
+    assert invoke(*asked, "--list", tmp_path / "new/found.csv", "--out", tmp_path / "other/found.npz").exit_code == 0
+    assert (tmp_path / "new/found.csv").is_file() and (tmp_path / "other/found.npz").is_file()
+    monkeypatch.setattr("reidtrain.retrieval.exact.search", None)
+    for option, name in (("--list", "found.csv"), ("--out", "found.npz")):
+        assert "query.npy: is a file; choose a folder" in fails(*asked, option, tmp_path / "query.npy" / name)
+
+
 def test_files_that_cannot_be_read(features, tmp_path) -> None:
     query = tmp_path / "query.npy"
     assert "none.npy: no such file" in fails("search", query, tmp_path / "none.npy")
