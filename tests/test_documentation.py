@@ -85,3 +85,12 @@ TEXTS |= {f"{name} --help": command.help or "" for name, command in COMMANDS.ite
 @pytest.mark.parametrize("where", TEXTS)
 def test_commands_have_the_options_they_are_shown_with(where: str) -> None:
     assert [found for line in command_lines(TEXTS[where]) if (found := wrong_usage(line))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_benchmarks_and_scripts_have_the_options_they_are_shown_with(page: Path) -> None:
+    text = re.sub(r"\\\n\s*", " ", page.read_text(encoding="utf-8"))
+    shown = re.findall(r"((?:benchmarks|scripts)/\w+\.(?:py|sh))([^`\n]*)", text)
+    options = [(name, option) for name, rest in shown for option in re.findall(r"(?<!\S)--[a-z][\w-]*", rest)]
+    sources = {name: (ROOT / name).read_text(encoding="utf-8") for name, _ in options}
+    assert [pair for pair in options if not re.search(rf"{pair[1]}\b(?!-)", sources[pair[0]])] == []
