@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from reidtrain.checkpoints import Checkpoint, as_checkpoint
 from reidtrain.data.dataset import NO_LABEL, Batch
 from reidtrain.failures import plain_failures
 from reidtrain.features.extract import about_network
-from reidtrain.features.extractor import Computing, Extractor
+from reidtrain.features.extractor import Collected, Computing, Extractor
 from reidtrain.features.files import Features, open_output
 
 People = str | Path | Sequence[str | Path] | Images
@@ -49,6 +49,7 @@ People = str | Path | Sequence[str | Path] | Images
 NOBODY_KNOWN = JUNK_PID
 """Person and camera of images of which neither is known."""
 
+_ABOUT_CROPS = ("joints", "image_sizes", "flags")
 _IMAGES_AT_ONCE = 16
 _HELD_BYTES = 64 << 20
 """Of decoded images, after which their crops are cut: images may be large."""
@@ -187,8 +188,7 @@ class Embedder:
         estimator = self.cropper.estimator
         if isinstance(estimator, LooksUpPaths):
             estimator.check_paths(people.paths)
-        found: list[Mapping[str, NDArray[Any]]] = []
-        crops: list[Crops] = []
+        found = Collected(len(people.paths))
         paths: list[str] = []
         skipped: list[Skipped] = []
         how = self.computing
@@ -199,8 +199,8 @@ class Embedder:
             for pieces in self._batches(people):
                 batch = [some for piece in pieces for some in piece.crops]
                 if batch:
-                    found.append(self.extractor.batch(_batch(batch)))
-                crops += [replace(some, pixels={}) for some in batch]
+                    about = {name: np.concatenate([getattr(some, name) for some in batch]) for name in _ABOUT_CROPS}
+                    found.add({**self.extractor.batch(_batch(batch)), **about})
                 paths += [path for piece in pieces for path in piece.paths]
                 skipped += [entry for piece in pieces for entry in piece.skipped]
                 progress(len(paths) + len(skipped), len(people.paths))
@@ -210,12 +210,10 @@ class Embedder:
                 f"{people.what}: none of {counted(len(people.paths), 'image')} can be used ({first.path}: "
                 f"{first.reason})"
             )
-        joints, sizes, flags = (
-            np.concatenate([getattr(some, name) for some in crops]) for name in ("joints", "image_sizes", "flags")
-        )
+        arrays = found.arrays()
+        joints, sizes, flags = (arrays.pop(name) for name in _ABOUT_CROPS)
         if isinstance(estimator, ChecksJoints):
             estimator.check_joints(joints, sizes, self.plan.confidence)
-        arrays = {name: np.concatenate([values[name] for values in found]) for name in found[0]}
         nobody = np.full(len(paths), NOBODY_KNOWN, np.int64)
         features = Features(arrays, nobody, nobody.copy(), np.array(paths, np.str_), flags)
         return Embedded(features, sizes, tuple(skipped), people.notes)

@@ -125,6 +125,39 @@ def interleaved(shares: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArr
     return {name: np.concatenate([share[name] for share in filled])[order] for name in filled[0]}
 
 
+class Collected:
+    """Values of samples as they are computed, in arrays made once.
+
+    Kept as they come, they would lie between what a batch takes for a while, and cut a CPU's memory into pieces
+    too small for the next batch: half a megabyte was lost with each image.
+
+    Args:
+        most: samples, at most.
+
+    Attributes:
+        done: samples so far.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.done = 0
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def add(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Take the values of the next samples: an array with a row for each, by name; the same names each time."""
+        count = 0
+        for name, rows in values.items():
+            if name not in self._arrays:
+                self._arrays[name] = np.empty((self.most, *rows.shape[1:]), rows.dtype)
+            count = len(rows)
+            self._arrays[name][self.done : self.done + count] = rows
+        self.done += count
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The values of all samples."""
+        return {name: array[: self.done] for name, array in self._arrays.items()}
+
+
 Values = Callable[[Model, Batch], dict[str, Tensor]]
 """Values of n samples, by name and with n rows, from a model and a preprocessed batch."""
 
@@ -186,14 +219,11 @@ def compute(
         num_workers=min(workers, -(-len(chosen) // batch_size)),
         pin_memory=device.type == "cuda",
     )
-    collected: dict[str, list[NDArray[Any]]] = {}
-    done = 0
+    found = Collected(len(chosen))
     for batch in loader:
-        for name, value in compute_batch(model, preprocessor, batch, values, device, bf16).items():
-            collected.setdefault(name, []).append(value)
-        done += len(batch)
-        progress(done, len(chosen))
-    return {name: np.concatenate(rows) for name, rows in collected.items()}
+        found.add(compute_batch(model, preprocessor, batch, values, device, bf16))
+        progress(found.done, len(chosen))
+    return found.arrays()
 
 
 def compute_features(
