@@ -117,9 +117,9 @@ async function markAll(button) {
   }
 }
 
-// A reason that was typed stays for the samples that are excluded next; one that a sample has is its own.
+// A reason that was typed stays for the samples that are excluded next; that of an excluded sample is its own, if it has none too.
 const reason = document.getElementById("reason");
-const own = Boolean(reason?.value);
+const own = Boolean(reason?.closest("article.sample.excluded"));
 if (reason && !own) reason.value = load(sessionStorage, "reason", "");
 reason?.addEventListener("input", () => own || save(sessionStorage, "reason", reason.value));
 

@@ -167,3 +167,28 @@ def test_a_pose_directory(
         page.goto(f"{server.url}/{view}")
         page.wait_for_images()
         assert page.locator("h1").count() == 1
+
+
+def test_an_excluded_sample_without_a_reason_shows_none(
+    serve: Serve, shards: Path, drawn: Path, open_page: OpenPage
+) -> None:
+    write_exclusions(shards / "exclude.csv", {ShardSet.open(shards)[2].path: ""})
+    page = open_page(serve(shards, "--source", drawn).url)
+    page.fill("#reason", "blurred")
+    for index, reason in ((3, "blurred"), (2, "")):
+        page.goto(f"{page.url.partition('/sample')[0].rstrip('/')}/sample/{index}")
+        assert page.input_value("#reason") == reason
+
+
+def test_a_page_that_does_not_know_of_a_mark_neither_changes_nor_undoes_it(
+    serve: Serve, shards: Path, drawn: Path, open_page: OpenPage, until: Until
+) -> None:
+    path = ShardSet.open(shards)[2].path
+    page = open_page(serve(shards, "--source", drawn).url)
+    write_exclusions(shards / "exclude.csv", {path: "blurred"})
+    page.click("article.sample[data-index='2'] button.exclude")
+    until(lambda: page.locator("#undo").is_enabled())
+    assert read_exclusions(shards / "exclude.csv") == {path: "blurred"}
+    page.click("#undo")
+    until(lambda: page.locator("#undo").is_disabled())
+    assert read_exclusions(shards / "exclude.csv") == {path: "blurred"}
