@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import FolderKind, file_sha256, read_file, require_file, whole_folder
 from reidprep.progress import Progress, unseen
+from reidprep.store.fields import checked
 from reidprep.text import counted
 from reidtrain.metrics.arrays import on_host
 from reidtrain.metrics.distances import FeatureDistances, Metric, require_features
@@ -195,11 +196,9 @@ def read_facts(folder: Path) -> Facts:
     if not path.is_file():
         raise ReidError(f"{folder} holds no index; `reidtrain index` builds one")
     try:
-        facts = Facts(**json.loads(read_file(path)))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        facts = checked(json.loads(read_file(path)), Facts, path)
+    except (OSError, ValueError, RecursionError) as error:
         raise ReidError(f"{path} cannot be read: {error}") from None
-    if facts.kind not in get_args(Kind):
-        raise ReidError(f"{path} cannot be read: there is no kind {facts.kind}")
     if facts.format != _FORMAT:
         raise ReidError(f"{folder} has format {facts.format}, this version reads {_FORMAT}; build the index again")
     return facts

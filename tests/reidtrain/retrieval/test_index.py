@@ -147,9 +147,10 @@ def test_no_index_and_damaged_ones(built, tmp_path):
     facts = json.loads((folder / FACTS_FILE).read_bytes())
     for content, message in (
         ("{", "cannot be read"),
-        ("{}", "cannot be read"),
+        ("{}", "index.json: format: is missing"),
         ("[" * 100_000, "cannot be read"),
-        (facts | {"kind": "lsh"}, "there is no kind lsh"),
+        (facts | {"kind": "lsh"}, "index.json: kind: invalid enum value 'lsh'"),
+        (facts | {"images": "many"}, "index.json: images: expected int, got str"),
         (facts | {"format": 9}, "format 9"),
     ):
         text = content if isinstance(content, str) else json.dumps(content)
