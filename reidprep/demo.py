@@ -17,6 +17,7 @@ from reidprep.preview.selection import Selection
 from reidprep.preview.write import write_preview
 from reidprep.progress import Progress, Steps, unseen_steps
 from reidprep.shards.build import BuildOptions, build_shards
+from reidprep.store.manifest import Skipped
 from reidprep.synth.dataset import generate
 from reidprep.synth.truth import is_drawn, load_truth, pck
 from reidprep.verify import Fault, verify
@@ -37,6 +38,7 @@ class DemoResult:
         page: the file to open.
         images: images that became samples.
         skipped: images that could not be read.
+        notes: what looked odd about the dataset.
         joints_found: share of joints the estimator found.
         pck: share of visible joints found within a tenth of the body height, None for a real dataset.
         faults: what `verify` found.
@@ -45,7 +47,8 @@ class DemoResult:
 
     page: Path
     images: int = 0
-    skipped: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     joints_found: float = 0.0
     pck: float | None = None
     faults: list[Fault] = field(default_factory=list)
@@ -88,8 +91,9 @@ def run_demo(
                 if not is_drawn(source):
                     generate(source, identities=DRAWN_IDENTITIES, images_per_camera=4, workers=workers)
         with step("extract-poses") as report:
+            dataset = open_dataset(source)
             poses = extract_poses(
-                open_dataset(source),
+                dataset,
                 out / "poses",
                 create_estimator(),
                 ExtractOptions(limit=limit),
@@ -105,7 +109,7 @@ def run_demo(
             write_preview(out / "shards", result.page.parent, Selection(random=0))
 
     result.images = shards.rows
-    result.skipped = len(poses.skipped) + len(shards.skipped)
+    result.skipped, result.notes = [*poses.skipped, *shards.skipped], dataset.notes
     result.joints_found = sum(poses.summary.joints_found) / len(poses.summary.joints_found)
     if data is None:
         result.pck = _pck(source, PoseSet(out / "poses"))

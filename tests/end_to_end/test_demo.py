@@ -30,6 +30,17 @@ def test_the_demo_on_a_dataset_of_ones_own(drawn: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "demo" / "dataset").exists()
 
 
+def test_what_is_left_out_of_a_dataset_of_ones_own_is_told(drawn: Path, tmp_path: Path) -> None:
+    people = shutil.copytree(drawn, tmp_path / "people")
+    [damaged, *_] = sorted((people / "query").glob("*.jpg"))
+    damaged.write_bytes(b"no image")
+    (people / "query" / "a.gif").write_bytes(b"GIF89a")
+    result = CliRunner().invoke(main, ["demo", str(tmp_path / "demo"), "--data", str(people), "--workers", "1"])
+    assert result.exit_code == 3, result.output
+    assert f"1 image was skipped:\n  query/{damaged.name}: not an image" in result.stderr
+    assert "note: query: ignored 1 entry that is no image file: a.gif" in result.stderr
+
+
 def test_an_interrupted_demo_goes_on_and_what_is_not_its_own_stays(drawn: Path, tmp_path: Path) -> None:
     out = tmp_path / "demo"
     command = ["demo", str(out), "--data", str(drawn), "--limit", "2", "--workers", "1", "--json"]
