@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     help="Features of RUN or --other that extract-features made of --split test or train; may be repeated.  "
     "[default: computed]",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Where what is computed is kept.  [default: RUN/explore]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where what is computed is kept, of --other in other.  [default: RUN/explore]",
+)
 @click.option(
     "--protocol",
     type=click.Choice(["market1501", "no-cameras"]),
@@ -83,7 +87,9 @@ def explore(
     def sections(samples: Samples) -> Any:
         images = query_gallery_images(shards, junk=True)
         checkpoints = [load_checkpoint(path, which) for path in (run, other) if path is not None]
-        folders = [out or run_subfolder(run, FOLDER), *([run_subfolder(other, FOLDER)] if other is not None else [])]
+        folders = [out or run_subfolder(run, FOLDER)]
+        if other is not None:
+            folders.append(out / "other" if out else run_subfolder(other, FOLDER))
         given = features_by_run(features, checkpoints)
         explored = [
             Explored(checkpoint, shards, folder, some, computing)
