@@ -109,6 +109,10 @@ class Reader:
     asked: Asked = "always"
 
 
+DIVIDING = ("train", "seed")
+"""Options of readers that divide people into training and test (`reidprep.datasets.labels`)."""
+
+
 def check_options(name: str, known: Mapping[str, Option], given: Mapping[str, str]) -> dict[str, str]:
     """The options to use: `given` checked against `known`, defaults filled in.
 
@@ -116,6 +120,11 @@ def check_options(name: str, known: Mapping[str, Option], given: Mapping[str, st
         ReidError: an option or value that the reader does not know.
     """
     for key, value in given.items():
+        if key not in known and key in DIVIDING:
+            raise ReidError(
+                f"{name} says itself who trains and who is searched for; leave --split-by-identity and --seed (its "
+                f"option {key!r}) out"
+            )
         if key not in known:
             takes = f"its options are {', '.join(known)}" if known else "it has no options"
             raise ReidError(f"{name} has no option {key!r}{did_you_mean(key, known)}; {takes}")
@@ -132,6 +141,6 @@ def check_options(name: str, known: Mapping[str, Option], given: Mapping[str, st
 
 
 def did_you_mean(word: str, known: Mapping[str, object] | Sequence[str]) -> str:
-    """A remark ", did you mean 'x'?" for error messages, or nothing."""
+    """A remark " (did you mean 'x'?)" for error messages, or nothing."""
     close = difflib.get_close_matches(word.lower(), list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -199,16 +199,17 @@ def _division(
     with_tracklets: bool,
 ) -> _Division:
     said = {image.split for image in images}
+    divided = f"the images are divided already, into {', '.join(sorted(said))}"
     if said == {""}:
         share = float(options.get("train", DEFAULT_SHARE))
         undecided, settled = list(range(len(records))), {"train": f"{share:.12g}"}
     elif "train" in options:
-        raise ReidError("the images are divided already, into " + ", ".join(sorted(said)) + "; leave out train=")
+        raise ReidError(f"{divided}; leave out --split-by-identity (train=)")
     elif TEST in said and not said & {"query", "gallery"}:
         share = 0.0
         undecided, settled = [row for row, image in enumerate(images) if image.split == TEST], {}
     elif "seed" in options:
-        raise ReidError("the images are divided already, into " + ", ".join(sorted(said)) + "; leave out seed=")
+        raise ReidError(f"{divided}; leave out --seed (seed=)")
     else:
         return _Division([record.split for record in records])
     seed = int(options.get("seed", "0"))

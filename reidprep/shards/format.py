@@ -258,6 +258,7 @@ SHARDS = Format(
     grows=may_grow,
     options={
         "poses": "the poses",
+        "image_size": "--with-image",
         "canonical_sha256": "--canonical",
         "noise": "the noise of scores",
         "samples_per_shard": "--shard-size",

@@ -34,8 +34,8 @@ def unknown(value: object, choices: Iterable[str]) -> str:
     """Say that a value is none of the choices, and which of them was probably meant."""
     choices = list(choices)
     near = difflib.get_close_matches(str(value), choices, n=1) if isinstance(value, str) else []
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{shown(value)} is not known; {hint}There are {', '.join(choices)}"
+    hint = f"did you mean {near[0]!r}? There" if near else "there"
+    return f"{shown(value)} is not known; {hint} are {', '.join(choices)}"
 
 
 def shown(value: object) -> str:

@@ -82,7 +82,7 @@ def test_splits_that_the_paths_tell(touch: Touch, folder: str) -> None:
     root = touch("train/1_1.jpg", f"{folder}/2_1.jpg", "test/2_2.jpg", "test/3_1.jpg")
     dataset = open_dataset(root, "pattern", {"pattern": "{split}/{pid}_{cam}"})
     assert [record.split for record in dataset.records] == ["train", *sorted([folder, "gallery", "gallery"])[::-1]]
-    with pytest.raises(ReidError, match="are divided already"):
+    with pytest.raises(ReidError, match=r"are divided already, into .*; leave out --"):
         open_dataset(root, "pattern", {"pattern": "{split}/{pid}_{cam}", "train": "0.5"})
 
 

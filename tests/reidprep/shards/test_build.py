@@ -280,6 +280,8 @@ def test_changed_parameters_are_refused(drawn_poses: Path, tmp_path: Path) -> No
         build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1))
     with pytest.raises(ReidError, match=r"scale source -> full, stored size of the parts"):
         build_shards(drawn_poses, tmp_path / "s", BuildOptions(scale="full"))
+    with pytest.raises(ReidError, match=r"--with-image None -> \[256, 128\]"):
+        build_shards(drawn_poses, tmp_path / "s", BuildOptions(image_size=(256, 128)))
     build_shards(drawn_poses, tmp_path / "s", BuildOptions(beta=0.1), overwrite=True)
     assert ShardSet.open(tmp_path / "s").plan.beta == 0.1
 
