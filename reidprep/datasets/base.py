@@ -122,8 +122,8 @@ def check_options(name: str, known: Mapping[str, Option], given: Mapping[str, st
     for key, value in given.items():
         if key not in known and key in DIVIDING:
             raise ReidError(
-                f"{name} says itself who trains and who is searched for; leave --split-by-identity and --seed (its "
-                f"option {key!r}) out"
+                f"{name} says itself who trains and who is searched for; leave out --split-by-identity and --seed "
+                "(train= and seed=)"
             )
         if key not in known:
             takes = f"its options are {', '.join(known)}" if known else "it has no options"

@@ -100,7 +100,7 @@ def test_an_unknown_reader(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"distractor": "yes"}, r"no option 'distractor' \(did you mean 'distractors'\?\); its options are"),
-        ({"train": "0.5"}, "says itself who trains .* leave --split-by-identity and --seed"),
+        ({"train": "0.5"}, "says itself who trains .* leave out --split-by-identity and --seed"),
         ({"distractors": "ye"}, r"distractors=ye is not possible \(did you mean 'yes'\?\).*one of no, yes"),
     ],
 )
