@@ -358,10 +358,10 @@ def imitates_bf16() -> bool:
 
 def _opening(recipe: Recipe, task: Task, model: Model, done: int, begun: Unfinished | None) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    text = f"{recipe.network} network, {parameters / 1e6:.2f} M parameters, {counted(len(task.labels), 'image')} of "
+    images, classes = counted(len(task.labels), "image"), counted(task.classes, "class", "classes")
     minutes = recipe.training.max_minutes
-    text += f"{counted(task.classes, 'class', 'classes')}, "
-    text += f"{minutes:g} minutes" if minutes else counted(recipe.epochs, "epoch")
+    length = f"{minutes:g} minutes" if minutes else counted(recipe.epochs, "epoch")
+    text = f"{recipe.network} network, {parameters / 1e6:.2f} M parameters, {images} of {classes}, {length}"
     if sets := task.source.get("sets"):
         counts = (f"{name} ({each['path']}) {counted(each['images'], 'image')}" for name, each in sets.items())
         text += f"; of {', '.join(counts)}"
