@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reidprep.datasets.base import ImageSource
 from reidprep.datasets.registry import open_images
 from reidprep.errors import ImageError, ReidError, ShortageError
+from reidprep.executors.local import worker_threads
 from reidprep.export.webdataset import TARS
 from reidprep.files import file_sha256
 from reidprep.images import decode_jpeg, encode_jpeg
@@ -82,7 +83,7 @@ def verify(path: Path, *, source: Path | None = None, workers: int = 1, progress
         faults.append(Fault(MANIFEST, None, "holds no samples; make the directory again"))
     images = None if source is None else _open_images(manifest, source)
     done = 0
-    with ThreadPoolExecutor(workers) as executor:
+    with worker_threads(workers) as executor:
         directory = _Directory(manifest, images, executor)
         for file in manifest.files:
             faults += _file_faults(path / file.name, file, directory)

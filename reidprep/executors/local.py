@@ -83,6 +83,21 @@ def single_threaded(networks: bool = True) -> Iterator[None]:
 
 
 @contextmanager
+def worker_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads that is waited for at the end, whatever signals come meanwhile.
+
+    Python takes a thread for ended once a signal has interrupted the wait for it, and C++ ends the process when Python
+    exits under one of its calls.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield pool
+        finally:
+            with _signals_held():
+                pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
 def worker_processes(workers: int, job: Job[Any, Any] | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of single-threaded processes that end with this one, however it ends.
 
@@ -156,7 +171,7 @@ class LocalExecutor:
         """Have every task done, in their order."""
         if job.in_threads:
             do = job.prepare()
-            with ThreadPoolExecutor(self.workers) as threads:
+            with worker_threads(self.workers) as threads:
                 yield from ordered_map(threads, do, tasks, ahead=4 * self.workers)
         elif self.workers == 1:
             with single_threaded():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from reidprep.datasets.base import ImageSource
 from reidprep.datasets.unlabelled import open_unlabelled
 from reidprep.errors import ImageError, ReidError
 from reidprep.estimators.base import ChecksJoints, LooksUpPaths, PoseEstimator
-from reidprep.executors.local import ordered_map, single_threaded
+from reidprep.executors.local import ordered_map, single_threaded, worker_threads
 from reidprep.images import Images, image_list, read_image
 from reidprep.poses.extract import NO_JOINTS, images_per_step
 from reidprep.progress import Progress, unseen
@@ -233,7 +232,7 @@ class Embedder:
         chunks = [people.paths[start : start + size] for start in range(0, len(people.paths), size)]
         workers = max(1, self.computing.workers)
         waiting: list[_Piece] = []
-        with single_threaded(networks=False), ThreadPoolExecutor(workers) as threads:
+        with single_threaded(networks=False), worker_threads(workers) as threads:
             for piece in ordered_map(threads, partial(self._piece, people.source), chunks, ahead=4 * workers):
                 waiting.append(piece)
                 if sum(len(each.paths) for each in waiting) >= self.computing.batch_size:

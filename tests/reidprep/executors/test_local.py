@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from reidprep.errors import ReidError
-from reidprep.executors.local import ordered_map, single_threaded, worker_processes
+from reidprep.executors.local import ordered_map, single_threaded, worker_processes, worker_threads
 
 
 def test_results_come_in_order_whatever_finishes_first() -> None:
@@ -42,6 +42,23 @@ def test_an_error_comes_out_and_cancels_the_rest() -> None:
 
     with ThreadPoolExecutor(1) as pool, pytest.raises(ReidError, match="item 0"):
         list(ordered_map(pool, fail, range(1000), ahead=10))
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals can be held on POSIX alone")
+def test_threads_are_waited_for_whatever_signal_comes() -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        done.set()
+
+    with pytest.raises(KeyboardInterrupt), worker_threads(1) as pool:
+        pool.submit(work)
+        begun.wait()
+    assert done.is_set()
 
 
 def die(i: int) -> None:
