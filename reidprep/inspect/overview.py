@@ -14,7 +14,7 @@ from reidprep.alignment.align import Flag
 from reidprep.inspect.charts import Bar, Histogram, Link, counted, histogram
 from reidprep.inspect.grid import address, chips
 from reidprep.inspect.index import UNKNOWN
-from reidprep.inspect.query import FLAGS, View, shortest
+from reidprep.inspect.query import FLAGS, View, shortest, within
 from reidprep.inspect.site import Site
 from reidprep.records import JUNK_PID, SPLITS
 from reidprep.skeleton import JOINTS
@@ -144,12 +144,8 @@ class OverviewPage:
 
 
 def _between(name: str, view: View, link: Callable[..., str]) -> Link:
-    least, most = view.filter.bounds(name)
-
     def between(low: float | None, high: float | None) -> str:
-        # A bar may reach beyond the bounds of the filter; what it counts does not.
-        low = max((bound for bound in (low, least) if bound is not None), default=None)
-        high = min((bound for bound in (high, most) if bound is not None), default=None)
+        low, high = within(view.filter.bounds(name), low, high)
         return link(**{f"min_{name}": shortest(low), f"max_{name}": shortest(high), "sort": name, "order": None})
 
     return between

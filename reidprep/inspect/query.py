@@ -142,6 +142,19 @@ class View:
         }
 
 
+Bounds = tuple[float | None, float | None]
+"""Least and most, both included, None where open."""
+
+
+def within(bounds: Bounds, low: float | None, high: float | None) -> Bounds:
+    """The part of low to high between bounds: a bar may reach beyond those of a filter, what it counts does not."""
+    least, most = bounds
+    return (
+        max((bound for bound in (low, least) if bound is not None), default=None),
+        min((bound for bound in (high, most) if bound is not None), default=None),
+    )
+
+
 def shortest(number: float | None) -> str | None:
     """A number with the digits it takes to read the same number again."""
     if number is None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from reidprep.inspect.charts import Histogram, histogram
 from reidprep.inspect.grid import address, facets
-from reidprep.inspect.query import shortest
+from reidprep.inspect.query import shortest, within
 from reidtrain.explore.explorer import SORTS, Asked, Explorer, chips, of_page, pager
 
 
@@ -78,6 +78,7 @@ class QueriesPage:
 
     def _histogram(self, asked: Asked, precisions: NDArray[np.float32]) -> Histogram:
         def link(low: float | None, high: float | None) -> str:
+            low, high = within(asked.ranges["ap"], low, high)
             return address("/queries", asked.text({"min_ap": shortest(low), "max_ap": shortest(high)}))
 
         return histogram(precisions, link, unit="queries", limit=100)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from reidprep.inspect import query as addresses
 from reidprep.inspect.charts import histogram
 from reidprep.inspect.grid import address, bounds
-from reidprep.inspect.query import View, shortest
+from reidprep.inspect.query import View, shortest, within
 from reidtrain.explore.explorer import Asked, Explorer, between, of_page, pager
 
 WINS = {"first": "the first is better", "second": "the second is better", "equal": "both are equal", "all": "all"}
@@ -46,10 +46,13 @@ class RunsPage:
             asked["wins"] = None if asked["wins"] == "all" else asked["wins"]
             return address("/runs", View().text(asked, page))
 
+        def link(least: float | None, most: float | None) -> str:
+            least, most = within((low, high), least, most)
+            return to(min_gain=shortest(least), max_gain=shortest(most), wins="all")
+
         gains = self.gains
         masks = {"first": gains < 0, "second": gains > 0, "equal": gains == 0, "all": ~np.isnan(gains)}
-        within = between(gains, low, high)
-        masks = {name: mask & within for name, mask in masks.items()}
+        masks = {name: mask & between(gains, low, high) for name, mask in masks.items()}
         chosen = np.flatnonzero(masks[wins])
         chosen = chosen[np.argsort(-np.abs(gains[chosen]), kind="stable")]
         page, pages, shown = of_page(len(chosen), view)
@@ -82,7 +85,7 @@ class RunsPage:
             ],
             histogram=histogram(
                 gains[masks["all"]],
-                lambda least, most: to(min_gain=shortest(least), max_gain=shortest(most), wins="all"),
+                link,
                 unit="queries",
                 limit=100,
             ),

@@ -108,6 +108,18 @@ def test_numbers_lead_to_as_many_queries(client, path: str) -> None:
         assert f'data-count="{number}"' in client.get(unescape(address)).text, address
 
 
+def test_bars_lead_to_nothing_beyond_the_filter(client, two_runs: list[Run]) -> None:
+    first, second = (100 * run.rankings.average_precision for run in two_runs)
+    for page, name, values in (("/queries", "ap", first), ("/runs", "gain", second - first)):
+        least, most = np.sort(values)[[0, -1]] + [-0.01, 0.01]
+        text = client.get(f"{page}?min_{name}={least}&max_{name}={most}").text
+        bars = [unescape(href) for href in re.findall(r'<a href="([^"]*)" aria-label="[^"]*: \d+ queries"', text)]
+        lows = [float(low) for bar in bars for low in re.findall(rf"min_{name}=([^&]+)", bar)]
+        highs = [float(high) for bar in bars for high in re.findall(rf"max_{name}=([^&]+)", bar)]
+        assert len(lows) == len(highs) == len(bars) > 0
+        assert min(lows) >= least - 1e-4 and max(highs) <= most + 1e-4
+
+
 def test_bounds_are_those_of_the_bars() -> None:
     values = np.array([29, 55, 100]) * 0.01 * 100  # 28.999999999999996, 55.00000000000001, 100
     assert between(values.astype(np.float32), 29, 55).tolist() == [True, True, False]
