@@ -299,7 +299,7 @@ def test_what_to_do_without_memory(make_run, drawn_shards, tmp_path, monkeypatch
     def exhaust(*_: object, **__: object) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(extraction, "extract", exhaust)
+    monkeypatch.setattr(extraction, "compute_features", exhaust)
     assert "out of memory: lower --batch-size (now 3)" in fail(
         make_run("run", *SMALLEST), drawn_shards, tmp_path / "out.npz"
     )
