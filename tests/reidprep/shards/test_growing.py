@@ -225,8 +225,9 @@ def test_whatever_else_is_asked_for_is_refused_by_its_name(growing: Growing, sca
         "samples_per_shard": 6,
         "exact": True,
     }
+    named = {"samples_per_shard": "--shard-size", "image_size": "--with-image"}
     for name, value in changes.items():
-        option = "--shard-size" if name == "samples_per_shard" else f"--{name}".replace("_", "-")
+        option = named.get(name, f"--{name}".replace("_", "-"))
         with pytest.raises(ReidError, match=rf"other parameters \(.*{option}"):
             growing.build(grow=True, options=replace(options, **{name: value}))
     assert contents(growing.shards) == before
