@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from reidprep.device import DEVICES
+from reidprep.records import SPLITS
 
 if TYPE_CHECKING:
     from reidprep.executors.base import Executor
@@ -83,6 +84,14 @@ def three_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
     return tuple(float(FiniteRange().convert(part.strip(), param, ctx)) for part in parts)
 
 
+splits_option = click.option(
+    "--split",
+    "splits",
+    type=click.Choice(SPLITS),
+    multiple=True,
+    default=SPLITS,
+    help="Only this split; may be repeated.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 workers_option = click.option(
     "--workers",

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from reidprep.records import SPLITS
 from reidprep.text import counted
 
 from ..common import print_json, progress
-from ..options import json_option, size
+from ..options import json_option, size, splits_option
 
 FORMATS = ("coco", "openpose", "openpifpaf", "webdataset", "images")
 
@@ -26,14 +25,7 @@ FORMATS = ("coco", "openpose", "openpifpaf", "webdataset", "images")
     help="coco: poses as one JSON file; openpose, openpifpaf: poses as a folder with one JSON file per image; "
     "webdataset: shards as a folder of tar files; images: shards as JPEG files in the layout of Market-1501.",
 )
-@click.option(
-    "--split",
-    "splits",
-    type=click.Choice(SPLITS),
-    multiple=True,
-    default=SPLITS,
-    help="Only this split; may be repeated.",
-)
+@splits_option
 @click.option("--samples-per-tar", type=click.IntRange(1), help="Samples in a tar file.  [default: 1000]")
 @click.option(
     "--size", callback=size, metavar="HxW", help="For images: size of the whole bodies.  [default: as stored]"

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from reidprep.records import SPLITS
 from reidprep.text import counted
 
 from ..common import EXIT_SKIPPED, check_grow, print_json, print_kept, print_replaced, print_skipped, progress
@@ -27,6 +26,7 @@ from ..options import (
     json_option,
     key_values,
     overwrite_option,
+    splits_option,
 )
 
 DATASETS = (
@@ -79,14 +79,7 @@ DATASETS = (
     type=click.IntRange(0, 999999999),
     help="Who trains, and which images are queries, where SOURCE does not say.  [default: 0]",
 )
-@click.option(
-    "--split",
-    "splits",
-    type=click.Choice(SPLITS),
-    multiple=True,
-    default=SPLITS,
-    help="Only this split; may be repeated.",
-)
+@splits_option
 @estimator_options
 @click.option(
     "--limit", type=click.IntRange(1), help="At most so many images of each split, of whole identities.  [default: all]"
