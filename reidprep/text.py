@@ -88,6 +88,11 @@ def utf8(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def json_file(values: object) -> bytes:
+    """A JSON file that people read, too: indented, and letters as such."""
+    return utf8(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """`counted(2, "file")` is "2 files", `counted(2, "query", "queries")` "2 queries"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from reidprep.shards.format import ShardPlan, image_shapes
 from reidprep.shards.reader import ShardSet
 from reidprep.skeleton import PARTS
 from reidprep.store.fields import Size
+from reidprep.text import json_file
 
 MARKER, TABLE = "export.json", "images.csv"
 EXPORT = FolderKind(
@@ -124,7 +124,7 @@ def export_images(
             "images": images,
             "notes": numbers.notes,
         }
-        (folder / MARKER).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / MARKER).write_bytes(json_file(about))
     return Exported(out, images, files, written, tuple(numbers.notes))
 
 

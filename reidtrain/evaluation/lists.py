@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from reidprep.errors import ReidError
 from reidprep.files import claim_file, write_file
-from reidprep.text import utf8
+from reidprep.text import json_file, utf8
 from reidtrain.metrics.protocols import JUNK
 
 Verdict = Literal["right", "wrong", "junk"]
@@ -206,8 +205,7 @@ def write_lists(path: Path, lists: Sequence[FoundList]) -> None:
     """
     require_list_file(path)
     if path.suffix.lower() == ".json":
-        text = json.dumps({"queries": as_records(lists)}, indent=1, ensure_ascii=False) + "\n"
-        write_file(path, utf8(text))
+        write_file(path, json_file({"queries": as_records(lists)}))
         return
     several = any(found.model is not None for found in lists)
     stream = io.StringIO()

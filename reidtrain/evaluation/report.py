@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from reidprep.files import claim_file, write_file
 from reidprep.store.hdf5 import Schema
-from reidprep.text import counted, utf8
+from reidprep.text import counted, json_file
 from reidtrain.evaluation.evaluate import Evaluation, Scored
 from reidtrain.features.files import EMBEDDING
 from reidtrain.metrics.scores import METRIC_NAMES, RankingMetrics, percent
@@ -30,7 +29,7 @@ def write_metrics(evaluation: Evaluation, out: Path) -> None:
     """
     claim_file(out / METRICS_FILE, overwrite=True)
     content = {**as_values(evaluation), "schema": SCHEMA.name, "version": SCHEMA.version}
-    write_file(out / METRICS_FILE, utf8(json.dumps(content, indent=1, ensure_ascii=False) + "\n"))
+    write_file(out / METRICS_FILE, json_file(content))
 
 
 def cmc_curves(evaluation: Evaluation) -> dict[str, NDArray[np.float64]]:

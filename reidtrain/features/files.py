@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reidprep.errors import ReidError
 from reidprep.files import FolderKind, claim_file, read_file, whole_file, whole_folder
 from reidprep.store.hdf5 import Schema
-from reidprep.text import counted, utf8
+from reidprep.text import counted, json_file, utf8
 from reidtrain.features.numpy_files import NPZ, StoredArray, array_names, load_arrays, stored_array, stored_arrays
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ class _Folder:
             self.files[name].write(np.ascontiguousarray(rows).tobytes())
 
     def finish(self, about: Mapping[str, Any]) -> None:
-        (self.path / ABOUT_FILE).write_bytes(utf8(json.dumps(about, indent=1, ensure_ascii=False) + "\n"))
+        (self.path / ABOUT_FILE).write_bytes(json_file(about))
 
 
 def _arrays(features: Features, prefix: str) -> dict[str, NDArray[Any]]:

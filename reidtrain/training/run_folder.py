@@ -18,7 +18,7 @@ import torch
 from reidprep.errors import ReidError
 from reidprep.files import TOOL, FolderClaim, FolderKind, not_written, write_file
 from reidprep.store.hdf5 import Schema
-from reidprep.text import utf8
+from reidprep.text import json_file
 from reidtrain.recipes.loading import changes, differences, recipe_to_dict, recipe_to_yaml, stored_recipe
 from reidtrain.recipes.schema import Recipe
 
@@ -130,7 +130,7 @@ class RunFolder:
     def write(self, **fields: Any) -> None:
         """Write run.json, with some fields new."""
         self.about |= fields
-        write_file(self.path / "run.json", utf8(json.dumps(self.about, indent=1, ensure_ascii=False) + "\n"))
+        write_file(self.path / "run.json", json_file(self.about))
 
     def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv: a row for each epoch; figures an epoch does not have stay empty."""
